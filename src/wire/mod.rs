@@ -1,0 +1,3 @@
+//! Bytes to meaning and back, without state and without I/O: the formats that connectors, apps and admins speak.
+
+pub mod names;
