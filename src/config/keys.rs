@@ -12,6 +12,9 @@ use super::values::{
     Address, Coverage, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, Rotate, VerifyPeer,
 };
 
+use Effect::{Apps, NotYet, Now, Refused};
+use Limits::{Bytes, Free, Integer, IpOrInterface, MessageTypes, Seconds};
+
 /// What holds of a key's value beyond its type.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Limits {
@@ -154,9 +157,6 @@ macro_rules! keys {
     };
 }
 
-use Effect::{Apps, NotYet, Now, Refused};
-use Limits::{Bytes, Free, Integer, IpOrInterface, MessageTypes, Seconds};
-
 const CLIENT_LISTS: Effect = Refused("lists of clients are");
 const TOKENS: Effect = Refused("tokens are");
 
@@ -174,7 +174,8 @@ keys! {
     client_bind_ip: Option<String> = "null", IpOrInterface, Now, Manager,
         "Client: the IP address or network interface that it connects from.";
     client_cafile_verify_server: Option<PathBuf> = "null", Free, Now, Manager,
-        "Client: a file of CA certificates. The server's certificate must be signed by one of them and have its host name, instead of being pinned.";
+        "Client: a file of CA certificates. The server's certificate must be signed by one of them and have its host \
+        name, instead of being pinned.";
     client_name: Option<String> = "null", Free, Now, Both,
         "Client: its name, which is its id: letters, digits, `-`, `_` and `:`, 128 at most. A client must have one.";
     connect_timeout: Duration = "10", Seconds(TICK, YEAR), Now, Manager,
@@ -186,7 +187,7 @@ keys! {
     default_logger_bk_count: u64 = "5", Integer(0, 1000), Now, Both,
         "How many compressed log files are kept; with 0 a full log file is emptied.";
     default_logger_dirpath: PathBuf = "\"/var/tmp/aioconnectors\"", Free, Now, Both,
-        "The folder of the log file `aioconnectors.log`. If the file does not give this key, the daemon logs to stderr only.";
+        "The folder of the log file `aioconnectors.log`. A daemon whose config does not give it logs to stderr only.";
     default_logger_log_level: LogLevel = "\"INFO\"", Free, Now, Both,
         "How important a log line must be to be written.";
     default_logger_rotate: Rotate = "true", Bytes(KIB, TIB), Now, Both,

@@ -33,120 +33,116 @@ fn warning_lines(text: &str) -> Vec<String> {
     loaded.warnings.iter().map(ToString::to_string).collect()
 }
 
-/// Each row: a member of the config, and the one line that it gives.
+/// A member of the config, and the line that it gives, without the file's name.
+const MISTAKES: &[(&str, &str)] = &[
+    (r#""use_ssl": 1"#, "use_ssl: found 1, expected true or false"),
+    (r#""use_ssl": null"#, "use_ssl: found null, expected true or false"),
+    (r#""max_certs": 0"#, "max_certs: found 0, expected a whole number from 1 to 1000000"),
+    (r#""max_certs": 1.5"#, "max_certs: found 1.5, expected a whole number from 1 to 1000000"),
+    (
+        r#""max_message_size": 4294967296"#,
+        "max_message_size: found 4294967296, expected a whole number of bytes from 1024 to 4294967295",
+    ),
+    (
+        r#""max_message_size": 1023"#,
+        "max_message_size: found 1023, expected a whole number of bytes from 1024 to 4294967295",
+    ),
+    (
+        r#""queue_max_bytes": 65535"#,
+        "queue_max_bytes: found 65535, expected a whole number of bytes from 65536 to 1099511627776",
+    ),
+    (
+        r#""max_size_file_upload_send": -1"#,
+        "max_size_file_upload_send: found -1, expected a whole number of bytes, at least 0",
+    ),
+    (r#""connect_timeout": 0"#, "connect_timeout: found 0, expected a number of seconds from 0.001 to 31536000"),
+    (r#""send_timeout": "50""#, r#"send_timeout: found "50", expected a number of seconds from 0.001 to 31536000"#),
+    (
+        r#""keep_alive_period": -1"#,
+        "keep_alive_period: found -1, expected a number of seconds from 0.001 to 31536000, or null for none",
+    ),
+    (
+        r#""certificates_directory_path": """#,
+        r#"certificates_directory_path: found "", expected a path: this is empty"#,
+    ),
+    (
+        r#""certificates_directory_path": "$NOPE/x""#,
+        r#"certificates_directory_path: found "$NOPE/x", expected a path: the environment variable NOPE is not set"#,
+    ),
+    (r#""connector_files_dirpath": 5"#, "connector_files_dirpath: found 5, expected a path"),
+    (r#""client_cafile_verify_server": true"#, "client_cafile_verify_server: found true, expected a path or null"),
+    (
+        r#""client_bind_ip": "eth 0""#,
+        r#"client_bind_ip: found "eth 0", expected an IP address, the name of a network interface, or null"#,
+    ),
+    (
+        r#""default_logger_log_level": "LOUD""#,
+        r#"default_logger_log_level: found "LOUD", expected "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL" or "TRACE""#,
+    ),
+    (
+        r#""default_logger_rotate": 5"#,
+        "default_logger_rotate: found 5, expected true, false or a whole number of bytes from 1024 to 1099511627776",
+    ),
+    (
+        r#""server_sockaddr": "127.0.0.1:10673""#,
+        r#"server_sockaddr: found "127.0.0.1:10673", expected [HOST, PORT], as in ["127.0.0.1", 10673]"#,
+    ),
+    (
+        r#""server_sockaddr": ["127.0.0.1", "10673"]"#,
+        r#"server_sockaddr[1]: found "10673", expected a port, a whole number from 1 to 65535"#,
+    ),
+    (r#""server_sockaddr": ["a", 0]"#, "server_sockaddr[1]: found 0, expected a port, a whole number from 1 to 65535"),
+    (
+        r#""server_sockaddr": ["a'b", 1]"#,
+        r#"server_sockaddr[0]: found "a'b", expected an IP address, a host name or the name of a network interface"#,
+    ),
+    (r#""send_message_types": "any""#, r#"send_message_types: found "any", expected a list of message types"#),
+    (r#""send_message_types": ["any", 7]"#, "send_message_types[1]: found 7, expected a text"),
+    (
+        r#""recv_message_types": ["a/b"]"#,
+        r#"recv_message_types[0]: found "a/b", expected a message type without '/' and NUL"#,
+    ),
+    (r#""recv_message_types": [""]"#, r#"recv_message_types[0]: found "", expected a message type that is not empty"#),
+    (
+        r#""recv_message_types": ["_ssl"]"#,
+        r#"recv_message_types[0]: found "_ssl", expected a message type that does not begin with '_' (only _pubsub may)"#,
+    ),
+    (
+        r#""disk_persistence_send": "any""#,
+        r#"disk_persistence_send: found "any", expected true, false or a list of message types"#,
+    ),
+    (r#""disk_persistence": 1"#, "disk_persistence: found 1, expected true, false or a list of message types"),
+    (
+        r#""file_recv_config": {"any": {"owner": "joe"}}"#,
+        "file_recv_config.any.target_directory: found null, expected a folder",
+    ),
+    (
+        r#""file_recv_config": {"any": {"target_directory": "/x", "owner": "joe"}}"#,
+        r#"file_recv_config.any.owner: found "joe", expected USER:GROUP"#,
+    ),
+    (
+        r#""send_message_types_priorities": {"any": "high"}"#,
+        r#"send_message_types_priorities.any: found "high", expected a number"#,
+    ),
+    (
+        r#""on_full": {"any": "explode"}"#,
+        r#"on_full.any: found "explode", expected "block", "reject" or "drop_oldest""#,
+    ),
+    (
+        r#""persistence_sync": "interval:0""#,
+        r#"persistence_sync: found "interval:0", expected "os", "always" or "interval:MILLISECONDS""#,
+    ),
+    (r#""is_server": false"#, "client_name: found none, expected a name for this client, as is_server is false"),
+    (
+        r#""is_server": false, "client_name": "a b""#,
+        r#"client_name: found "a b", expected a valid name: a client's name has letters, digits, '-', '_' and ':' only, this has ' '"#,
+    ),
+    (r#""is_server": false, "client_name": 7"#, "client_name: found 7, expected a text or null"),
+];
+
 #[test]
 fn each_mistake_is_a_line_that_names_file_key_found_and_right() {
-    for (member, line) in [
-        (r#""use_ssl": 1"#, "use_ssl: found 1, expected true or false"),
-        (r#""use_ssl": null"#, "use_ssl: found null, expected true or false"),
-        (r#""max_certs": 0"#, "max_certs: found 0, expected a whole number from 1 to 1000000"),
-        (r#""max_certs": 1.5"#, "max_certs: found 1.5, expected a whole number from 1 to 1000000"),
-        (
-            r#""max_message_size": 4294967296"#,
-            "max_message_size: found 4294967296, expected a whole number of bytes from 1024 to 4294967295",
-        ),
-        (
-            r#""max_message_size": 1023"#,
-            "max_message_size: found 1023, expected a whole number of bytes from 1024 to 4294967295",
-        ),
-        (
-            r#""queue_max_bytes": 65535"#,
-            "queue_max_bytes: found 65535, expected a whole number of bytes from 65536 to 1099511627776",
-        ),
-        (
-            r#""max_size_file_upload_send": -1"#,
-            "max_size_file_upload_send: found -1, expected a whole number of bytes, at least 0",
-        ),
-        (r#""connect_timeout": 0"#, "connect_timeout: found 0, expected a number of seconds from 0.001 to 31536000"),
-        (r#""send_timeout": "50""#, r#"send_timeout: found "50", expected a number of seconds from 0.001 to 31536000"#),
-        (
-            r#""keep_alive_period": -1"#,
-            "keep_alive_period: found -1, expected a number of seconds from 0.001 to 31536000, or null for none",
-        ),
-        (
-            r#""certificates_directory_path": """#,
-            r#"certificates_directory_path: found "", expected a path: this is empty"#,
-        ),
-        (
-            r#""certificates_directory_path": "$NOPE/x""#,
-            r#"certificates_directory_path: found "$NOPE/x", expected a path: the environment variable NOPE is not set"#,
-        ),
-        (r#""connector_files_dirpath": 5"#, "connector_files_dirpath: found 5, expected a path"),
-        (r#""client_cafile_verify_server": true"#, "client_cafile_verify_server: found true, expected a path or null"),
-        (
-            r#""client_bind_ip": "eth 0""#,
-            r#"client_bind_ip: found "eth 0", expected an IP address, the name of a network interface, or null"#,
-        ),
-        (
-            r#""default_logger_log_level": "LOUD""#,
-            r#"default_logger_log_level: found "LOUD", expected "DEBUG", "INFO", "WARNING", "ERROR", "CRITICAL" or "TRACE""#,
-        ),
-        (
-            r#""default_logger_rotate": 5"#,
-            "default_logger_rotate: found 5, expected true, false or a whole number of bytes from 1024 to 1099511627776",
-        ),
-        (
-            r#""server_sockaddr": "127.0.0.1:10673""#,
-            r#"server_sockaddr: found "127.0.0.1:10673", expected [HOST, PORT], as in ["127.0.0.1", 10673]"#,
-        ),
-        (
-            r#""server_sockaddr": ["127.0.0.1", "10673"]"#,
-            r#"server_sockaddr[1]: found "10673", expected a port, a whole number from 1 to 65535"#,
-        ),
-        (
-            r#""server_sockaddr": ["a", 0]"#,
-            "server_sockaddr[1]: found 0, expected a port, a whole number from 1 to 65535",
-        ),
-        (
-            r#""server_sockaddr": ["a'b", 1]"#,
-            r#"server_sockaddr[0]: found "a'b", expected an IP address, a host name or the name of a network interface"#,
-        ),
-        (r#""send_message_types": "any""#, r#"send_message_types: found "any", expected a list of message types"#),
-        (r#""send_message_types": ["any", 7]"#, "send_message_types[1]: found 7, expected a text"),
-        (
-            r#""recv_message_types": ["a/b"]"#,
-            r#"recv_message_types[0]: found "a/b", expected a message type without '/' and NUL"#,
-        ),
-        (
-            r#""recv_message_types": [""]"#,
-            r#"recv_message_types[0]: found "", expected a message type that is not empty"#,
-        ),
-        (
-            r#""recv_message_types": ["_ssl"]"#,
-            r#"recv_message_types[0]: found "_ssl", expected a message type that does not begin with '_' (only _pubsub may)"#,
-        ),
-        (
-            r#""disk_persistence_send": "any""#,
-            r#"disk_persistence_send: found "any", expected true, false or a list of message types"#,
-        ),
-        (r#""disk_persistence": 1"#, "disk_persistence: found 1, expected true, false or a list of message types"),
-        (
-            r#""file_recv_config": {"any": {"owner": "joe"}}"#,
-            "file_recv_config.any.target_directory: found null, expected a folder",
-        ),
-        (
-            r#""file_recv_config": {"any": {"target_directory": "/x", "owner": "joe"}}"#,
-            r#"file_recv_config.any.owner: found "joe", expected USER:GROUP"#,
-        ),
-        (
-            r#""send_message_types_priorities": {"any": "high"}"#,
-            r#"send_message_types_priorities.any: found "high", expected a number"#,
-        ),
-        (
-            r#""on_full": {"any": "explode"}"#,
-            r#"on_full.any: found "explode", expected "block", "reject" or "drop_oldest""#,
-        ),
-        (
-            r#""persistence_sync": "interval:0""#,
-            r#"persistence_sync: found "interval:0", expected "os", "always" or "interval:MILLISECONDS""#,
-        ),
-        (r#""is_server": false"#, "client_name: found none, expected a name for this client, as is_server is false"),
-        (
-            r#""is_server": false, "client_name": "a b""#,
-            r#"client_name: found "a b", expected a valid name: a client's name has letters, digits, '-', '_' and ':' only, this has ' '"#,
-        ),
-        (r#""is_server": false, "client_name": 7"#, "client_name: found 7, expected a text or null"),
-    ] {
+    for (member, line) in MISTAKES {
         let lines = error_lines(&format!("{{{member}}}"));
         let expected = format!("c.json: {line}");
         assert!(lines.contains(&expected), "{member} gave\n{}\nnot\n{expected}", lines.join("\n"));
