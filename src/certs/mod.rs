@@ -1,1 +1,26 @@
-//! See `ARCHITECTURE.md`.
+//! Certificates: the folder that connectors share with their Python relatives, and who may talk to whom.
+//!
+//! Trust is by pinning: a peer is accepted when the certificate that it shows is, byte for byte, one that lies in the
+//! folder. Names in certificates, chains and host names play no part in it.
+//!
+//! - [`x509`]: the facts of one certificate, version 1 or 3.
+//! - [`folder`]: where everything lies, and `create`.
+//! - [`client`]: the client's view: which certificate to show, which server to accept.
+//! - [`pair`]: a certificate with its key, read from files and checked.
+
+pub mod client;
+pub mod error;
+mod files;
+pub mod folder;
+pub(crate) mod mint;
+mod name_hash;
+pub mod pair;
+#[cfg(test)]
+pub(crate) mod testing;
+pub mod x509;
+
+pub use client::ClientFolder;
+pub use error::Error;
+pub use folder::{Created, Layout, create};
+pub use pair::Pair;
+pub use x509::Certificate;
