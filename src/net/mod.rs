@@ -1,1 +1,4 @@
 //! See `ARCHITECTURE.md`.
+
+pub mod tls;
+mod tls_verify;
