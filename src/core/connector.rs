@@ -340,6 +340,7 @@ impl Connector {
         };
         let mid_frame = ring.as_ref().is_some_and(|r| r.is_mid_frame());
         if let Some(front) = conn.control.front().filter(|_| !mid_frame) {
+            let front = &front[..front.len().min(left)];
             let offered = front.len();
             let taken = sink(front);
             conn.control.sent(taken);
