@@ -335,7 +335,7 @@ impl Connector {
             Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
                 self.peers.get_mut(*peer).filter(|p| p.link == Some(id)).map(|p| &mut p.outbox)
             }
-            Kind::Delivery { inbox, opened: true } => Some(&mut self.inboxes[*inbox].ring),
+            Kind::Delivery { inbox, opened: true } if conn.closing.is_none() => Some(&mut self.inboxes[*inbox].ring),
             _ => None,
         };
         let mid_frame = ring.as_ref().is_some_and(|r| r.is_mid_frame());
