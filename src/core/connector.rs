@@ -8,7 +8,6 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::app::AppStep;
 use super::backoff::Backoff;
 use super::conn::{App, Conn, Kind, Link, State};
 use super::delivery::Inbox;
@@ -214,13 +213,7 @@ impl Connector {
             return Step::Blocked;
         }
         match &conn.kind {
-            Kind::App(_) => match self.app_frame(id, frame, now) {
-                AppStep::Step(step) => step,
-                AppStep::Dropped { peer, message_type, reason } => {
-                    self.count_drop(&peer, &message_type, reason, 1, now);
-                    Step::Taken
-                }
-            },
+            Kind::App(_) => self.app_frame(id, frame, now),
             Kind::Link(_) => self.link_frame(id, frame, now),
             Kind::Delivery { .. } | Kind::Admin(_) => Step::Taken,
         }
