@@ -171,7 +171,7 @@ impl Connector {
             self.requests += 1;
         }
         if let Some(app) = self.conns.get_mut(app_id).and_then(|c| c.app_mut()) {
-            app.requests.push((peer_id, key));
+            app.requests.insert((peer_id, key));
         }
     }
 
@@ -181,7 +181,7 @@ impl Connector {
         let asker = self.peers.get_mut(peer)?.requests.remove(&key)?;
         self.requests -= 1;
         if let Some(app) = self.conns.get_mut(asker).and_then(|c| c.app_mut()) {
-            app.requests.retain(|(p, k)| !(*p == peer && *k == key));
+            app.requests.remove(&(peer, key));
         }
         Some(asker)
     }
@@ -189,13 +189,13 @@ impl Connector {
     /// Tells all who await an answer of this peer that it will not come.
     pub(super) fn fail_requests(&mut self, peer: Id) {
         let Some(entry) = self.peers.get_mut(peer) else { return };
-        let requests: Vec<(RequestKey, Id)> = entry.requests.drain().collect();
+        let requests = std::mem::take(&mut entry.requests);
         self.requests -= requests.len();
         for (key, asker) in requests {
-            if let Some(app) = self.conns.get_mut(asker).and_then(|c| c.app_mut()) {
-                app.requests.retain(|(p, k)| !(*p == peer && *k == key));
-            }
             self.send_control(asker, control::no_answer(&key.1, DISCONNECTED_DURING_WAIT));
+            if let Some(app) = self.conns.get_mut(asker).and_then(|c| c.app_mut()) {
+                app.requests.remove(&(peer, key));
+            }
         }
     }
 

@@ -1,6 +1,6 @@
 //! One connection as the core sees it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 
 use super::event::Cause;
@@ -108,7 +108,7 @@ pub(super) struct App {
     /// How the frames of the last header are forwarded.
     pub memo: Option<AppMemo>,
     /// The requests that await their answer on this connection.
-    pub requests: Vec<(Id, RequestKey)>,
+    pub requests: BTreeSet<(Id, RequestKey)>,
 }
 
 /// A header of an app's message, and what becomes of frames that have the same.
