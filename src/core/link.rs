@@ -120,7 +120,9 @@ impl Connector {
         let Some(peer) = self.peers.get_mut(peer_id).filter(|p| p.link == Some(id)) else { return };
         peer.link = None;
         peer.outbox.rewind();
-        let (name, waiting) = (peer.name.clone(), std::mem::take(&mut peer.blocked));
+        // With a newer link in its place, the apps go on waiting for room.
+        let waiting = if *cause == Cause::Replaced { Vec::new() } else { std::mem::take(&mut peer.blocked) };
+        let name = peer.name.clone();
         self.tell(Event::PeerDown { peer: name, cause: cause.clone() });
         self.fail_requests(peer_id);
         self.unblock(waiting, now);
