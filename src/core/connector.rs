@@ -193,7 +193,7 @@ impl Connector {
             };
             match step {
                 Step::Taken => {}
-                Step::Identified => frames.set_limit(self.settings.max_message_size),
+                Step::Identified => frames.set_limit(self.settings.link_frame_max()),
                 Step::Blocked => {
                     frames.hold_back();
                     self.pause(id);

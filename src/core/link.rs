@@ -67,7 +67,7 @@ impl Connector {
 
     fn apply_frame_limit(&mut self, id: Id) {
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.deframer.set_limit(self.settings.max_message_size);
+            conn.deframer.set_limit(self.settings.link_frame_max());
         }
     }
 
