@@ -36,6 +36,9 @@ impl Connector {
     /// The connection of a link is ready to carry bytes, and this is known of who is there.
     pub fn secured(&mut self, id: Id, secured: Secured, now: Instant) {
         let (role, mode, own_id) = (self.settings.role, self.settings.mode, self.settings.id.clone());
+        if mode == Mode::Certificates && secured == Secured::Anonymous {
+            return self.close(id, Cause::BadInput("no certificate was shown".to_owned()), now);
+        }
         let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
         match (role, secured) {
             (Role::Server, Secured::Anonymous) => link.state = State::Hello,
@@ -205,6 +208,7 @@ impl Connector {
     fn hello(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
         let expected = match self.settings.mode {
             Mode::AllowAll => control::HANDSHAKE_SSL,
+            // With certificates there is no greeting: such a link is never in this state.
             Mode::Plain | Mode::Certificates => control::HANDSHAKE_NO_SSL,
         };
         if header.message_type != expected || frame.data() != control::HELLO {
