@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use super::event::Cause;
 use super::slots::Id;
@@ -74,6 +75,8 @@ pub(super) struct Link {
     pub unanswered: u32,
     /// The other side said that another connection has taken this one's place.
     pub replaced: bool,
+    /// When messages began to flow.
+    pub up_since: Option<Instant>,
 }
 
 /// Where a link is on its way to carrying messages. Each state names what is waited for.

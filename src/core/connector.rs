@@ -121,7 +121,7 @@ impl Connector {
     }
 
     pub(super) fn add_link(&mut self, remote: Option<SocketAddr>) -> Id {
-        let link = Link { state: State::Opening, remote, memo: None, unanswered: 0, replaced: false };
+        let link = Link { state: State::Opening, remote, memo: None, unanswered: 0, replaced: false, up_since: None };
         self.conns.insert(Conn::new(Kind::Link(link), UNIDENTIFIED_MAX))
     }
 

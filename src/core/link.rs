@@ -81,7 +81,7 @@ impl Connector {
             self.replace(old, peer, now);
         }
         let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
-        link.state = State::Up { peer };
+        (link.state, link.up_since) = (State::Up { peer }, Some(now));
         let remote = link.remote;
         if let Some(peer) = self.peers.get_mut(peer) {
             peer.link = Some(id);
@@ -164,7 +164,8 @@ impl Connector {
             self.tell(Event::NotDialledAgain);
             return;
         }
-        let after = if link.replaced { self.backoff.after_replacement() } else { self.backoff.after_failure() };
+        let lifetime = link.up_since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
+        let after = if link.replaced { self.backoff.after_replacement(lifetime) } else { self.backoff.after_failure() };
         self.timers.arm(Timer::Redial, now + after);
         self.tell(Event::DialAgain { after, cause });
     }
