@@ -413,7 +413,9 @@ impl Connector {
 
     pub(super) fn keep_alive_overdue(&mut self, id: Id, now: Instant) {
         let Some(settings) = self.settings.keep_alive else { return };
-        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
+        // While this side does not read, because an app does not, silence is its own doing.
+        let Some(conn) = self.conns.get_mut(id).filter(|c| !c.paused) else { return };
+        let Some(link) = conn.link_mut() else { return };
         link.unanswered += 1;
         if link.unanswered >= settings.unanswered_max {
             self.close(id, Cause::KeepAlive(settings.unanswered_max), now);
