@@ -366,7 +366,11 @@ impl Connector {
         self.unblock(waiting, now);
         let pending = self.has_pending(id);
         if pending {
-            self.timers.arm_if_idle(Timer::Progress(id), now + self.settings.send_timeout);
+            let timer = match self.conns.get(id).map(|conn| &conn.kind) {
+                Some(Kind::Delivery { inbox, .. }) => Timer::Unread(*inbox),
+                _ => Timer::Progress(id),
+            };
+            self.timers.arm_if_idle(timer, now + self.settings.send_timeout);
         }
         pending
     }
@@ -377,6 +381,7 @@ impl Connector {
             Some(Kind::Link(Link { state: State::Up { peer }, .. })) => self.take_waiting_for_peer(*peer),
             Some(Kind::Delivery { inbox, .. }) => {
                 let inbox = &mut self.inboxes[*inbox];
+                inbox.progress |= took_some;
                 inbox.stalled &= !took_some;
                 inbox.take_waiting()
             }
@@ -418,6 +423,7 @@ impl Connector {
                 Timer::Progress(id) => self.check_progress(id, now),
                 Timer::Linger(id) => self.linger_over(id, now),
                 Timer::Stable(_) => self.backoff.reset(),
+                Timer::Unread(inbox) => self.check_unread(inbox, now),
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Redial => self.dial(now),
                 Timer::Report => self.report(),
@@ -438,13 +444,7 @@ impl Connector {
             self.timers.arm(Timer::Progress(id), now + self.settings.send_timeout);
             return;
         }
-        match conn.kind {
-            Kind::Delivery { inbox, .. } => {
-                self.timers.arm(Timer::Progress(id), now + self.settings.send_timeout);
-                self.app_stalled(inbox, now);
-            }
-            _ => self.close(id, Cause::SendTimeout(self.settings.send_timeout), now),
-        }
+        self.close(id, Cause::SendTimeout(self.settings.send_timeout), now);
     }
 
     fn tidy(&mut self, now: Instant) {
