@@ -17,6 +17,8 @@ pub(super) struct Conn {
     pub control: Control,
     /// Nothing more is read until what it waits for has room.
     pub paused: bool,
+    /// What it waits for is its own `control`.
+    pub awaits_control: bool,
     /// Nothing more is read at all; it is closed, for this reason, when `control` has gone out.
     pub closing: Option<Cause>,
     /// The shell has been told that there is something to send.
@@ -32,6 +34,7 @@ impl Conn {
             deframer: Deframer::new(frame_limit),
             control: Control::default(),
             paused: false,
+            awaits_control: false,
             closing: None,
             told_to_write: false,
             progress: false,

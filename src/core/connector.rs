@@ -205,11 +205,12 @@ impl Connector {
     }
 
     fn frame(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> Step {
-        let Some(conn) = self.conns.get(id) else { return Step::Taken };
+        let Some(conn) = self.conns.get_mut(id) else { return Step::Taken };
         if conn.closing.is_some() {
             return Step::Taken;
         }
-        if conn.control.used() > CONTROL_HIGH {
+        conn.awaits_control = conn.control.used() > CONTROL_HIGH;
+        if conn.awaits_control {
             return Step::Blocked;
         }
         match &conn.kind {
@@ -232,7 +233,7 @@ impl Connector {
             if !conn.paused || conn.closing.is_some() {
                 continue;
             }
-            conn.paused = false;
+            (conn.paused, conn.awaits_control) = (false, false);
             self.feed(id, &[], now);
             if self.conns.get(id).is_some_and(|conn| !conn.paused) {
                 self.outputs.push_back(Output::Resume(id));
@@ -359,7 +360,7 @@ impl Connector {
             self.close(id, cause, now);
             return false;
         }
-        if conn.paused && conn.control.used() <= CONTROL_HIGH / 2 && took_some {
+        if conn.awaits_control && conn.control.used() <= CONTROL_HIGH / 2 {
             self.unblock(vec![id], now);
         }
         let waiting = self.take_waiting(id, took_some);
@@ -542,6 +543,11 @@ impl Connector {
     /// # Panics
     /// When it does not.
     pub fn check_invariants(&self) {
+        for blocked in self.peers.iter().map(|(_, p)| &p.blocked).chain(self.inboxes.iter().map(|i| &i.blocked)) {
+            let mut waiting: Vec<Id> = blocked.iter().copied().filter(|id| self.conns.get(*id).is_some()).collect();
+            waiting.sort_unstable();
+            assert!(waiting.windows(2).all(|two| two[0] != two[1]), "nobody waits twice for the same room");
+        }
         for (id, peer) in self.peers.iter() {
             peer.outbox.check_invariants();
             let is_up =
