@@ -1,7 +1,8 @@
 //! Connectors, apps and a network that fails, all simulated from a seed under a virtual clock.
 //!
-//! `AIOCONNECTORS_SIM_SEED=N` replays one world and prints what happens in it; `AIOCONNECTORS_SIM_STEPS=N` makes worlds
-//! of N steps in place of the short ones of every day.
+//! `AIOCONNECTORS_SIM_SEED=N` replays one world and prints what happens in it (give the same number of steps);
+//! `AIOCONNECTORS_SIM_STEPS=N` makes worlds of N steps, `AIOCONNECTORS_SIM_WORLDS=N` makes N of them in place of the few
+//! of every day.
 
 mod account;
 mod actions;
@@ -59,6 +60,7 @@ fn run_worlds(calm: bool, first: u64, worlds: u64, steps: u64) {
         run(seed, calm, steps, true);
         return;
     }
+    let worlds = variable("AIOCONNECTORS_SIM_WORLDS").unwrap_or(worlds);
     for seed in first..first + worlds {
         run(seed, calm, steps, false);
     }

@@ -13,7 +13,9 @@ use crate::tap::Tap;
 #[derive(Debug)]
 pub struct Pipe {
     flying: VecDeque<(Instant, Vec<u8>)>,
-    arrived: VecDeque<u8>,
+    arrived: Vec<u8>,
+    /// What lies before it in `arrived` was read.
+    start: usize,
     /// Bytes of both.
     held: usize,
     capacity: usize,
@@ -30,8 +32,19 @@ pub struct Pipe {
 
 impl Pipe {
     pub fn new(capacity: usize, delay_ms: Range<u64>, now: Instant) -> Self {
-        let (flying, arrived) = (VecDeque::new(), VecDeque::new());
-        Self { flying, arrived, held: 0, capacity, delay_ms, last: now, ended: false, void: false, cut: false }
+        let (flying, arrived) = (VecDeque::new(), Vec::new());
+        Self {
+            flying,
+            arrived,
+            start: 0,
+            held: 0,
+            capacity,
+            delay_ms,
+            last: now,
+            ended: false,
+            void: false,
+            cut: false,
+        }
     }
 
     /// Takes what there is room for, in pieces that arrive at different times; how many bytes.
@@ -63,7 +76,7 @@ impl Pipe {
     pub fn arrive(&mut self, now: Instant) {
         while self.flying.front().is_some_and(|(at, _)| *at <= now) {
             let (_, piece) = self.flying.pop_front().unwrap_or_else(|| unreachable!("it was just seen"));
-            self.arrived.extend(piece);
+            self.arrived.extend_from_slice(&piece);
         }
     }
 
@@ -73,13 +86,19 @@ impl Pipe {
 
     /// Takes up to `most` bytes that arrived.
     pub fn read(&mut self, most: usize) -> Vec<u8> {
-        let count = most.min(self.arrived.len());
+        let count = most.min(self.arrived.len() - self.start);
         self.held -= count;
-        self.arrived.drain(..count).collect()
+        let bytes = self.arrived[self.start..][..count].to_vec();
+        self.start += count;
+        if !self.is_readable() {
+            self.arrived.clear();
+            self.start = 0;
+        }
+        bytes
     }
 
     pub fn is_readable(&self) -> bool {
-        !self.arrived.is_empty()
+        self.start < self.arrived.len()
     }
 
     pub fn has_room(&self) -> bool {
@@ -92,14 +111,14 @@ impl Pipe {
 
     /// All that was written was read, and nothing more comes.
     pub fn is_at_end(&self) -> bool {
-        self.ended && !self.cut && self.flying.is_empty() && self.arrived.is_empty()
+        self.ended && !self.cut && self.flying.is_empty() && !self.is_readable()
     }
 
     /// Loses what is on its way.
     pub fn lose(&mut self) {
         self.flying.clear();
         self.arrived.clear();
-        self.held = 0;
+        (self.start, self.held) = (0, 0);
     }
 }
 
