@@ -95,6 +95,7 @@ impl World {
         }
     }
 
+    /// An answer that went to another app had no asker any more; that one may learn of it a moment later.
     fn check_requests(&self) {
         for message in &self.model.messages {
             if let (Some(request), Place::Delivered) = (message.answers, message.place) {
