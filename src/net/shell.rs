@@ -71,6 +71,8 @@ pub struct Parts {
     pub admins: UnixServer,
     /// Where the other sockets are.
     pub paths: SocketPaths,
+    /// Longest wait for a peer's machine to confirm what was sent to it.
+    pub send_timeout: Duration,
 }
 
 /// What the owner of the loop is asked for.
@@ -95,12 +97,39 @@ struct Entry {
     listed: bool,
 }
 
+impl Entry {
+    fn is_opening(&self) -> bool {
+        matches!(&self.kind, Kind::Link(link) if link.opening)
+    }
+
+    /// Why TLS failed, and, if the peer did not like it, the certificate that it was shown.
+    fn explain(&self, error: &rustls::Error) -> String {
+        let Kind::Link(link) = &self.kind else { return error.to_string() };
+        let why = tls::explain(error, &link.refusals);
+        match (&link.shown, error) {
+            (Some(shown), rustls::Error::AlertReceived(_)) => format!("{why}; it was shown {shown}"),
+            _ => why,
+        }
+    }
+}
+
 #[derive(Debug)]
 enum Kind {
-    Link { opening: bool, known: Option<Secured>, refusals: Refusals },
+    Link(Box<LinkEntry>),
     App,
     Delivery,
     Admin,
+}
+
+#[derive(Debug)]
+struct LinkEntry {
+    /// It was dialled and is not open yet.
+    opening: bool,
+    /// What is known of the peer once TLS is done, on a client.
+    known: Option<Secured>,
+    refusals: Refusals,
+    /// The certificate that is shown to the peer, for the log if it is refused.
+    shown: Option<String>,
 }
 
 /// The loop and all that it owns.
@@ -118,6 +147,8 @@ pub struct Shell {
     lingering: HashMap<Token, (Stream, Instant)>,
     closed: usize,
     accept_again: Option<Instant>,
+    /// The last attempt to accept failed, and the log says so.
+    accept_fails: bool,
     /// Nothing is accepted or read any more.
     stopping: bool,
     ended: bool,
@@ -152,6 +183,7 @@ impl Shell {
             lingering: HashMap::new(),
             closed: 0,
             accept_again: None,
+            accept_fails: false,
             stopping: false,
             ended: false,
             wish: Wish::GoOn,
@@ -189,6 +221,8 @@ impl Shell {
             self.accept_again = None;
             self.accept_links(now);
             self.accept_apps(now);
+            self.accept_admins(now);
+            self.accept_fails = self.accept_again.is_some_and(|at| at > now);
         }
         if self.ended && self.lingering.is_empty() {
             return Ok(Wish::End);
@@ -263,8 +297,7 @@ impl Shell {
             let Some(listener) = self.parts.links.as_ref().filter(|_| !self.stopping) else { return };
             match listener.accept() {
                 Ok((socket, remote)) => {
-                    // A socket that cannot be set up this way is still good for messages.
-                    let _ = socket.set_nodelay(true);
+                    dial::set_up(&socket, self.parts.send_timeout);
                     let id = self.parts.connector.accept_link(remote, now);
                     self.begin_link(id, socket, now);
                 }
@@ -277,10 +310,11 @@ impl Shell {
 
     fn begin_link(&mut self, id: Id, socket: mio::net::TcpStream, now: Instant) {
         match self.parts.security.begin() {
-            Ok(Secure { session, known, refusals }) => {
+            Ok(Secure { session, known, refusals, shown }) => {
                 let mut stream = Stream::new(Socket::Tcp(socket), session);
                 stream.writable = true;
-                self.add(id, stream, Kind::Link { opening: false, known, refusals }, now);
+                let link = LinkEntry { opening: false, known, refusals, shown };
+                self.add(id, stream, Kind::Link(Box::new(link)), now);
                 self.secure(id, now);
             }
             Err(error) => {
@@ -309,17 +343,20 @@ impl Shell {
         for _ in 0..ACCEPT_BUDGET {
             match self.parts.admins.listener.accept() {
                 Ok((socket, _)) => {
-                    let id = self.parts.connector.accept_admin();
+                    let id = self.parts.connector.accept_admin(now);
                     self.add_unix(id, socket, Kind::Admin, now);
                 }
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
                 Err(e) => return self.accept_failed(&e, now),
             }
         }
+        self.accept_again = Some(now);
     }
 
     fn accept_failed(&mut self, error: &io::Error, now: Instant) {
-        log::warn!("a connection could not be accepted: {error}");
+        if !std::mem::replace(&mut self.accept_fails, true) {
+            log::warn!("a connection could not be accepted, and is tried again: {error}");
+        }
         self.accept_again = Some(now + ACCEPT_AGAIN);
     }
 
@@ -363,7 +400,7 @@ impl Shell {
         let could_write = entry.stream.writable;
         entry.stream.ready(event);
         let (id, can_write) = (entry.id, entry.stream.writable && !could_write);
-        if let Kind::Link { opening: true, .. } = entry.kind {
+        if entry.is_opening() {
             return self.opening_event(id, now);
         }
         self.list(id);
@@ -382,8 +419,8 @@ impl Shell {
             }
             (Ok(None), Err(_)) => return,
             (Ok(None), Ok(remote)) => {
-                if let Kind::Link { opening, .. } = &mut entry.kind {
-                    *opening = false;
+                if let Kind::Link(link) = &mut entry.kind {
+                    link.opening = false;
                 }
                 self.parts.connector.opened(id, Some(remote), now);
                 self.secure(id, now);
@@ -414,7 +451,7 @@ impl Shell {
         work: impl FnOnce(&mut Stream, &mut Buffers, &mut dyn Handler) -> T,
     ) -> Option<T> {
         let entry = self.connections.get_mut(id.index())?.as_mut().filter(|e| e.id == id)?;
-        let known = if let Kind::Link { known, .. } = &entry.kind { known.clone() } else { None };
+        let known = if let Kind::Link(link) = &entry.kind { link.known.clone() } else { None };
         let (connector, security) = (&mut self.parts.connector, &self.parts.security);
         let mut handler = ToCore { connector, security, id, now, known };
         Some(work(&mut entry.stream, &mut self.buffers, &mut handler))
@@ -453,12 +490,10 @@ impl Shell {
     /// Tells the core that a connection is gone.
     fn ended(&mut self, id: Id, end: &End, now: Instant) {
         let Some(entry) = self.entry(id) else { return };
-        let refusals =
-            if let Kind::Link { refusals, .. } = &entry.kind { refusals.clone() } else { Refusals::default() };
         let cause = match end {
             End::Closed => Cause::ClosedByPeer,
             End::Io(error) => Cause::Failed(error.to_string()),
-            End::Tls(error) => Cause::Failed(tls::explain(error, &refusals)),
+            End::Tls(error) => Cause::Failed(entry.explain(error)),
             End::Seal(error) => Cause::Failed(error.to_string()),
         };
         self.parts.connector.closed(id, cause, now);
@@ -475,7 +510,7 @@ impl Shell {
         let Some(entry) = self.connections.get_mut(id.index()).and_then(Option::as_mut).filter(|e| e.id == id) else {
             return;
         };
-        if !entry.stream.writable || matches!(entry.kind, Kind::Link { opening: true, .. }) {
+        if !entry.stream.writable || entry.is_opening() {
             return;
         }
         let (stream, buffers, mut end) = (&mut entry.stream, &mut self.buffers, None);
@@ -553,12 +588,14 @@ impl Shell {
     fn connect(&mut self, id: Id, address: std::net::SocketAddr, now: Instant) {
         let bind = self.parts.target.as_ref().and_then(|t| t.bind.clone());
         let begun = self.parts.security.begin().map_err(|e| e.to_string());
-        let connected =
-            begun.and_then(|s| Ok((s, dial::connect(address, bind.as_deref()).map_err(|e| e.to_string())?)));
+        let connected = begun.and_then(|s| {
+            Ok((s, dial::connect(address, bind.as_deref(), self.parts.send_timeout).map_err(|e| e.to_string())?))
+        });
         match connected {
-            Ok((Secure { session, known, refusals }, socket)) => {
+            Ok((Secure { session, known, refusals, shown }, socket)) => {
                 let stream = Stream::new(Socket::Tcp(socket), session);
-                self.add(id, stream, Kind::Link { opening: true, known, refusals }, now);
+                let link = LinkEntry { opening: true, known, refusals, shown };
+                self.add(id, stream, Kind::Link(Box::new(link)), now);
             }
             Err(error) => self.parts.connector.closed(id, Cause::Failed(error), now),
         }
@@ -590,7 +627,7 @@ impl Shell {
     fn close(&mut self, id: Id, now: Instant) {
         let Some(slot) = self.connections.get_mut(id.index()) else { return };
         let Some(mut entry) = slot.take_if(|e| e.id == id) else { return };
-        let is_open = matches!(entry.kind, Kind::Link { opening: false, .. });
+        let is_open = matches!(entry.kind, Kind::Link(_)) && !entry.is_opening();
         if !is_open || self.lingering.len() >= LINGERING_MAX {
             return;
         }
