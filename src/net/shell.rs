@@ -29,12 +29,6 @@ use crate::wire::names::SocketPaths;
 /// Bytes that one connection may send before others have a turn.
 const WRITE_BUDGET: usize = 256 * 1024;
 
-/// Connections that are accepted before others have a turn.
-const ACCEPT_BUDGET: usize = 64;
-
-/// Wait before accepting again after it failed, as it does while the process has no more file descriptors.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
-
 /// Longest wait for the other side to have read what was sent before the connection was closed.
 const LINGER: Duration = Duration::from_secs(1);
 
@@ -96,7 +90,7 @@ struct Entry {
 }
 
 #[derive(Debug)]
-enum Kind {
+pub(super) enum Kind {
     Link { opening: bool, known: Option<Secured>, refusals: Refusals },
     App,
     Delivery,
@@ -106,7 +100,7 @@ enum Kind {
 /// The loop and all that it owns.
 pub struct Shell {
     poll: Poll,
-    parts: Parts,
+    pub(super) parts: Parts,
     signals: Signals,
     resolver: Resolver,
     buffers: Buffers,
@@ -117,9 +111,9 @@ pub struct Shell {
     to_write: Vec<Id>,
     lingering: HashMap<Token, (Stream, Instant)>,
     closed: usize,
-    accept_again: Option<Instant>,
+    pub(super) accept_again: Option<Instant>,
     /// Nothing is accepted or read any more.
-    stopping: bool,
+    pub(super) stopping: bool,
     ended: bool,
     wish: Wish,
 }
@@ -185,11 +179,7 @@ impl Shell {
         self.do_outputs(now);
         self.write_all(now);
         self.let_go(now);
-        if self.accept_again.is_some_and(|at| at <= now) {
-            self.accept_again = None;
-            self.accept_links(now);
-            self.accept_apps(now);
-        }
+        self.accept_again(now);
         if self.ended && self.lingering.is_empty() {
             return Ok(Wish::End);
         }
@@ -258,79 +248,7 @@ impl Shell {
         self.connections.iter().flatten().filter(|e| wanted(&e.kind)).map(|e| e.id).collect()
     }
 
-    fn accept_links(&mut self, now: Instant) {
-        for _ in 0..ACCEPT_BUDGET {
-            let Some(listener) = self.parts.links.as_ref().filter(|_| !self.stopping) else { return };
-            match listener.accept() {
-                Ok((socket, remote)) => {
-                    // A socket that cannot be set up this way is still good for messages.
-                    let _ = socket.set_nodelay(true);
-                    let id = self.parts.connector.accept_link(remote, now);
-                    self.begin_link(id, socket, now);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) => return self.accept_failed(&e, now),
-            }
-        }
-        self.accept_again = Some(now);
-    }
-
-    fn begin_link(&mut self, id: Id, socket: mio::net::TcpStream, now: Instant) {
-        match self.parts.security.begin() {
-            Ok(Secure { session, known, refusals }) => {
-                let mut stream = Stream::new(Socket::Tcp(socket), session);
-                stream.writable = true;
-                self.add(id, stream, Kind::Link { opening: false, known, refusals }, now);
-                self.secure(id, now);
-            }
-            Err(error) => {
-                self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
-                self.do_outputs(now);
-            }
-        }
-    }
-
-    fn accept_apps(&mut self, now: Instant) {
-        for _ in 0..ACCEPT_BUDGET {
-            match self.parts.apps.listener.accept() {
-                Ok(_) if self.stopping => {}
-                Ok((socket, _)) => {
-                    let id = self.parts.connector.accept_app();
-                    self.add_unix(id, socket, Kind::App, now);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) => return self.accept_failed(&e, now),
-            }
-        }
-        self.accept_again = Some(now);
-    }
-
-    fn accept_admins(&mut self, now: Instant) {
-        for _ in 0..ACCEPT_BUDGET {
-            match self.parts.admins.listener.accept() {
-                Ok((socket, _)) => {
-                    let id = self.parts.connector.accept_admin();
-                    self.add_unix(id, socket, Kind::Admin, now);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) => return self.accept_failed(&e, now),
-            }
-        }
-    }
-
-    fn accept_failed(&mut self, error: &io::Error, now: Instant) {
-        log::warn!("a connection could not be accepted: {error}");
-        self.accept_again = Some(now + ACCEPT_AGAIN);
-    }
-
-    fn add_unix(&mut self, id: Id, socket: UnixStream, kind: Kind, now: Instant) {
-        let mut stream = Stream::new(Socket::Unix(socket), None);
-        // Both are found out at the first try.
-        (stream.readable, stream.writable) = (true, true);
-        self.add(id, stream, kind, now);
-    }
-
-    fn add(&mut self, id: Id, mut stream: Stream, kind: Kind, now: Instant) {
+    pub(super) fn add(&mut self, id: Id, mut stream: Stream, kind: Kind, now: Instant) {
         if let Err(error) = stream.register(self.poll.registry(), Token(CONNECTIONS + id.index())) {
             self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
             return self.do_outputs(now);
@@ -394,7 +312,7 @@ impl Shell {
     }
 
     /// Begins TLS, or, without it, tells the core that there is none.
-    fn secure(&mut self, id: Id, now: Instant) {
+    pub(super) fn secure(&mut self, id: Id, now: Instant) {
         if matches!(self.parts.security, Security::Plain) {
             self.parts.connector.secured(id, Secured::Anonymous, now);
         } else {
@@ -496,7 +414,7 @@ impl Shell {
         self.do_outputs(now);
     }
 
-    fn do_outputs(&mut self, now: Instant) {
+    pub(super) fn do_outputs(&mut self, now: Instant) {
         while let Some(output) = self.parts.connector.poll_output() {
             match output {
                 Output::Write(id) => self.to_write.push(id),
