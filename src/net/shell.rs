@@ -103,6 +103,8 @@ pub struct Shell {
     pub(super) parts: Parts,
     signals: Signals,
     resolver: Resolver,
+    /// The connection whose server's name is being looked up.
+    looked_up: Option<Id>,
     buffers: Buffers,
     connections: Vec<Option<Entry>>,
     /// Connections that may have something to read.
@@ -139,6 +141,7 @@ impl Shell {
             parts,
             signals,
             resolver,
+            looked_up: None,
             buffers: Buffers::default(),
             connections: Vec::new(),
             to_read: Vec::new(),
@@ -453,13 +456,18 @@ impl Shell {
 
     fn dial(&mut self, id: Id, now: Instant) {
         let Some(target) = self.parts.target.clone() else { return };
-        if let Some(address) = self.resolver.ask(id, &target) {
-            self.connect(id, address, now);
+        match self.resolver.ask(id, &target) {
+            Some(address) => self.connect(id, address, now),
+            None => self.looked_up = Some(id),
         }
     }
 
     fn take_answers(&mut self, now: Instant) {
         while let Some((id, answer)) = self.resolver.answer() {
+            // An answer can come when its connection has been given up, and another one may be in its place.
+            if self.looked_up.take_if(|waiting| *waiting == id).is_none() {
+                continue;
+            }
             match answer {
                 Ok(address) => self.connect(id, address, now),
                 Err(error) => self.parts.connector.closed(id, Cause::Failed(error.to_string()), now),
@@ -506,6 +514,7 @@ impl Shell {
     /// Lets go of a connection. The end of a link is waited for, because closing a socket that still has something to
     /// read makes TCP throw away what the other side has not read yet.
     fn close(&mut self, id: Id, now: Instant) {
+        self.looked_up.take_if(|waiting| *waiting == id);
         let Some(slot) = self.connections.get_mut(id.index()) else { return };
         let Some(mut entry) = slot.take_if(|e| e.id == id) else { return };
         let is_open = matches!(entry.kind, Kind::Link { opening: false, .. });
