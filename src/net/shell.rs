@@ -550,8 +550,10 @@ struct ToCore<'a> {
 
 impl Handler for ToCore<'_> {
     fn secured(&mut self, state: &CommonState) {
-        let secured = self.known.take().unwrap_or_else(|| self.security.identify(state));
-        self.connector.secured(self.id, secured, self.now);
+        match self.known.take().map_or_else(|| self.security.identify(state), Ok) {
+            Ok(secured) => self.connector.secured(self.id, secured, self.now),
+            Err(why) => self.connector.closed(self.id, Cause::Failed(why), self.now),
+        }
     }
 
     fn data(&mut self, plaintext: &[u8]) -> bool {
