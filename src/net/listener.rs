@@ -17,15 +17,38 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub enum ListenError {
     /// The host of `server_sockaddr` is no address, interface or name of this machine.
-    Host { host: String, error: String },
+    Host {
+        /// What the config gives.
+        host: String,
+        /// Why not.
+        error: String,
+    },
     /// The address cannot be bound.
-    Address { address: SocketAddr, error: io::Error },
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
     /// Another process listens on the Unix socket.
-    InUse { path: PathBuf },
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
     /// Something that is not a socket lies at the path.
-    NoSocket { path: PathBuf },
+    NoSocket {
+        /// What lies there.
+        path: PathBuf,
+    },
     /// The Unix socket cannot be made.
-    Path { path: PathBuf, doing: &'static str, error: io::Error },
+    Path {
+        /// The socket.
+        path: PathBuf,
+        /// What failed, as in `listen`.
+        doing: &'static str,
+        /// Why.
+        error: io::Error,
+    },
 }
 
 impl fmt::Display for ListenError {
