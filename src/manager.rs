@@ -156,8 +156,9 @@ fn parts(config: &Config) -> Result<Parts, StartError> {
         Role::Server => (Some(listener::tcp(&host, port, config.reuse_server_sockaddr)?), None),
         Role::Client => (None, Some(Target { host, port, bind: config.client_bind_ip.clone() })),
     };
-    let admins = listener::unix(&paths.commander(), 0o660)?;
-    let apps = listener::unix(&paths.send(), if config.everybody_can_send_messages { 0o777 } else { 0o770 })?;
+    let admins = listener::unix(&paths.commander(), 0o660, config.reuse_uds_path_commander_server)?;
+    let apps_mode = if config.everybody_can_send_messages { 0o777 } else { 0o770 };
+    let apps = listener::unix(&paths.send(), apps_mode, config.reuse_uds_path_send_to_connector)?;
     let connector = Connector::new(settings(config));
     Ok(Parts { connector, security, links, target, apps, admins, paths })
 }
