@@ -101,29 +101,73 @@ impl fmt::Display for Cause {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A peer's link is up.
-    PeerUp { peer: String, remote: SocketAddr },
+    PeerUp {
+        /// Its name.
+        peer: String,
+        /// Its address.
+        remote: SocketAddr,
+    },
     /// A peer's link is gone.
-    PeerDown { peer: String, cause: Cause },
+    PeerDown {
+        /// Its name.
+        peer: String,
+        /// Why.
+        cause: Cause,
+    },
     /// A connection ended before its peer was known.
-    LinkRefused { remote: Option<SocketAddr>, cause: Cause },
+    LinkRefused {
+        /// The address of the other side, if the connection was open.
+        remote: Option<SocketAddr>,
+        /// Why.
+        cause: Cause,
+    },
     /// An app's connection was closed for what it sent.
-    AppRefused { cause: Cause },
+    AppRefused {
+        /// Why.
+        cause: Cause,
+    },
     /// An admin's connection was closed for what it sent.
-    AdminRefused { cause: Cause },
+    AdminRefused {
+        /// Why.
+        cause: Cause,
+    },
     /// The app that listens for this type has not read for so long; what comes for it is dropped until it does.
-    AppStalled { message_type: String, after: Duration },
+    AppStalled {
+        /// The type.
+        message_type: String,
+        /// For how long it has read nothing.
+        after: Duration,
+    },
     /// A client was given a certificate.
-    Issued { client: String },
+    Issued {
+        /// Its name.
+        client: String,
+    },
     /// This client has got a certificate of its own.
     Enrolled,
     /// The peer said why it ends the link.
-    PeerSaid { peer: String, reason: &'static str },
+    PeerSaid {
+        /// Its name; empty if it has not said it yet.
+        peer: String,
+        /// Its reason, in words.
+        reason: &'static str,
+    },
     /// The server will be dialled again.
-    DialAgain { after: Duration, cause: Cause },
+    DialAgain {
+        /// How long after now.
+        after: Duration,
+        /// Why there is no link.
+        cause: Cause,
+    },
     /// The server will not be dialled again: `enable_client_try_reconnect` is false.
     NotDialledAgain,
     /// Messages were not delivered since the last report.
-    Dropped { entry: Entry, messages: u64 },
+    Dropped {
+        /// Whose messages, and why.
+        entry: Entry,
+        /// How many.
+        messages: u64,
+    },
 }
 
 impl Event {

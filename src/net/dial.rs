@@ -38,11 +38,26 @@ pub struct Target {
 #[derive(Debug)]
 pub enum DialError {
     /// The name has no address.
-    Name { host: String, error: String },
+    Name {
+        /// The name.
+        host: String,
+        /// Why not.
+        error: String,
+    },
     /// `client_bind_ip` is no address or interface of this machine.
-    Bind { bind: String, error: String },
+    Bind {
+        /// What the config gives.
+        bind: String,
+        /// Why not.
+        error: String,
+    },
     /// The connection failed.
-    Connect { address: SocketAddr, error: io::Error },
+    Connect {
+        /// Where to.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
 }
 
 impl fmt::Display for DialError {

@@ -178,15 +178,18 @@ impl Security {
     }
 
     /// Who the client at the other end of a secured connection is.
-    #[must_use]
-    pub fn identify(&self, state: &CommonState) -> Secured {
-        let Security::Server(ServerSecurity { registry: Some(registry), .. }) = self else { return Secured::Anonymous };
+    ///
+    /// # Errors
+    /// Nobody who may connect. The handshake let its certificate through, so the folder changed in between.
+    pub fn identify(&self, state: &CommonState) -> Result<Secured, String> {
+        let Security::Server(ServerSecurity { registry: Some(registry), .. }) = self else {
+            return Ok(Secured::Anonymous);
+        };
         let certificate = tls::peer_certificate(state).map_or(&[][..], |c| c.as_ref());
         match registry.identify(certificate) {
-            Identity::Named { name, .. } => Secured::Named(name),
-            // The handshake let the certificate through, so a stranger's can be here only if the folder changed in
-            // between; with no name it gets no further than one that is shared, and enrolment is refused below.
-            Identity::Default { .. } | Identity::Unknown(_) => Secured::Shared,
+            Identity::Named { name, .. } => Ok(Secured::Named(name)),
+            Identity::Default { .. } => Ok(Secured::Shared),
+            Identity::Unknown(stranger) => Err(stranger.to_string()),
         }
     }
 

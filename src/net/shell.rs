@@ -20,7 +20,7 @@ use super::buffers::Buffers;
 use super::dial::{self, Resolver, Target};
 use super::listener::UnixServer;
 use super::security::{Secure, Security};
-use super::session::Handler;
+use super::session::{Handler, Session};
 use super::stream::{End, Received, Socket, Stream};
 use super::tls::{self, Refusals};
 use crate::core::{Cause, Connector, Id, Output, Reading, Secured};
@@ -28,12 +28,6 @@ use crate::wire::names::SocketPaths;
 
 /// Bytes that one connection may send before others have a turn.
 const WRITE_BUDGET: usize = 256 * 1024;
-
-/// Connections that are accepted before others have a turn.
-const ACCEPT_BUDGET: usize = 64;
-
-/// Wait before accepting again after it failed, as it does while the process has no more file descriptors.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Longest wait for the other side to have read what was sent before the connection was closed.
 const LINGER: Duration = Duration::from_secs(1);
@@ -114,7 +108,7 @@ impl Entry {
 }
 
 #[derive(Debug)]
-enum Kind {
+pub(super) enum Kind {
     Link(Box<LinkEntry>),
     App,
     Delivery,
@@ -122,7 +116,7 @@ enum Kind {
 }
 
 #[derive(Debug)]
-struct LinkEntry {
+pub(super) struct LinkEntry {
     /// It was dialled and is not open yet.
     opening: bool,
     /// What is known of the peer once TLS is done, on a client.
@@ -132,12 +126,21 @@ struct LinkEntry {
     shown: Option<String>,
 }
 
+impl LinkEntry {
+    pub(super) fn new(secure: Secure, opening: bool) -> (Option<Session>, Self) {
+        let Secure { session, known, refusals, shown } = secure;
+        (session, Self { opening, known, refusals, shown })
+    }
+}
+
 /// The loop and all that it owns.
 pub struct Shell {
     poll: Poll,
-    parts: Parts,
+    pub(super) parts: Parts,
     signals: Signals,
     resolver: Resolver,
+    /// The connection whose server's name is being looked up.
+    looked_up: Option<Id>,
     buffers: Buffers,
     connections: Vec<Option<Entry>>,
     /// Connections that may have something to read.
@@ -146,11 +149,11 @@ pub struct Shell {
     to_write: Vec<Id>,
     lingering: HashMap<Token, (Stream, Instant)>,
     closed: usize,
-    accept_again: Option<Instant>,
+    pub(super) accept_again: Option<Instant>,
     /// The last attempt to accept failed, and the log says so.
-    accept_fails: bool,
+    pub(super) accept_fails: bool,
     /// Nothing is accepted or read any more.
-    stopping: bool,
+    pub(super) stopping: bool,
     ended: bool,
     wish: Wish,
 }
@@ -176,6 +179,7 @@ impl Shell {
             parts,
             signals,
             resolver,
+            looked_up: None,
             buffers: Buffers::default(),
             connections: Vec::new(),
             to_read: Vec::new(),
@@ -217,13 +221,7 @@ impl Shell {
         self.do_outputs(now);
         self.write_all(now);
         self.let_go(now);
-        if self.accept_again.is_some_and(|at| at <= now) {
-            self.accept_again = None;
-            self.accept_links(now);
-            self.accept_apps(now);
-            self.accept_admins(now);
-            self.accept_fails = self.accept_again.is_some_and(|at| at > now);
-        }
+        self.accept_again(now);
         if self.ended && self.lingering.is_empty() {
             return Ok(Wish::End);
         }
@@ -292,82 +290,7 @@ impl Shell {
         self.connections.iter().flatten().filter(|e| wanted(&e.kind)).map(|e| e.id).collect()
     }
 
-    fn accept_links(&mut self, now: Instant) {
-        for _ in 0..ACCEPT_BUDGET {
-            let Some(listener) = self.parts.links.as_ref().filter(|_| !self.stopping) else { return };
-            match listener.accept() {
-                Ok((socket, remote)) => {
-                    dial::set_up(&socket, self.parts.send_timeout);
-                    let id = self.parts.connector.accept_link(remote, now);
-                    self.begin_link(id, socket, now);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) => return self.accept_failed(&e, now),
-            }
-        }
-        self.accept_again = Some(now);
-    }
-
-    fn begin_link(&mut self, id: Id, socket: mio::net::TcpStream, now: Instant) {
-        match self.parts.security.begin() {
-            Ok(Secure { session, known, refusals, shown }) => {
-                let mut stream = Stream::new(Socket::Tcp(socket), session);
-                stream.writable = true;
-                let link = LinkEntry { opening: false, known, refusals, shown };
-                self.add(id, stream, Kind::Link(Box::new(link)), now);
-                self.secure(id, now);
-            }
-            Err(error) => {
-                self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
-                self.do_outputs(now);
-            }
-        }
-    }
-
-    fn accept_apps(&mut self, now: Instant) {
-        for _ in 0..ACCEPT_BUDGET {
-            match self.parts.apps.listener.accept() {
-                Ok(_) if self.stopping => {}
-                Ok((socket, _)) => {
-                    let id = self.parts.connector.accept_app();
-                    self.add_unix(id, socket, Kind::App, now);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) => return self.accept_failed(&e, now),
-            }
-        }
-        self.accept_again = Some(now);
-    }
-
-    fn accept_admins(&mut self, now: Instant) {
-        for _ in 0..ACCEPT_BUDGET {
-            match self.parts.admins.listener.accept() {
-                Ok((socket, _)) => {
-                    let id = self.parts.connector.accept_admin(now);
-                    self.add_unix(id, socket, Kind::Admin, now);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) => return self.accept_failed(&e, now),
-            }
-        }
-        self.accept_again = Some(now);
-    }
-
-    fn accept_failed(&mut self, error: &io::Error, now: Instant) {
-        if !std::mem::replace(&mut self.accept_fails, true) {
-            log::warn!("a connection could not be accepted, and is tried again: {error}");
-        }
-        self.accept_again = Some(now + ACCEPT_AGAIN);
-    }
-
-    fn add_unix(&mut self, id: Id, socket: UnixStream, kind: Kind, now: Instant) {
-        let mut stream = Stream::new(Socket::Unix(socket), None);
-        // Both are found out at the first try.
-        (stream.readable, stream.writable) = (true, true);
-        self.add(id, stream, kind, now);
-    }
-
-    fn add(&mut self, id: Id, mut stream: Stream, kind: Kind, now: Instant) {
+    pub(super) fn add(&mut self, id: Id, mut stream: Stream, kind: Kind, now: Instant) {
         if let Err(error) = stream.register(self.poll.registry(), Token(CONNECTIONS + id.index())) {
             self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
             return self.do_outputs(now);
@@ -431,7 +354,7 @@ impl Shell {
     }
 
     /// Begins TLS, or, without it, tells the core that there is none.
-    fn secure(&mut self, id: Id, now: Instant) {
+    pub(super) fn secure(&mut self, id: Id, now: Instant) {
         if matches!(self.parts.security, Security::Plain) {
             self.parts.connector.secured(id, Secured::Anonymous, now);
         } else {
@@ -531,7 +454,7 @@ impl Shell {
         self.do_outputs(now);
     }
 
-    fn do_outputs(&mut self, now: Instant) {
+    pub(super) fn do_outputs(&mut self, now: Instant) {
         while let Some(output) = self.parts.connector.poll_output() {
             match output {
                 Output::Write(id) => self.to_write.push(id),
@@ -570,13 +493,18 @@ impl Shell {
 
     fn dial(&mut self, id: Id, now: Instant) {
         let Some(target) = self.parts.target.clone() else { return };
-        if let Some(address) = self.resolver.ask(id, &target) {
-            self.connect(id, address, now);
+        match self.resolver.ask(id, &target) {
+            Some(address) => self.connect(id, address, now),
+            None => self.looked_up = Some(id),
         }
     }
 
     fn take_answers(&mut self, now: Instant) {
         while let Some((id, answer)) = self.resolver.answer() {
+            // An answer can come when its connection has been given up, and another one may be in its place.
+            if self.looked_up.take_if(|waiting| *waiting == id).is_none() {
+                continue;
+            }
             match answer {
                 Ok(address) => self.connect(id, address, now),
                 Err(error) => self.parts.connector.closed(id, Cause::Failed(error.to_string()), now),
@@ -592,9 +520,9 @@ impl Shell {
             Ok((s, dial::connect(address, bind.as_deref(), self.parts.send_timeout).map_err(|e| e.to_string())?))
         });
         match connected {
-            Ok((Secure { session, known, refusals, shown }, socket)) => {
+            Ok((secure, socket)) => {
+                let (session, link) = LinkEntry::new(secure, true);
                 let stream = Stream::new(Socket::Tcp(socket), session);
-                let link = LinkEntry { opening: true, known, refusals, shown };
                 self.add(id, stream, Kind::Link(Box::new(link)), now);
             }
             Err(error) => self.parts.connector.closed(id, Cause::Failed(error), now),
@@ -625,6 +553,7 @@ impl Shell {
     /// Lets go of a connection. The end of a link is waited for, because closing a socket that still has something to
     /// read makes TCP throw away what the other side has not read yet.
     fn close(&mut self, id: Id, now: Instant) {
+        self.looked_up.take_if(|waiting| *waiting == id);
         let Some(slot) = self.connections.get_mut(id.index()) else { return };
         let Some(mut entry) = slot.take_if(|e| e.id == id) else { return };
         let is_open = matches!(entry.kind, Kind::Link(_)) && !entry.is_opening();
@@ -660,8 +589,10 @@ struct ToCore<'a> {
 
 impl Handler for ToCore<'_> {
     fn secured(&mut self, state: &CommonState) {
-        let secured = self.known.take().unwrap_or_else(|| self.security.identify(state));
-        self.connector.secured(self.id, secured, self.now);
+        match self.known.take().map_or_else(|| self.security.identify(state), Ok) {
+            Ok(secured) => self.connector.secured(self.id, secured, self.now),
+            Err(why) => self.connector.closed(self.id, Cause::Failed(why), self.now),
+        }
     }
 
     fn data(&mut self, plaintext: &[u8]) -> bool {

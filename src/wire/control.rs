@@ -35,9 +35,6 @@ pub const LINK_CHECK_ID: &str = "link_check";
 pub const DISCONNECTED_DURING_WAIT: &str = "disconnected_during_wait";
 
 /// One frame of a connector's own.
-///
-/// # Panics
-/// Never: a header of a few ids is far below the limit of a header, see the assertion.
 #[must_use]
 pub fn own_frame(message_type: &str, source_id: &str, data: &[u8]) -> Vec<u8> {
     let mut header = HeaderWriter::new();
