@@ -2,7 +2,7 @@
 
 use std::env;
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 
 use serde_json::{Map, Value};
 
@@ -89,8 +89,9 @@ impl<'a> Reader<'a> {
             }
             None => return Err(self.fail("client_name", "a name, because is_server is false")),
         };
-        if let Some(dir) = self.text("connector_files_dirpath")? {
-            settings.files_dir = full_path(dir);
+        let path = |v: &Value| full_path(v.as_str().filter(|text| !text.is_empty())?);
+        if let Some(dir) = self.typed("connector_files_dirpath", "a path, with variables that are set", path)? {
+            settings.files_dir = dir;
         }
         settings.send_types = self.texts("send_message_types")?;
         if let Some(types) = self.texts("recv_message_types")? {
@@ -151,29 +152,33 @@ fn shorten(value: &Value) -> String {
     }
 }
 
-/// The absolute path that a config means: `~` and `$NAME` or `${NAME}` give way to what they stand for.
-fn full_path(text: &str) -> PathBuf {
-    let expanded = expand(text, |name| env::var(name).ok());
-    std::path::absolute(&expanded).unwrap_or_else(|_| PathBuf::from(expanded))
+/// The absolute path that a config means: `~` and `$NAME` or `${NAME}` give way to what they stand for, and `..` takes
+/// the name before it away. `None` if a variable is not set.
+fn full_path(text: &str) -> Option<PathBuf> {
+    let expanded = expand(text, |name| env::var(name).ok())?;
+    let mut path = PathBuf::new();
+    for part in std::path::absolute(expanded).ok()?.components() {
+        match part {
+            Component::ParentDir => _ = path.pop(),
+            part => path.push(part),
+        }
+    }
+    Some(path)
 }
 
-fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> String {
-    let home = lookup("HOME").filter(|_| text == "~" || text.starts_with("~/"));
-    let (mut out, mut rest) = match &home {
-        Some(home) => (home.clone(), &text[1..]),
-        None => (String::new(), text),
-    };
+fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Option<String> {
+    let tilde = text == "~" || text.starts_with("~/");
+    let (mut out, mut rest) = if tilde { (lookup("HOME")?, &text[1..]) } else { (String::new(), text) };
     while let Some(at) = rest.find('$') {
         let (before, from) = rest.split_at(at);
         out.push_str(before);
-        let (name, length) = variable(from);
-        match lookup(name) {
-            Some(value) => out.push_str(&value),
-            None => out.push_str(&from[..length]),
+        match variable(from) {
+            ("", length) => out.push_str(&from[..length]),
+            (name, _) => out.push_str(&lookup(name)?),
         }
-        rest = &from[length..];
+        rest = &from[variable(from).1..];
     }
-    out + rest
+    Some(out + rest)
 }
 
 /// The name of the variable that `text` begins with, and the length of its mention.
@@ -241,6 +246,7 @@ mod tests {
         assert!(error(r#"{"is_server": false}"#).contains("client_name must be a name"));
         assert!(error(r#"{"client_name": "a/b"}"#).contains("'/'"));
         assert!(error(r#"{"send_message_types": "any"}"#).contains("a list of strings"));
+        assert!(error(r#"{"connector_files_dirpath": "/$NOT_SET_ANYWHERE"}"#).contains("a path, with variables"));
         assert!(error("[]").contains("found []"));
         assert!(error("{").contains("line 1"));
         assert!(
@@ -258,8 +264,10 @@ mod tests {
             "X" => Some("x".to_owned()),
             _ => None,
         };
-        assert_eq!(expand("~/a", lookup), "/home/u/a");
-        assert_eq!(expand("/a/$X/${X}y/$Z/$", lookup), "/a/x/xy/$Z/$");
-        assert_eq!(expand("/a~b", lookup), "/a~b");
+        assert_eq!(expand("~/a", lookup).unwrap(), "/home/u/a");
+        assert_eq!(expand("/a/$X/${X}y/$", lookup).unwrap(), "/a/x/xy/$");
+        assert_eq!(expand("/a~b", lookup).unwrap(), "/a~b");
+        assert_eq!(expand("/a/$Z", lookup), None);
+        assert_eq!(full_path("/a/./b/../c").unwrap(), Path::new("/a/c"));
     }
 }

@@ -2,15 +2,32 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::process::ExitCode;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use super::command::{CONFIG, Command};
 use super::tool::{self, PERIOD, ToolError};
 use crate::api::ConnectorApi;
 use crate::wire::control::PING;
 
 /// Time for an answer.
 const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// See `summary`.
+pub const COMMAND: Command = Command {
+    name: "ping",
+    aliases: &[],
+    summary: "Ask the other connector for an echo, every two seconds.",
+    details: "",
+    operands: &[CONFIG, tool::CLIENT],
+    options: &[],
+    run: |args, out| {
+        let client = args.operand(tool::CLIENT.name).map(|name| name.to_string_lossy());
+        run(args.config()?, client.as_deref(), out)?;
+        Ok(ExitCode::SUCCESS)
+    },
+};
 
 /// Pings the peer of the connector that `config` describes until Ctrl-C. A server's peer is `client`, which is asked
 /// for on stdin if it is missing.

@@ -2,9 +2,25 @@
 
 use std::io::Write;
 use std::path::Path;
+use std::process::ExitCode;
 
+use super::command::{CONFIG, Command};
 use super::tool::{self, Lines, ToolError};
 use crate::api::{ConnectorApi, Message};
+
+/// See `summary`.
+pub const COMMAND: Command = Command {
+    name: "test-receive-messages",
+    aliases: &["test_receive_messages"],
+    summary: "Print the messages that a connector brings.",
+    details: "No other app can receive from this connector meanwhile.",
+    operands: &[CONFIG],
+    options: &[],
+    run: |args, out| {
+        run(args.config()?, out)?;
+        Ok(ExitCode::SUCCESS)
+    },
+};
 
 /// Prints the messages of all `recv_message_types` of the connector that `config` describes until Ctrl-C.
 ///

@@ -2,8 +2,10 @@
 
 use std::io::{self, Write};
 use std::path::Path;
+use std::process::ExitCode;
 use std::thread;
 
+use super::command::{CONFIG, Command};
 use super::tool::{self, PERIOD, ToolError};
 use crate::api::ConnectorApi;
 
@@ -11,6 +13,21 @@ use crate::api::ConnectorApi;
 const DEFAULT_TYPES: [&str; 1] = ["any"];
 
 const TAG: &str = "tag1";
+
+/// See `summary`.
+pub const COMMAND: Command = Command {
+    name: "test-send-messages",
+    aliases: &["test_send_messages"],
+    summary: "Send a message of each type, every two seconds.",
+    details: "",
+    operands: &[CONFIG, tool::CLIENT],
+    options: &[],
+    run: |args, out| {
+        let client = args.operand(tool::CLIENT.name).map(|name| name.to_string_lossy());
+        run(args.config()?, client.as_deref(), out)?;
+        Ok(ExitCode::SUCCESS)
+    },
+};
 
 /// Sends messages of all `send_message_types` of the connector that `config` describes until Ctrl-C. A server's peer is
 /// `client`, which is asked for on stdin if it is missing.

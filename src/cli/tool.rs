@@ -5,11 +5,19 @@ use std::io::{self, BufRead, Write};
 use std::sync::mpsc::{self, Sender};
 use std::time::Duration;
 
+use super::command::{Failure, Operand};
 use super::interrupt::OnSignal;
 use crate::api::{ApiError, ConnectorApi};
 
 /// Pause between two rounds.
 pub const PERIOD: Duration = Duration::from_secs(2);
+
+/// The peer of a server.
+pub const CLIENT: Operand = Operand {
+    name: "CLIENT",
+    required: false,
+    help: "the client's name, if the config is a server's; else it is asked for",
+};
 
 /// Why a command that tries out a connector has failed.
 #[derive(Debug)]
@@ -39,6 +47,15 @@ impl fmt::Display for ToolError {
 }
 
 impl std::error::Error for ToolError {}
+
+impl From<ToolError> for Failure {
+    fn from(error: ToolError) -> Self {
+        match error {
+            ToolError::Output(e) => Failure::Output(e),
+            other => Failure::failed(other),
+        }
+    }
+}
 
 impl From<ApiError> for ToolError {
     fn from(error: ApiError) -> Self {

@@ -319,6 +319,11 @@ impl Frames<'_, '_> {
         }
     }
 
+    /// Changes the limit for the frames to come.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.deframer.set_limit(limit);
+    }
+
     /// Gives the last frame back: it will be the first of the next input.
     pub fn hold_back(mut self) {
         self.taken = 0;
