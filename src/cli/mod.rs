@@ -7,6 +7,7 @@ pub mod command;
 pub mod create_certificates;
 pub mod create_connector;
 pub mod daemon;
+pub mod demo;
 pub mod help;
 pub mod interrupt;
 pub mod ping;
@@ -36,6 +37,7 @@ const SUMMARY: &str = "aioconnectorsctl sets up, tests and controls aioconnector
 pub static COMMANDS: &[Command] = &[
     print_config_templates::COMMAND,
     check_config::COMMAND,
+    demo::COMMAND,
     ping::COMMAND,
     test_send_messages::COMMAND,
     test_receive_messages::COMMAND,
