@@ -35,9 +35,11 @@ const SUMMARY: &str = "aioconnectorsctl sets up, tests and controls aioconnector
 
 /// All commands, in the order of the help.
 pub static COMMANDS: &[Command] = &[
+    demo::COMMAND,
     print_config_templates::COMMAND,
     check_config::COMMAND,
-    demo::COMMAND,
+    create_certificates::COMMAND,
+    create_connector::COMMAND,
     ping::COMMAND,
     test_send_messages::COMMAND,
     test_receive_messages::COMMAND,
