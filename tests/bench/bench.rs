@@ -25,8 +25,8 @@ use system::{Kind, System};
 /// What a bench can fail with: it is printed, and that is all.
 type Failure = Box<dyn Error + Send + Sync>;
 
-/// Sizes of data in bytes, and how many messages of each make a repeat of about two seconds.
-const SIZES: [(usize, u64); 2] = [(100, 2_000_000), (1024, 800_000)];
+/// Sizes of data in bytes, and how many messages of each make a repeat of two seconds or so.
+const SIZES: [(usize, u64); 2] = [(100, 6_000_000), (1024, 2_000_000)];
 
 struct Options {
     repeats: usize,

@@ -1,5 +1,6 @@
 //! The limit: bytes from a Unix socket through TLS over loopback to a Unix socket, a thread at each end.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::net::{UnixListener, UnixStream};
@@ -8,13 +9,19 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
-use rustls::{ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection};
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
+use rustls::{ClientConfig, RootCertStore, ServerConfig};
 
 use crate::{Failure, cpu};
 
 /// Read and written at once, bytes: as a connector writes at most in one turn.
 const BUFFER: usize = 256 * 1024;
+
+/// Room for what one end says at once in a handshake, bytes.
+const HANDSHAKE: usize = 16 * 1024;
 
 /// One run of the pump: connect to `entry`, and what is written there comes out of a connection to `exit`.
 pub struct Pump {
@@ -58,77 +65,114 @@ impl Pump {
     }
 
     /// From the Unix socket to TLS.
-    fn near(&self, mut tcp: TcpStream) -> Result<Duration, Failure> {
-        tcp.set_nodelay(true)?;
-        let mut tls = ClientConnection::new(Arc::clone(&self.client), ServerName::try_from("localhost")?)?;
-        while tls.is_handshaking() {
-            tls.complete_io(&mut tcp)?;
+    fn near(&self, tcp: TcpStream) -> Result<Duration, Failure> {
+        let machine = UnbufferedClientConnection::new(Arc::clone(&self.client), ServerName::try_from("localhost")?)?;
+        let mut tls = Tls::new(machine, tcp)?;
+        while !tls.process(&mut |_| Ok(()))? {
+            tls.read()?;
         }
         let mut input = self.listener.accept()?.0;
         let begin = cpu::thread();
-        tls.set_buffer_limit(None);
-        let mut buffer = vec![0; BUFFER];
+        let (mut plain, mut sealed) = (vec![0; BUFFER], vec![0; 2 * BUFFER]);
         loop {
-            let n = input.read(&mut buffer)?;
+            let n = input.read(&mut plain)?;
             if n == 0 {
-                break;
+                return Ok(cpu::thread() - begin);
             }
-            tls.writer().write_all(&buffer[..n])?;
-            while tls.wants_write() {
-                tls.write_tls(&mut tcp)?;
-            }
+            let length = match tls.machine.process(&mut []).state? {
+                ConnectionState::WriteTraffic(mut traffic) => traffic.encrypt(&plain[..n], &mut sealed)?,
+                other => return Err(format!("nothing can be sent in the state {other:?}").into()),
+            };
+            tls.tcp.write_all(&sealed[..length])?;
         }
-        tls.send_close_notify();
-        tls.write_tls(&mut tcp)?;
-        Ok(cpu::thread() - begin)
     }
 
     /// From TLS to the Unix socket.
-    fn far(&self, mut tcp: TcpStream) -> Result<Duration, Failure> {
-        tcp.set_nodelay(true)?;
-        let mut tls = ServerConnection::new(Arc::clone(&self.server))?;
-        while tls.is_handshaking() {
-            tls.complete_io(&mut tcp)?;
-        }
+    fn far(&self, tcp: TcpStream) -> Result<Duration, Failure> {
+        let mut tls = Tls::new(UnbufferedServerConnection::new(Arc::clone(&self.server))?, tcp)?;
         let mut output = UnixStream::connect(&self.exit)?;
         let begin = cpu::thread();
-        let (mut cipher, mut plain) = (vec![0; BUFFER], vec![0; BUFFER]);
-        loop {
-            let n = tcp.read(&mut cipher)?;
-            if n == 0 {
-                break;
-            }
-            // Few reads of the socket, and from memory as rustls likes it.
-            let mut rest = &cipher[..n];
-            let mut ready = 0;
-            while !rest.is_empty() {
-                tls.read_tls(&mut rest)?;
-                tls.process_new_packets()?;
-                ready = decrypted(&mut tls, &mut plain, ready, &mut output)?;
-            }
-            output.write_all(&plain[..ready])?;
+        let mut plain = Vec::with_capacity(2 * BUFFER);
+        while tls.read()? > 0 {
+            tls.process(&mut |data| {
+                plain.extend_from_slice(data);
+                Ok(())
+            })?;
+            output.write_all(&plain)?;
+            plain.clear();
         }
         Ok(cpu::thread() - begin)
     }
 }
 
-/// Takes what is decrypted behind the `ready` bytes in `plain`, which goes out when it is full.
-fn decrypted(
-    tls: &mut ServerConnection,
-    plain: &mut [u8],
-    mut ready: usize,
-    output: &mut UnixStream,
-) -> io::Result<usize> {
-    loop {
-        if ready == plain.len() {
-            output.write_all(plain)?;
-            ready = 0;
-        }
-        match tls.reader().read(&mut plain[ready..]) {
-            Ok(0) => return Ok(ready),
-            Ok(n) => ready += n,
-            Err(e) if e.kind() == io::ErrorKind::WouldBlock => return Ok(ready),
-            Err(e) => return Err(e),
-        }
+/// Both ends of TLS, without buffers of their own.
+trait Machine {
+    type Data: fmt::Debug;
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+}
+
+impl Machine for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+}
+
+impl Machine for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+}
+
+/// One end of the connection.
+struct Tls<M> {
+    machine: M,
+    tcp: TcpStream,
+    incoming: Vec<u8>,
+    /// Bytes in `incoming` that are not decrypted yet.
+    filled: usize,
+}
+
+impl<M: Machine> Tls<M> {
+    fn new(machine: M, tcp: TcpStream) -> Result<Self, Failure> {
+        tcp.set_nodelay(true)?;
+        Ok(Self { machine, tcp, incoming: vec![0; BUFFER], filled: 0 })
+    }
+
+    /// Reads once; 0 at the end.
+    fn read(&mut self) -> io::Result<usize> {
+        let n = self.tcp.read(&mut self.incoming[self.filled..])?;
+        self.filled += n;
+        Ok(n)
+    }
+
+    /// Gives all whole records to `data`, and takes the handshake as far as it goes; whether it is done.
+    fn process(&mut self, data: &mut dyn FnMut(&[u8]) -> io::Result<()>) -> Result<bool, Failure> {
+        let (mut at, mut handshake) = (0, [0; HANDSHAKE]);
+        let mut ready = 0;
+        let done = loop {
+            let UnbufferedStatus { discard, state } = self.machine.process(&mut self.incoming[at..self.filled]);
+            at += discard;
+            match state? {
+                ConnectionState::ReadTraffic(mut traffic) => {
+                    while let Some(record) = traffic.next_record() {
+                        let record = record?;
+                        at += record.discard;
+                        data(record.payload)?;
+                    }
+                }
+                ConnectionState::EncodeTlsData(mut encode) => ready += encode.encode(&mut handshake[ready..])?,
+                ConnectionState::TransmitTlsData(transmit) => {
+                    self.tcp.write_all(&handshake[..std::mem::take(&mut ready)])?;
+                    transmit.done();
+                }
+                ConnectionState::BlockedHandshake => break false,
+                _ => break true,
+            }
+        };
+        self.incoming.copy_within(at..self.filled, 0);
+        self.filled -= at;
+        Ok(done)
     }
 }
