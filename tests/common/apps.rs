@@ -8,6 +8,7 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
+use super::peer::wait_end;
 use super::{Frame, wait};
 
 /// An app that hands in messages over one connection that it keeps.
@@ -34,6 +35,13 @@ impl RawSender {
         for frame in frames {
             self.send(frame).unwrap_or_else(|error| panic!("{frame:?} was not taken: {error}"));
         }
+    }
+
+    /// Waits until the connector closes the connection.
+    #[track_caller]
+    pub fn wait_closed(&mut self) {
+        self.stream.set_read_timeout(Some(wait::LIMIT)).expect("a time limit");
+        wait_end(&mut self.stream);
     }
 
     /// The next frame that the connector writes; `None` if it closes the connection.

@@ -102,6 +102,11 @@ impl Process {
         self.errors.all.lock().unwrap().clone()
     }
 
+    /// The warnings and errors among them.
+    pub fn complaints(&self) -> Vec<String> {
+        self.errors().into_iter().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect()
+    }
+
     /// The first line on stderr with one of `words` (in whatever case), now or within the limit.
     #[track_caller]
     pub fn wait_error(&self, words: &[&str]) -> String {

@@ -3,3 +3,16 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+
+mod link;
+
+mod bad_admins;
+mod bad_apps;
+mod bad_peers;
+mod certificates;
+mod delivery;
+mod ends;
+mod peers;
+mod reconnect;
+mod requests;
+mod startup;

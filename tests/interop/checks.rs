@@ -99,8 +99,9 @@ pub fn requests_between_python_apps(pair: &Pair) {
 fn request(asker: &Setup, answerer: &Setup, i: usize) -> Frame {
     let header = json!({"message_type": "ask", "source_id": asker.id, "destination_id": answerer.id});
     let frame = Frame::new(header, format!("request {i} \u{e9}"));
-    let frame = if i % 2 == 0 { frame.with("request_id", i) } else { frame.with("request_id", format!("id-{i}")) };
-    if i % 3 == 0 { frame.with_binary([0, 1, u8::try_from(i).expect("few requests")]) } else { frame }
+    let frame =
+        if i.is_multiple_of(2) { frame.with("request_id", i) } else { frame.with("request_id", format!("id-{i}")) };
+    if i.is_multiple_of(3) { frame.with_binary([0, 1, u8::try_from(i).expect("few requests")]) } else { frame }
 }
 
 #[track_caller]

@@ -8,6 +8,7 @@
 mod common;
 
 mod checks;
+mod harness;
 mod pair;
 mod python;
 mod scenarios;
