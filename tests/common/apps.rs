@@ -62,7 +62,10 @@ pub fn ask(socket: &Path, request: &Frame) -> Option<Frame> {
 
 #[track_caller]
 fn connect(socket: &Path) -> UnixStream {
-    wait::until(&format!("a listener at {}", socket.display()), || UnixStream::connect(socket).ok())
+    let stream = wait::until(&format!("a listener at {}", socket.display()), || UnixStream::connect(socket).ok());
+    // A connector that never reads again must fail a test, not hang it.
+    stream.set_write_timeout(Some(wait::LIMIT)).expect("a time limit");
+    stream
 }
 
 #[derive(Default)]
