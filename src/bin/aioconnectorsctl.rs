@@ -1,1 +1,7 @@
-fn main() {}
+//! See `aioconnectors::cli`.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    aioconnectors::cli::main()
+}

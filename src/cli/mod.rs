@@ -1,1 +1,120 @@
-//! See `ARCHITECTURE.md`.
+//! The command line: `aioconnectorsctl`, and the few arguments of `aioconnectorsd`.
+//!
+//! To add a command, write a file with its [`Command`] and add a line to [`COMMANDS`]; its help follows from that.
+
+pub mod check_config;
+pub mod command;
+pub mod create_certificates;
+pub mod create_connector;
+pub mod daemon;
+pub mod help;
+pub mod print_config_templates;
+
+use std::ffi::OsString;
+use std::io::{self, ErrorKind, Write};
+use std::process::ExitCode;
+
+use lexopt::Arg;
+
+use crate::config::nearest;
+pub use command::{Args, CONFIG, Command, Failure, Operand, Opt, Request, Run};
+
+/// The program's name, as it is typed.
+pub const PROGRAM: &str = "aioconnectorsctl";
+
+/// The exit code of a usage error.
+pub const EXIT_USAGE: u8 = 2;
+
+const SUMMARY: &str = "aioconnectorsctl sets up, tests and controls aioconnectors, a message broker.";
+
+/// All commands, in the order of the help.
+pub static COMMANDS: &[Command] = &[print_config_templates::COMMAND, check_config::COMMAND];
+
+/// `aioconnectorsctl`.
+#[must_use]
+pub fn main() -> ExitCode {
+    run(COMMANDS, std::env::args_os().skip(1), &mut io::stdout(), &mut io::stderr())
+}
+
+/// Does what `args` say, without the program's name, by one of `commands`.
+///
+/// # Returns
+/// 0 if it worked, 1 if it did not, 2 if the arguments make no sense; or what the command returns.
+pub fn run(
+    commands: &[Command],
+    args: impl IntoIterator<Item = OsString>,
+    out: &mut dyn Write,
+    err: &mut dyn Write,
+) -> ExitCode {
+    let mut parser = lexopt::Parser::from_args(args);
+    let result = dispatch(commands, &mut parser, out);
+    conclude(PROGRAM, result, out, err)
+}
+
+fn dispatch(commands: &[Command], parser: &mut lexopt::Parser, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    match parser.next()? {
+        None => Err(Failure::Usage("a command is missing".to_owned())),
+        Some(Arg::Short('h') | Arg::Long("help")) => program_help(commands, out),
+        Some(Arg::Short('V') | Arg::Long("version")) => write_version(PROGRAM, out),
+        Some(Arg::Value(word)) if word == "help" => match parser.next()? {
+            Some(Arg::Value(word)) => command_help(find(commands, &word.to_string_lossy())?, out),
+            Some(other) => Err(other.unexpected().into()),
+            None => program_help(commands, out),
+        },
+        Some(Arg::Value(word)) => {
+            let command = find(commands, &word.to_string_lossy())?;
+            match command.parse(parser)? {
+                Request::Help => command_help(command, out),
+                Request::Version => write_version(PROGRAM, out),
+                Request::Run(args) => (command.run)(&args, out),
+            }
+        }
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+fn find<'a>(commands: &'a [Command], word: &str) -> Result<&'a Command, Failure> {
+    if let Some(command) = commands.iter().find(|command| command.is_named(word)) {
+        return Ok(command);
+    }
+    let suggestion = nearest(word, commands.iter().map(|command| command.name));
+    let suggestion = suggestion.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
+    Err(Failure::Usage(format!("unknown command {word:?}{suggestion}")))
+}
+
+fn program_help(commands: &[Command], out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    help::write_program(out, PROGRAM, SUMMARY, commands)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn command_help(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    help::write_command(out, &format!("{PROGRAM} "), command)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn write_version(program: &str, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    writeln!(out, "{program} {}", env!("CARGO_PKG_VERSION"))?;
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Says what went wrong, if anything did, and turns it into an exit code.
+fn conclude(program: &str, result: Result<ExitCode, Failure>, out: &mut dyn Write, err: &mut dyn Write) -> ExitCode {
+    let failure = match result.and_then(|code| out.flush().map(|()| code).map_err(Failure::Output)) {
+        Ok(code) => return code,
+        Err(failure) => failure,
+    };
+    // If stderr cannot be written either, the exit code has to do.
+    match failure {
+        Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
+        Failure::Output(error) => _ = writeln!(err, "{program}: stdout cannot be written: {error}"),
+        Failure::Failed(text) => _ = writeln!(err, "{program}: {text}"),
+        Failure::Usage(text) => {
+            _ = writeln!(err, "{program}: {text}\nTry '{program} --help'.");
+            return ExitCode::from(EXIT_USAGE);
+        }
+    }
+    ExitCode::FAILURE
+}
+
+#[cfg(test)]
+mod tests;

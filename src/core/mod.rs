@@ -1,1 +1,23 @@
-//! See `ARCHITECTURE.md`.
+//! Decisions: what becomes of every connection and message.
+//!
+//! [`Connector`] owns all of it. Nothing here does I/O, reads a clock or draws a random number: bytes, times and a seed
+//! come in as arguments, bytes and [`Output`]s come out. So whole networks of connectors run inside one test.
+
+mod admin;
+mod app;
+pub mod backoff;
+mod conn;
+mod connector;
+mod delivery;
+mod event;
+pub mod ledger;
+mod link;
+mod peer;
+pub mod settings;
+mod slots;
+mod timers;
+
+pub use connector::{Connector, Reading};
+pub use event::{Cause, Event, Output, Secured};
+pub use settings::{KeepAlive, Mode, Settings};
+pub use slots::Id;

@@ -1,3 +1,7 @@
 //! Bytes to meaning and back, without state and without I/O: the formats that connectors, apps and admins speak.
 
+pub mod admin;
+pub mod control;
+pub mod frame;
+pub mod header;
 pub mod names;

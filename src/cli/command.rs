@@ -1,0 +1,262 @@
+//! What a command is, and how its arguments are read: parsed whole first, acted on later.
+
+use std::ffi::{OsStr, OsString};
+use std::fmt;
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::str::FromStr;
+
+use lexopt::Arg;
+
+/// A command, or a whole program: what it takes, what is said of it, what it does.
+#[derive(Clone, Copy, Debug)]
+pub struct Command {
+    /// As it is typed, words joined by `-`.
+    pub name: &'static str,
+    /// Other names, such as those of the Python package.
+    pub aliases: &'static [&'static str],
+    /// What it does, in one line.
+    pub summary: &'static str,
+    /// More of it, for its own help; may be empty.
+    pub details: &'static str,
+    /// What it takes by place. Those that are required come first.
+    pub operands: &'static [Operand],
+    /// What it takes by name, besides `--help`.
+    pub options: &'static [Opt],
+    /// What it does with them.
+    pub run: Run,
+}
+
+/// Does the work of a command. What is for the user goes to the writer, which is stdout.
+pub type Run = fn(&Args, &mut dyn Write) -> Result<ExitCode, Failure>;
+
+/// An argument that is known by its place.
+#[derive(Clone, Copy, Debug)]
+pub struct Operand {
+    /// In capitals.
+    pub name: &'static str,
+    /// Whether the command needs it.
+    pub required: bool,
+    /// What it is.
+    pub help: &'static str,
+}
+
+/// The config file, which many commands take.
+pub const CONFIG: Operand = Operand { name: "CONFIG", required: true, help: "the config file, in JSON" };
+
+/// An argument that is known by its name.
+#[derive(Clone, Copy, Debug)]
+pub struct Opt {
+    /// Without the `--`.
+    pub long: &'static str,
+    /// What its value is called, if it has one; in capitals.
+    pub value: Option<&'static str>,
+    /// What it does.
+    pub help: &'static str,
+}
+
+/// Why a command did not do its work.
+#[derive(Debug)]
+pub enum Failure {
+    /// The arguments make no sense. Exit code 2.
+    Usage(String),
+    /// It did not work; the line says what and where. Exit code 1.
+    Failed(String),
+    /// Stdout could not be written. No error if its reader went away, else exit code 1.
+    Output(io::Error),
+}
+
+impl Failure {
+    /// Of an error that says all there is to say.
+    pub fn failed(error: impl fmt::Display) -> Self {
+        Failure::Failed(error.to_string())
+    }
+}
+
+impl From<io::Error> for Failure {
+    /// For `writeln!(out, …)?` only; other errors need words around them, see [`Failure::failed`].
+    fn from(error: io::Error) -> Self {
+        Failure::Output(error)
+    }
+}
+
+impl From<lexopt::Error> for Failure {
+    fn from(error: lexopt::Error) -> Self {
+        Failure::Usage(error.to_string())
+    }
+}
+
+/// What was typed.
+#[derive(Debug, Default)]
+pub struct Args {
+    operands: Vec<(&'static str, OsString)>,
+    options: Vec<(&'static str, OsString)>,
+}
+
+impl Args {
+    /// The operand `name`, if it was typed.
+    #[must_use]
+    pub fn operand(&self, name: &str) -> Option<&OsStr> {
+        self.operands.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_os_str())
+    }
+
+    /// The operand `name` as a path, if it was typed.
+    #[must_use]
+    pub fn path(&self, name: &str) -> Option<&Path> {
+        self.operand(name).map(Path::new)
+    }
+
+    /// The path in [`CONFIG`].
+    ///
+    /// # Errors
+    /// If it was not typed, which a command that requires it need not fear.
+    pub fn config(&self) -> Result<&Path, Failure> {
+        self.path(CONFIG.name).ok_or_else(|| missing(&CONFIG))
+    }
+
+    /// Whether the option `--long` was typed.
+    #[must_use]
+    pub fn has(&self, long: &str) -> bool {
+        self.options.iter().any(|(l, _)| *l == long)
+    }
+
+    /// The value of the option `--long`, the last one if there are several.
+    ///
+    /// # Errors
+    /// If it is no `T`: a usage error.
+    pub fn value<T: FromStr>(&self, long: &str) -> Result<Option<T>, Failure>
+    where
+        T::Err: fmt::Display,
+    {
+        let Some((_, value)) = self.options.iter().rev().find(|(l, _)| *l == long) else { return Ok(None) };
+        let text = value.to_string_lossy();
+        let wrong = |error| Failure::Usage(format!("--{long}: found {text:?}: {error}"));
+        text.parse().map(Some).map_err(wrong)
+    }
+}
+
+/// What is to be done about a command.
+#[derive(Debug)]
+pub enum Request {
+    /// Say how it is used.
+    Help,
+    /// Say which version this is.
+    Version,
+    /// Do it.
+    Run(Args),
+}
+
+impl Command {
+    /// Whether `word` is its name or another name of it.
+    #[must_use]
+    pub fn is_named(&self, word: &str) -> bool {
+        self.name == word || self.aliases.contains(&word)
+    }
+
+    /// Reads all that `parser` still has.
+    ///
+    /// # Errors
+    /// An argument that it does not take, or a missing one.
+    pub fn parse(&self, parser: &mut lexopt::Parser) -> Result<Request, Failure> {
+        let mut args = Args::default();
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Arg::Short('h') | Arg::Long("help") => return Ok(Request::Help),
+                Arg::Short('V') | Arg::Long("version") => return Ok(Request::Version),
+                Arg::Value(value) => args.operands.push((self.next_operand(&args, &value)?, value)),
+                Arg::Long(long) => {
+                    let Some(option) = self.options.iter().find(|option| option.long == long) else {
+                        return Err(arg.unexpected().into());
+                    };
+                    let value = if option.value.is_some() { parser.value()? } else { OsString::new() };
+                    args.options.push((option.long, value));
+                }
+                Arg::Short(_) => return Err(arg.unexpected().into()),
+            }
+        }
+        match self.operands.get(args.operands.len()) {
+            Some(operand) if operand.required => Err(missing(operand)),
+            _ => Ok(Request::Run(args)),
+        }
+    }
+
+    fn next_operand(&self, args: &Args, value: &OsStr) -> Result<&'static str, Failure> {
+        let operand = self.operands.get(args.operands.len());
+        operand.map(|operand| operand.name).ok_or_else(|| Failure::Usage(format!("unexpected argument {value:?}")))
+    }
+}
+
+fn missing(operand: &Operand) -> Failure {
+    Failure::Usage(format!("{} is missing: {}", operand.name, operand.help))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const COMMAND: Command = Command {
+        name: "do-it",
+        aliases: &["do_it"],
+        summary: "Do it.",
+        details: "",
+        operands: &[CONFIG, Operand { name: "DIR", required: false, help: "a folder" }],
+        options: &[
+            Opt { long: "fast", value: None, help: "do it fast" },
+            Opt { long: "count", value: Some("N"), help: "do it so often" },
+        ],
+        run: |_, _| Ok(ExitCode::SUCCESS),
+    };
+
+    fn parse(line: &str) -> Result<Request, Failure> {
+        COMMAND.parse(&mut lexopt::Parser::from_args(line.split_whitespace()))
+    }
+
+    fn args(line: &str) -> Args {
+        match parse(line) {
+            Ok(Request::Run(args)) => args,
+            other => panic!("{line}: {other:?}"),
+        }
+    }
+
+    #[test]
+    fn operands_and_options_are_found_by_name_in_any_order() {
+        let args = args("--count 3 c.json --fast -- -d");
+        assert_eq!(args.config().unwrap(), Path::new("c.json"));
+        assert_eq!(args.path("DIR"), Some(Path::new("-d")));
+        assert_eq!(args.value::<u32>("count").unwrap(), Some(3));
+        assert!(args.has("fast"));
+    }
+
+    #[test]
+    fn what_was_not_typed_is_absent() {
+        let args = args("c.json");
+        assert_eq!((args.path("DIR"), args.has("fast")), (None, false));
+        assert_eq!(args.value::<u32>("count").unwrap(), None);
+    }
+
+    #[test]
+    fn what_a_command_does_not_take_is_a_usage_error() {
+        for (line, said) in [
+            ("", "CONFIG is missing"),
+            ("a b c", "unexpected argument \"c\""),
+            ("a --slow", "--slow"),
+            ("a -x", "-x"),
+            ("a --fast=1", "--fast"),
+            ("a --count", "--count"),
+        ] {
+            match parse(line) {
+                Err(Failure::Usage(text)) => assert!(text.contains(said), "{line}: {text}"),
+                other => panic!("{line}: {other:?}"),
+            }
+        }
+        assert!(matches!(args("a --count x").value::<u32>("count"), Err(Failure::Usage(_))));
+    }
+
+    #[test]
+    fn help_and_version_need_no_operands() {
+        assert!(matches!(parse("-h"), Ok(Request::Help)));
+        assert!(matches!(parse("--fast --help"), Ok(Request::Help)));
+        assert!(matches!(parse("--version"), Ok(Request::Version)));
+    }
+}

@@ -1,0 +1,179 @@
+//! The command line as its user sees it: what is typed, what is said, which exit code.
+
+use std::path::Path;
+
+use super::*;
+
+/// What a command line gave.
+struct Outcome {
+    code: ExitCode,
+    out: String,
+    err: String,
+}
+
+/// Commands that need what other modules do, with something else in its place.
+const WITH_STAND_INS: &[Command] = &[
+    print_config_templates::COMMAND,
+    check_config::COMMAND,
+    create_certificates::command(|args, out| create_certificates::run(args, out, refuse_ca)),
+    create_connector::command(|args, _| create_connector::run(args, seven)),
+];
+
+fn refuse_ca(dir: &Path, ca: bool) -> Result<(), String> {
+    if ca { Err(format!("{}: no CA here", dir.display())) } else { Ok(()) }
+}
+
+fn seven(config: &Path) -> ExitCode {
+    assert_eq!(config, Path::new("c.json"));
+    ExitCode::from(7)
+}
+
+fn ctl(line: &str) -> Outcome {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = run(WITH_STAND_INS, line.split_whitespace().map(OsString::from), &mut out, &mut err);
+    Outcome { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+}
+
+#[test]
+fn the_help_names_every_command_with_its_arguments() {
+    for line in ["--help", "-h", "help"] {
+        let Outcome { code, out, err } = ctl(line);
+        assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""));
+        for command in WITH_STAND_INS {
+            assert!(out.contains(&format!("  {} ", help::synopsis(command))), "{out}");
+            assert!(out.contains(command.summary), "{out}");
+        }
+        assert!(out.contains("create-certificates [--ca] [DIR]") && out.contains("check-config CONFIG"), "{out}");
+    }
+}
+
+#[test]
+fn each_command_has_its_own_help() {
+    for command in WITH_STAND_INS.iter().map(|command| command.name) {
+        for line in [format!("{command} --help"), format!("help {command}")] {
+            let Outcome { code, out, .. } = ctl(&line);
+            assert_eq!(code, ExitCode::SUCCESS, "{line}");
+            assert!(out.contains(&format!("Usage: aioconnectorsctl {command}")), "{out}");
+        }
+    }
+    let out = ctl("create-certificates --help").out;
+    assert!(out.contains("  --ca ") && out.contains("  DIR") && out.contains("create_certificates"), "{out}");
+}
+
+#[test]
+fn no_name_stands_for_two_commands() {
+    let mut names: Vec<&str> = COMMANDS.iter().flat_map(|c| c.aliases.iter().copied().chain([c.name])).collect();
+    names.sort_unstable();
+    let count = names.len();
+    names.dedup();
+    assert_eq!(names.len(), count);
+}
+
+#[test]
+fn usage_errors_exit_with_2_and_point_to_the_help() {
+    for (line, said) in [
+        ("", "a command is missing"),
+        ("chekc-config x", r#"unknown command "chekc-config"; did you mean check-config?"#),
+        ("frobnicate", "unknown command \"frobnicate\"\n"),
+        ("help frobnicate", "unknown command"),
+        ("--frobnicate", "--frobnicate"),
+        ("check-config", "CONFIG is missing: the config file, in JSON"),
+        ("check-config a b", "unexpected argument \"b\""),
+        ("print-config-templates --all", "--all"),
+    ] {
+        let Outcome { code, out, err } = ctl(line);
+        assert_eq!((code, out.as_str()), (ExitCode::from(EXIT_USAGE), ""), "{line}");
+        assert!(err.starts_with("aioconnectorsctl: ") && err.contains(said), "{line}: {err}");
+        assert!(err.ends_with("Try 'aioconnectorsctl --help'.\n"), "{err}");
+    }
+}
+
+#[test]
+fn the_spellings_of_the_python_package_work() {
+    let old = ctl("print_config_templates");
+    assert_eq!(old.code, ExitCode::SUCCESS);
+    assert_eq!(old.out, ctl("print-config-templates").out);
+    assert!(old.out.contains("MANAGER TEMPLATE"));
+}
+
+#[test]
+fn check_config_prints_every_error_and_warning() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.json");
+    std::fs::write(&path, r#"{"use_ssl": 1, "max_certs": "x", "use_sll": true, "server_ca": true}"#).unwrap();
+    let Outcome { code, out, .. } = ctl(&format!("check-config {}", path.display()));
+    assert_eq!(code, ExitCode::FAILURE);
+    let count = |start: &str| out.lines().filter(|line| line.starts_with(start)).count();
+    assert_eq!((count("error: "), count("warning: ")), (2, 2), "{out}");
+    assert!(out.ends_with("c.json: 2 errors, 2 warnings\n"), "{out}");
+}
+
+#[test]
+fn check_config_says_who_a_right_config_makes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("c.json");
+    std::fs::write(&path, r#"{"is_server": false, "client_name": "c1", "server_ca": true}"#).unwrap();
+    let Outcome { code, out, .. } = ctl(&format!("check-config {}", path.display()));
+    assert_eq!(code, ExitCode::SUCCESS, "{out}");
+    assert!(out.starts_with("warning: ") && out.ends_with("c.json: no errors: client c1, 1 warning\n"), "{out}");
+}
+
+#[test]
+fn certificates_are_made_where_they_are_wanted() {
+    let Outcome { code, out, .. } = ctl("create_certificates /some/where");
+    assert_eq!((code, out.as_str()), (ExitCode::SUCCESS, "Made /some/where/certificates\n"));
+    assert_eq!(ctl("create-certificates").out, "Made /var/tmp/aioconnectors/certificates\n");
+}
+
+#[test]
+fn a_failure_is_one_line_and_exit_code_1() {
+    let Outcome { code, out, err } = ctl("create-certificates --ca /some/where");
+    assert_eq!((code, out.as_str()), (ExitCode::FAILURE, ""));
+    assert_eq!(err, "aioconnectorsctl: /some/where: no CA here\n");
+}
+
+#[test]
+fn a_connector_ends_with_the_exit_code_of_its_own() {
+    assert_eq!(ctl("create_connector c.json").code, ExitCode::from(7));
+}
+
+/// A stdout that fails.
+struct Broken(ErrorKind);
+
+impl Write for Broken {
+    fn write(&mut self, _: &[u8]) -> io::Result<usize> {
+        Err(self.0.into())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error_but_a_full_disk_is() {
+    for (kind, expected) in [(ErrorKind::BrokenPipe, ExitCode::SUCCESS), (ErrorKind::StorageFull, ExitCode::FAILURE)] {
+        let mut err = Vec::new();
+        let code = run(COMMANDS, ["--help".into()], &mut Broken(kind), &mut err);
+        assert_eq!(code, expected);
+        assert_eq!(err.is_empty(), expected == ExitCode::SUCCESS);
+    }
+}
+
+fn daemon(args: &[&str]) -> Outcome {
+    let (mut out, mut err) = (Vec::new(), Vec::new());
+    let code = daemon::run(args.iter().map(OsString::from), seven, &mut out, &mut err);
+    Outcome { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
+}
+
+#[test]
+fn the_daemon_takes_one_config_file() {
+    assert_eq!(daemon(&["c.json"]).code, ExitCode::from(7));
+    assert!(daemon(&["--help"]).out.contains("Usage: aioconnectorsd CONFIG\n"));
+    assert_eq!(daemon(&["-V"]).out, concat!("aioconnectorsd ", env!("CARGO_PKG_VERSION"), "\n"));
+    for args in [&[][..], &["a", "b"], &["--daemonize"]] {
+        let Outcome { code, err, .. } = daemon(args);
+        assert_eq!(code, ExitCode::from(EXIT_USAGE), "{args:?}");
+        assert!(err.starts_with("aioconnectorsd: "), "{err}");
+    }
+}

@@ -1,0 +1,59 @@
+//! Checks that look at more than one key.
+
+use std::path::{Path, PathBuf};
+
+use serde_json::Value;
+
+use super::error::{Notice, shown};
+use super::keys::Config;
+use super::reader::{KeyProblem, Reader};
+use crate::wire::names::{self, SOCKET_PATH_MAX};
+
+/// Notes in `reader` what is wrong with `config` as a whole.
+pub(super) fn check(config: &Config, reader: &mut Reader) {
+    if !config.server_secure_tls {
+        reader.notices.push(("server_secure_tls".to_owned(), Notice::TlsFloor));
+    }
+    let unread_name = reader.problems.iter().any(|problem| problem.key == "client_name");
+    if !config.is_server
+        && !unread_name
+        && let Some(problem) = client_name_problem(config.client_name.as_deref())
+    {
+        reader.problems.push(problem);
+        return;
+    }
+    if config.is_server || config.client_name.is_some() {
+        reader.problems.extend(socket_path_problems(config));
+    }
+}
+
+fn client_name_problem(name: Option<&str>) -> Option<KeyProblem> {
+    let key = "client_name".to_owned();
+    let Some(name) = name else {
+        let expected = "a name for this client, as is_server is false".to_owned();
+        return Some(KeyProblem { key, found: "none".to_owned(), expected });
+    };
+    let error = names::validate_client_name(name).err()?;
+    Some(KeyProblem { key, found: shown(&Value::from(name)), expected: format!("a valid name: {error}") })
+}
+
+fn socket_path_problems(config: &Config) -> Vec<KeyProblem> {
+    let sockets = config.socket_paths();
+    let mut paths = vec![
+        ("connector_files_dirpath".to_owned(), sockets.send()),
+        ("connector_files_dirpath".to_owned(), sockets.commander()),
+    ];
+    for (i, message_type) in config.recv_message_types.iter().enumerate() {
+        paths.push((format!("recv_message_types[{i}]"), sockets.receive(message_type)));
+    }
+    paths.into_iter().filter_map(|(key, path): (String, PathBuf)| too_long(key, &path)).collect()
+}
+
+fn too_long(key: String, path: &Path) -> Option<KeyProblem> {
+    let length = path.as_os_str().len();
+    (length > SOCKET_PATH_MAX).then(|| KeyProblem {
+        key,
+        found: format!("the socket path {} of {length} bytes", path.display()),
+        expected: format!("at most {SOCKET_PATH_MAX} bytes"),
+    })
+}

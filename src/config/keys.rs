@@ -1,0 +1,293 @@
+//! The table of all config keys. The parser, the templates and the man page come from it.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+use std::time::Duration;
+
+use serde_json::Value;
+
+use super::reader::Reader;
+use super::setting::Setting;
+use super::values::{
+    Address, Coverage, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, Rotate, VerifyPeer,
+};
+
+use Effect::{Apps, NotYet, Now, Refused};
+use Limits::{Bytes, Free, Integer, IpOrInterface, MessageTypes, Seconds};
+
+/// What holds of a key's value beyond its type.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Limits {
+    /// Nothing.
+    Free,
+    /// A whole number in this range, ends included.
+    Integer(u64, u64),
+    /// A whole number of bytes in this range, ends included.
+    Bytes(u64, u64),
+    /// A number of seconds in this range, ends included; fractions are allowed.
+    Seconds(f64, f64),
+    /// Each text is a message type that apps may use.
+    MessageTypes,
+    /// The text is an IP address or the name of a network interface.
+    IpOrInterface,
+}
+
+/// What a key does as of now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Effect {
+    /// What its text says.
+    Now,
+    /// Nothing: a value other than the default gets a warning.
+    NotYet,
+    /// Nothing, and doing without it would be insecure or lose messages: a value other than the default is an error.
+    Refused(
+        /// What is not supported, as in `tokens are`.
+        &'static str,
+    ),
+    /// Nothing in the daemon. Apps read it, and one file may serve both.
+    Apps,
+}
+
+/// The template that a key is printed in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Template {
+    /// That of a connector's config.
+    Manager,
+    /// That of an app's config.
+    Api,
+    /// Both.
+    Both,
+}
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug)]
+pub struct Key {
+    /// As it stands in the file.
+    pub name: &'static str,
+    /// The default, as JSON.
+    pub default: &'static str,
+    /// What holds of the value beyond its type.
+    pub limits: Limits,
+    /// What it does as of now.
+    pub effect: Effect,
+    /// Where it is printed.
+    pub template: Template,
+    /// What it does, in a sentence.
+    pub help: &'static str,
+    expected: fn(Limits) -> String,
+}
+
+impl Key {
+    /// The default as a JSON value.
+    #[must_use]
+    pub fn default_value(&self) -> Value {
+        // Each default is a literal in the table below, and a test parses them all.
+        serde_json::from_str(self.default).unwrap_or_default()
+    }
+
+    /// Which values are right, in words, as in `true or false`.
+    #[must_use]
+    pub fn expected(&self) -> String {
+        (self.expected)(self.limits)
+    }
+
+    /// The row of `name`.
+    #[must_use]
+    pub fn find(name: &str) -> Option<&'static Key> {
+        // A test checks that the table is sorted.
+        KEYS.binary_search_by_key(&name, |key| key.name).ok().map(|i| &KEYS[i])
+    }
+}
+
+/// A name that older releases of the Python package used.
+#[derive(Clone, Copy, Debug)]
+pub struct OldKey {
+    /// The old name.
+    pub name: &'static str,
+    /// The keys that its value is given to.
+    pub stands_for: &'static [&'static str],
+}
+
+/// All old names.
+pub const OLD_KEYS: [OldKey; 3] = [
+    OldKey { name: "disk_persistence", stands_for: &["disk_persistence_recv", "disk_persistence_send"] },
+    OldKey { name: "file_type2dirpath", stands_for: &["file_recv_config"] },
+    OldKey { name: "max_size_file_upload", stands_for: &["max_size_file_upload_recv", "max_size_file_upload_send"] },
+];
+
+const KIB: u64 = 1 << 10;
+const TIB: u64 = 1 << 40;
+
+/// A frame says its length in 32 bits.
+const FRAME_MAX: u64 = u32::MAX as u64;
+
+/// No time in a config is longer than a year.
+const YEAR: f64 = 31_536_000.0;
+
+/// The shortest time that a timeout can have, in seconds.
+const TICK: f64 = 0.001;
+
+/// Makes [`KEYS`] and [`Config`] of the same rows: name, type, default, limits, effect, template, text.
+macro_rules! keys {
+    ($($name:ident: $type:ty = $default:literal, $limits:expr, $effect:expr, $template:ident, $help:literal;)*) => {
+        /// Every key, sorted by name.
+        pub static KEYS: &[Key] = &[$(Key {
+            name: stringify!($name),
+            default: $default,
+            limits: $limits,
+            effect: $effect,
+            template: Template::$template,
+            help: $help,
+            expected: <$type as Setting>::expected,
+        }),*];
+
+        /// A connector's config: a field for each key, of the same name.
+        #[derive(Clone, Debug, PartialEq)]
+        pub struct Config {
+            $(#[doc = $help] pub $name: $type,)*
+            /// Keys that the file gives.
+            pub(super) given: BTreeSet<&'static str>,
+        }
+
+        impl Config {
+            pub(super) fn build(reader: &mut Reader) -> Self {
+                Self { $($name: reader.get(stringify!($name)),)* given: reader.given_keys() }
+            }
+        }
+    };
+}
+
+const CLIENT_LISTS: Effect = Refused("lists of clients are");
+const TOKENS: Effect = Refused("tokens are");
+
+keys! {
+    alternate_client_default_cert: bool = "false", Free, NotYet, Manager,
+        "Client: if its own certificate is refused, it tries the default one at the next attempt, in turn.";
+    blacklisted_clients_id: Vec<String> = "null", Free, CLIENT_LISTS, Manager,
+        "Server: regular expressions, matched from the start, of client names that may not connect.";
+    blacklisted_clients_ip: Vec<String> = "null", Free, CLIENT_LISTS, Manager,
+        "Server: IP addresses from which no client may connect.";
+    blacklisted_clients_subnet: Vec<String> = "null", Free, CLIENT_LISTS, Manager,
+        "Server: subnets from which no client may connect.";
+    certificates_directory_path: PathBuf = "\"/var/tmp/aioconnectors\"", Free, Now, Manager,
+        "The folder that holds the folder `certificates`.";
+    client_bind_ip: Option<String> = "null", IpOrInterface, Now, Manager,
+        "Client: the IP address or network interface that it connects from.";
+    client_cafile_verify_server: Option<PathBuf> = "null", Free, Now, Manager,
+        "Client: a file of CA certificates. The server's certificate must be signed by one of them and have its host \
+        name, instead of being pinned.";
+    client_name: Option<String> = "null", Free, Now, Both,
+        "Client: its name, which is its id: letters, digits, `-`, `_` and `:`, 128 at most. A client must have one.";
+    connect_timeout: Duration = "10", Seconds(TICK, YEAR), Now, Manager,
+        "Client: how many seconds a connection to the server may take.";
+    connector_files_dirpath: PathBuf = "\"/var/tmp/aioconnectors\"", Free, Now, Both,
+        "The folder of the connector's sockets and queues.";
+    debug_msg_counts: bool = "true", Free, NotYet, Manager,
+        "Counts of messages are logged every two minutes if they changed.";
+    default_logger_bk_count: u64 = "5", Integer(0, 1000), Now, Both,
+        "How many compressed log files are kept; with 0 a full log file is emptied.";
+    default_logger_dirpath: PathBuf = "\"/var/tmp/aioconnectors\"", Free, Now, Both,
+        "The folder of the log file `aioconnectors.log`. A daemon whose config does not give it logs to stderr only.";
+    default_logger_log_level: LogLevel = "\"INFO\"", Free, Now, Both,
+        "How important a log line must be to be written.";
+    default_logger_rotate: Rotate = "true", Bytes(KIB, TIB), Now, Both,
+        "Whether, or at how many bytes, the log file is compressed and a new one begun; `true` means 64 MiB.";
+    disk_persistence_recv: Coverage = "false", MessageTypes, NotYet, Manager,
+        "Which received messages are kept on disk until an app takes them: all, none, or a list of types.";
+    disk_persistence_send: Coverage = "false", MessageTypes, NotYet, Manager,
+        "Which messages to send are kept on disk until the peer has them: all, none, or a list of types.";
+    enable_client_try_reconnect: bool = "true", Free, Now, Manager,
+        "Client: whether it connects again when it lost its server.";
+    everybody_can_send_messages: bool = "true", Free, Now, Manager,
+        "Whether apps of every user may send; if not, only those of the connector's user and group.";
+    file_recv_config: BTreeMap<String, FileRecv> = "{}", Free, NotYet, Manager,
+        "Where received files go, by destination type: `target_directory`, `owner`, `override_existing`.";
+    ignore_peer_traffic: IgnorePeerTraffic = "false", Free, Refused("ignoring peers is"), Manager,
+        "Whose messages are dropped: everybody's, nobody's, or those of a list of peers.";
+    is_server: bool = "true", Free, Now, Both,
+        "Whether this connector is a server, which has many peers, or a client, which has one.";
+    keep_alive_period: Option<Duration> = "null", Seconds(TICK, YEAR), Now, Manager,
+        "Client: how many seconds lie between pings to the server; `null` or 0 for none.";
+    keep_alive_timeout: Duration = "5", Seconds(TICK, YEAR), Now, Manager,
+        "Client: how many seconds the answer to a ping may take.";
+    max_certs: u64 = "1024", Integer(1, 1_000_000), Now, Manager,
+        "Server: how many client certificates there may be.";
+    max_message_size: u64 = "1073741824", Bytes(KIB, FRAME_MAX), Now, Manager,
+        "How many bytes a message may have, header and binary included.";
+    max_number_of_unanswered_keep_alive: u64 = "2", Integer(1, 1_000_000), Now, Manager,
+        "Client: after how many unanswered pings the connection is given up.";
+    max_size_chunk_upload: u64 = "209715200", Bytes(1, TIB), Apps, Api,
+        "How many bytes of a file an app puts into one message.";
+    max_size_file_upload_recv: u64 = "8589930194", Bytes(0, u64::MAX), NotYet, Manager,
+        "How many bytes a received file may have.";
+    max_size_file_upload_send: u64 = "8589930194", Bytes(0, u64::MAX), NotYet, Manager,
+        "How many bytes a file to send may have.";
+    max_size_persistence_path: u64 = "1073741824", Bytes(64 * KIB, u64::MAX), NotYet, Manager,
+        "How many bytes a queue on disk may have.";
+    on_full: BTreeMap<String, OnFull> = "{}", MessageTypes, NotYet, Manager,
+        "What happens to a message that finds its queue full, by message type: `block`, `reject` or `drop_oldest`.";
+    persistence_sync: PersistenceSync = "\"os\"", Free, NotYet, Manager,
+        "When queues on disk are written through: `os`, `interval:MILLISECONDS` or `always`.";
+    proxy: Proxy = "{}", Free, Refused("proxies are"), Manager,
+        "Client: the HTTP proxy to go through: `enabled`, `address`, `port`, `authorization`.";
+    pubsub_central_broker: bool = "false", Free, NotYet, Both,
+        "Server: whether it hands published messages to those who subscribed.";
+    queue_max_bytes: u64 = "67108864", Bytes(64 * KIB, TIB), Now, Manager,
+        "How many bytes each queue in memory may have.";
+    receive_from_any_connector_owner: bool = "true", Free, Apps, Api,
+        "Whether an app receives from a connector that runs as another user.";
+    recv_message_types: Vec<String> = "[\"any\"]", MessageTypes, Now, Both,
+        "The message types that are accepted from peers.";
+    reuse_server_sockaddr: bool = "false", Free, Now, Manager,
+        "Server: whether it may share its address with other processes.";
+    reuse_uds_path_commander_server: bool = "false", Free, Now, Manager,
+        "Whether the admin socket of another connector is taken over.";
+    reuse_uds_path_send_to_connector: bool = "false", Free, Now, Manager,
+        "Whether the socket for sending apps of another connector is taken over.";
+    send_message_types: Vec<String> = "[\"any\"]", MessageTypes, Now, Both,
+        "The message types that apps may send.";
+    send_message_types_priorities: BTreeMap<String, f64> = "{}", MessageTypes, NotYet, Manager,
+        "The priority of message types, as a number, smaller first; 0 for those not listed.";
+    send_timeout: Duration = "50", Seconds(TICK, YEAR), Now, Manager,
+        "How many seconds a peer may take none of what it is sent.";
+    server_ca: bool = "false", Free, NotYet, Manager,
+        "Server: whether it signs client certificates as a CA.";
+    server_ca_certs_not_stored: bool = "true", Free, NotYet, Manager,
+        "Server: with `server_ca`, whether client certificates are forgotten after they were issued.";
+    server_secure_tls: bool = "true", Free, Now, Manager,
+        "Server: TLS 1.2 is the oldest version that is accepted, whatever is given here.";
+    server_sockaddr: Address = "[\"127.0.0.1\", 10673]", Free, Now, Both,
+        "The address of the server: on a server the one to listen at, on a client the one to connect to.";
+    shutdown_timeout: Duration = "10", Seconds(0.0, YEAR), Now, Manager,
+        "How many seconds the daemon waits, when it is told to stop, for its queues to drain.";
+    silent: bool = "true", Free, Now, Manager,
+        "Whether a daemon that logs to a file does not log to stderr as well.";
+    ssl_allow_all: bool = "false", Free, Now, Manager,
+        "Whether TLS only encrypts, and certificates are not verified.";
+    subscribe_message_types: Vec<String> = "[]", MessageTypes, NotYet, Manager,
+        "Client: the message types that it subscribes to.";
+    token_client_send_cert: bool = "true", Free, NotYet, Manager,
+        "Client: with `use_token`, whether it shows its default certificate.";
+    token_client_verify_server_hostname: Option<bool> = "null", Free, NotYet, Manager,
+        "Client: with a CA file in `token_verify_peer_cert`, whether the server's host name is verified.";
+    token_server_allow_authorized_non_default_cert: bool = "false", Free, NotYet, Manager,
+        "Server: whether a client that shows a registered certificate of its own needs no token.";
+    token_verify_peer_cert: VerifyPeer = "true", Free, NotYet, Manager,
+        "With `use_token`, whether the peer's certificate is verified; on a client also a file of CA certificates.";
+    tokens_directory_path: PathBuf = "\"/var/tmp/aioconnectors\"", Free, NotYet, Manager,
+        "The folder of the tokens.";
+    uds_path_receive_preserve_socket: bool = "true", Free, Now, Both,
+        "Whether the connection to a receiving app is kept between messages.";
+    uds_path_send_preserve_socket: bool = "true", Free, Now, Both,
+        "Whether a sending app keeps its connection between messages.";
+    use_ssl: bool = "true", Free, Now, Manager,
+        "Whether the connection between connectors is TLS.";
+    use_token: bool = "false", Free, TOKENS, Manager,
+        "Whether clients show a token instead of a certificate of their own; needs `ssl_allow_all`.";
+    whitelisted_clients_id: Vec<String> = "null", Free, CLIENT_LISTS, Manager,
+        "Server: regular expressions, matched from the start, of the client names that may connect.";
+    whitelisted_clients_ip: Vec<String> = "null", Free, CLIENT_LISTS, Manager,
+        "Server: the IP addresses from which clients may connect.";
+    whitelisted_clients_subnet: Vec<String> = "null", Free, CLIENT_LISTS, Manager,
+        "Server: the subnets from which clients may connect.";
+}

@@ -1,0 +1,49 @@
+//! What admins ask, and the answers.
+
+use std::time::Instant;
+
+use serde_json::{Map, Value, json};
+
+use super::conn::Kind;
+use super::connector::Connector;
+use super::event::Cause;
+use super::slots::Id;
+use crate::wire::admin::{self, Request};
+
+impl Connector {
+    /// Bytes of an admin's connection; the answer goes out as soon as the request is whole.
+    pub(super) fn admin_input(&mut self, id: Id, bytes: &[u8], now: Instant) {
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        let Kind::Admin(received) = &mut conn.kind else { return };
+        received.extend_from_slice(bytes);
+        match admin::parse_request(received) {
+            Ok(None) => {}
+            Ok(Some(request)) => {
+                let answer = self.answer(&request);
+                self.finish(id, admin::encode_answer(&answer), now);
+            }
+            Err(error) => self.close(id, Cause::BadInput(error.to_string()), now),
+        }
+    }
+
+    /// The answer to an admin's request, as the Python connector words it.
+    fn answer(&self, request: &Request) -> String {
+        match request.command.as_str() {
+            "show_connected_peers" => self.show_connected_peers().to_string(),
+            "peek_queues" => format!("{:#}", self.peek_queues()),
+            other => json!({"status": false, "msg": format!("the command {other:?} is not known")}).to_string(),
+        }
+    }
+
+    fn show_connected_peers(&self) -> Value {
+        let peers = self.connected_peers();
+        peers.map(|(name, at)| (name.to_owned(), json!([at.ip().to_string(), at.port()]))).collect::<Map<_, _>>().into()
+    }
+
+    fn peek_queues(&self) -> Value {
+        let received: usize = self.inboxes.iter().map(|inbox| inbox.ring.len()).sum();
+        let connected = self.peers.iter().filter(|(_, p)| p.link.is_some() || !p.outbox.is_empty());
+        let to_send: Map<String, Value> = connected.map(|(_, p)| (p.name.clone(), p.outbox.len().into())).collect();
+        json!({"queue_recv": received, "queue_send": to_send})
+    }
+}

@@ -1,0 +1,245 @@
+//! What apps send: each message is checked, addressed and put into its peer's outbox.
+
+use std::borrow::Cow;
+use std::time::Instant;
+
+use super::conn::{App, AppMemo, RequestKey};
+use super::connector::{Connector, Step};
+use super::event::{Cause, Event};
+use super::ledger::Reason;
+use super::settings::{OUTBOX_HIGH, OUTBOX_LOW, REQUESTS_MAX};
+use super::slots::Id;
+use crate::wire::control::{self, DISCONNECTED_DURING_WAIT};
+use crate::wire::frame::{self, Frame};
+use crate::wire::header::{self, Change, Header, MessageId, json_string};
+use crate::wire::names::Role;
+
+/// What became of an app's frame.
+#[derive(Debug)]
+pub(super) enum AppStep {
+    Step(Step),
+    /// It goes nowhere, for this reason.
+    Dropped {
+        peer: String,
+        message_type: String,
+        reason: Reason,
+    },
+}
+
+impl Connector {
+    pub(super) fn app_frame(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> AppStep {
+        let memo = self.conns.get_mut(id).and_then(|conn| conn.app_mut()?.memo.take());
+        if let Some(memo) = memo.filter(|memo| memo.header == frame.header())
+            && let Some(step) = self.forward_as_before(id, frame, &memo)
+        {
+            self.remember(id, memo);
+            return AppStep::Step(self.after_one(id, step));
+        }
+        let header = match Header::parse(frame.header()) {
+            Ok(header) => header,
+            Err(error) => return AppStep::Step(Step::End(Cause::BadInput(error.to_string()))),
+        };
+        match self.forward(id, frame, &header, now) {
+            AppStep::Step(step) => AppStep::Step(self.after_one(id, step)),
+            dropped => dropped,
+        }
+    }
+
+    /// Forwards a frame whose header is that of the frame before; `None` if the peer is not as it was.
+    fn forward_as_before(&mut self, id: Id, frame: &Frame<'_>, memo: &AppMemo) -> Option<Step> {
+        let peer = self.peers.get(memo.peer)?;
+        let link = peer.link?;
+        Some(self.enqueue(id, memo.peer, link, frame, memo.rewritten.as_deref()))
+    }
+
+    fn remember(&mut self, id: Id, memo: AppMemo) {
+        if let Some(app) = self.conns.get_mut(id).and_then(|conn| conn.app_mut()) {
+            app.memo = Some(memo);
+        }
+    }
+
+    /// With `uds_path_send_preserve_socket` false an app sends one message a connection, and leaves closing it to the
+    /// connector; with a request it stays for the answer.
+    fn after_one(&mut self, id: Id, step: Step) -> Step {
+        let awaits_answer =
+            self.conns.get_mut(id).and_then(|conn| conn.app_mut()).is_some_and(|app| !app.requests.is_empty());
+        if matches!(step, Step::Taken) && !self.settings.preserve_send_socket && !awaits_answer {
+            return Step::End(Cause::Done);
+        }
+        step
+    }
+
+    fn forward(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> AppStep {
+        let destination = match self.settings.role {
+            Role::Client => self.settings.server_id.clone(),
+            Role::Server => header.destination_id.clone().unwrap_or_default().into_owned(),
+        };
+        let dropped = |reason| {
+            let message_type = header.message_type.clone().into_owned();
+            AppStep::Dropped { peer: destination.clone(), message_type, reason }
+        };
+        if !self.may_send(&header.message_type) {
+            return dropped(Reason::TypeNotAllowed);
+        }
+        let peer = self.peers.find(&destination);
+        let Some((peer, link)) = peer.and_then(|p| Some((p, self.peers.get(p)?.link?))) else {
+            let known = peer.is_some() || self.settings.role == Role::Client;
+            if header.await_response {
+                // The asker learns from the end of its connection that no answer will come.
+                self.count_drop(&destination, &header.message_type, Reason::PeerAway, 1, now);
+                return AppStep::Step(Step::End(Cause::Done));
+            }
+            return dropped(if known { Reason::PeerAway } else { Reason::UnknownPeer });
+        };
+        if header.await_response && self.requests >= REQUESTS_MAX {
+            self.count_drop(&destination, &header.message_type, Reason::TooManyRequests, 1, now);
+            return AppStep::Step(Step::End(Cause::Done));
+        }
+        let Ok((rewritten, request)) = self.prepare(frame, header, &destination) else {
+            return dropped(Reason::HeaderTooLong);
+        };
+        let step = self.enqueue(id, peer, link, frame, rewritten.as_deref());
+        if let (Step::Taken, Some(request)) = (&step, request) {
+            self.await_answer(id, peer, (header.message_type.clone().into_owned(), request));
+        } else if matches!(step, Step::Taken) && !header.with_file {
+            self.remember(id, AppMemo { header: frame.header().to_vec(), peer, rewritten });
+        }
+        AppStep::Step(step)
+    }
+
+    fn may_send(&self, message_type: &str) -> bool {
+        self.settings.send_types.contains(message_type) || matches!(message_type, control::PING | control::PUBSUB)
+    }
+
+    /// The header to send in place of the app's own, if it must be another, and the id of a request that awaits its
+    /// answer.
+    fn prepare(
+        &mut self,
+        frame: &Frame<'_>,
+        header: &Header<'_>,
+        destination: &str,
+    ) -> Result<(Option<Vec<u8>>, Option<MessageId>), HeaderTooLong> {
+        let mut changes: Vec<Change<'_>> = Vec::new();
+        if header.source_id.as_deref() != Some(self.settings.id.as_str()) {
+            changes.push(("source_id", Some(json_string(&self.settings.id))));
+        }
+        if header.destination_id.as_deref() != Some(destination) {
+            changes.push(("destination_id", Some(json_string(destination))));
+        }
+        let mut request = None;
+        if header.await_response {
+            let id = header.request_id.clone().unwrap_or_else(|| self.make_up_id());
+            if header.request_id.is_none() {
+                changes.push(("request_id", Some(id.to_json())));
+            }
+            request = Some(id);
+        }
+        if header.with_file {
+            changes.push(("with_file", Some(without_file(frame.header()))));
+        }
+        if changes.is_empty() {
+            return Ok((None, request));
+        }
+        let rewritten = header::rewrite(frame.header(), &changes).map_err(|_| HeaderTooLong)?;
+        if rewritten.len() > frame::HEADER_MAX {
+            return Err(HeaderTooLong);
+        }
+        Ok((Some(rewritten), request))
+    }
+
+    fn make_up_id(&mut self) -> MessageId {
+        self.made_up_ids += 1;
+        MessageId::Text(format!("{}#{}", self.settings.id, self.made_up_ids))
+    }
+
+    /// Puts a frame into a connected peer's outbox, or makes the app wait.
+    fn enqueue(&mut self, app: Id, peer_id: Id, link: Id, frame: &Frame<'_>, header: Option<&[u8]>) -> Step {
+        let Some(peer) = self.peers.get_mut(peer_id) else { return Step::Taken };
+        if peer.outbox.used() >= OUTBOX_HIGH {
+            peer.blocked.push(app);
+            return Step::Blocked;
+        }
+        let pushed = match header {
+            None => peer.outbox.push(&[frame.bytes()]),
+            Some(header) => match frame::prefix(header.len(), frame.after_header().len()) {
+                Ok(prefix) => peer.outbox.push(&[&prefix, header, frame.after_header()]),
+                Err(error) => return Step::End(Cause::BadInput(error.to_string())),
+            },
+        };
+        if pushed.is_err() {
+            peer.blocked.push(app);
+            return Step::Blocked;
+        }
+        self.want_write(link);
+        Step::Taken
+    }
+
+    fn await_answer(&mut self, app_id: Id, peer_id: Id, key: RequestKey) {
+        let Some(peer) = self.peers.get_mut(peer_id) else { return };
+        // The newer of two requests with one id gets the answer, as with the Python connector.
+        if peer.requests.insert(key.clone(), app_id).is_none() {
+            self.requests += 1;
+        }
+        if let Some(app) = self.conns.get_mut(app_id).and_then(|c| c.app_mut()) {
+            app.requests.push((peer_id, key));
+        }
+    }
+
+    /// The app's connection that awaits this answer of `peer`; it is awaited no longer.
+    pub(super) fn take_asker(&mut self, peer: Id, header: &Header<'_>) -> Option<Id> {
+        let key = (header.message_type.clone().into_owned(), header.response_id.clone()?);
+        let asker = self.peers.get_mut(peer)?.requests.remove(&key)?;
+        self.requests -= 1;
+        if let Some(app) = self.conns.get_mut(asker).and_then(|c| c.app_mut()) {
+            app.requests.retain(|(p, k)| !(*p == peer && *k == key));
+        }
+        Some(asker)
+    }
+
+    /// Tells all who await an answer of this peer that it will not come.
+    pub(super) fn fail_requests(&mut self, peer: Id) {
+        let Some(entry) = self.peers.get_mut(peer) else { return };
+        let requests: Vec<(RequestKey, Id)> = entry.requests.drain().collect();
+        self.requests -= requests.len();
+        for (key, asker) in requests {
+            if let Some(app) = self.conns.get_mut(asker).and_then(|c| c.app_mut()) {
+                app.requests.retain(|(p, k)| !(*p == peer && *k == key));
+            }
+            self.send_control(asker, control::no_answer(&key.1, DISCONNECTED_DURING_WAIT));
+        }
+    }
+
+    pub(super) fn app_closed(&mut self, id: Id, app: App, cause: Cause) {
+        for (peer, key) in app.requests {
+            let Some(peer) = self.peers.get_mut(peer) else { continue };
+            if peer.requests.get(&key) == Some(&id) {
+                peer.requests.remove(&key);
+                self.requests -= 1;
+            }
+        }
+        if let Cause::BadInput(_) | Cause::SendTimeout(_) = cause {
+            self.tell(Event::AppRefused { cause });
+        }
+    }
+
+    /// The connections that waited for room in a peer's outbox, if there is enough now.
+    pub(super) fn take_waiting_for_peer(&mut self, peer: Id) -> Vec<Id> {
+        match self.peers.get_mut(peer) {
+            Some(peer) if peer.outbox.used() <= OUTBOX_LOW => std::mem::take(&mut peer.blocked),
+            _ => Vec::new(),
+        }
+    }
+}
+
+/// A header that has no room for what the connector must write into it.
+struct HeaderTooLong;
+
+/// The value of `with_file` for a message whose file is not sent.
+fn without_file(header: &[u8]) -> String {
+    let header: serde_json::Value = serde_json::from_slice(header).unwrap_or_default();
+    let mut with_file = header.get("with_file").cloned().unwrap_or_default();
+    if let Some(object) = with_file.as_object_mut() {
+        object.insert("file_error".to_owned(), Cow::Borrowed("this connector does not send files yet").into());
+    }
+    with_file.to_string()
+}

@@ -1,0 +1,162 @@
+//! One connection as the core sees it.
+
+use std::collections::VecDeque;
+use std::net::SocketAddr;
+
+use super::slots::Id;
+use crate::wire::frame::Deframer;
+use crate::wire::header::MessageId;
+
+/// A connection of any kind.
+#[derive(Debug)]
+pub(super) struct Conn {
+    pub kind: Kind,
+    pub deframer: Deframer,
+    pub control: Control,
+    /// Nothing more is read until what it waits for has room.
+    pub paused: bool,
+    /// Nothing more is read at all; it is closed when `control` has gone out.
+    pub closing: bool,
+    /// The shell has been told that there is something to send.
+    pub told_to_write: bool,
+    /// It took something since the last look at its progress.
+    pub progress: bool,
+}
+
+impl Conn {
+    pub fn new(kind: Kind, frame_limit: usize) -> Self {
+        Self {
+            kind,
+            deframer: Deframer::new(frame_limit),
+            control: Control::default(),
+            paused: false,
+            closing: false,
+            told_to_write: false,
+            progress: false,
+        }
+    }
+
+    pub fn link(&self) -> Option<&Link> {
+        if let Kind::Link(link) = &self.kind { Some(link) } else { None }
+    }
+
+    pub fn link_mut(&mut self) -> Option<&mut Link> {
+        if let Kind::Link(link) = &mut self.kind { Some(link) } else { None }
+    }
+
+    pub fn app_mut(&mut self) -> Option<&mut App> {
+        if let Kind::App(app) = &mut self.kind { Some(app) } else { None }
+    }
+}
+
+/// What is at the other end.
+#[derive(Debug)]
+pub(super) enum Kind {
+    /// Another connector.
+    Link(Link),
+    /// An app that sends.
+    App(App),
+    /// An app that receives: the inbox that it is for.
+    Delivery { inbox: usize, opened: bool },
+    /// An admin, and what came of its request.
+    Admin(Vec<u8>),
+}
+
+/// A connection to another connector.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub state: State,
+    pub remote: Option<SocketAddr>,
+    /// How the frames of the last header are delivered.
+    pub memo: Option<LinkMemo>,
+    /// Keep-alives in a row without an answer.
+    pub unanswered: u32,
+    /// The other side said that another connection has taken this one's place.
+    pub replaced: bool,
+}
+
+/// Where a link is on its way to carrying messages. Each state names what is waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// The connection to be opened and, with TLS, secured.
+    Opening,
+    /// Server: the first frame, in which the client says its name.
+    Hello,
+    /// Server: the request of a client that has no certificate of its own.
+    EnrolmentRequest,
+    /// Server: the certificate from the shell.
+    Issuing,
+    /// Client: the certificate from the server.
+    Certificate,
+    /// Client: the shell to store the certificate.
+    Storing,
+    /// Nothing: messages flow.
+    Up { peer: Id },
+}
+
+/// A header of a peer's message, and the inbox for frames that have the same.
+#[derive(Debug)]
+pub(super) struct LinkMemo {
+    pub header: Vec<u8>,
+    pub inbox: usize,
+}
+
+/// A connection of an app that sends.
+#[derive(Debug, Default)]
+pub(super) struct App {
+    /// How the frames of the last header are forwarded.
+    pub memo: Option<AppMemo>,
+    /// The requests that await their answer on this connection.
+    pub requests: Vec<(Id, RequestKey)>,
+}
+
+/// A header of an app's message, and what becomes of frames that have the same.
+#[derive(Debug)]
+pub(super) struct AppMemo {
+    pub header: Vec<u8>,
+    pub peer: Id,
+    /// The header to send instead, if the app's own must be changed.
+    pub rewritten: Option<Vec<u8>>,
+}
+
+/// What the answer to a request is known by, besides the peer that it comes from.
+pub(super) type RequestKey = (String, MessageId);
+
+/// Frames of the connector's own that go ahead of queued ones.
+#[derive(Debug, Default)]
+pub(super) struct Control {
+    frames: VecDeque<Vec<u8>>,
+    /// Bytes of the first frame that were sent.
+    sent: usize,
+    used: usize,
+}
+
+impl Control {
+    pub fn push(&mut self, frame: Vec<u8>) {
+        self.used += frame.len();
+        self.frames.push_back(frame);
+    }
+
+    /// What is to be sent next.
+    pub fn front(&self) -> Option<&[u8]> {
+        self.frames.front().map(|frame| &frame[self.sent..])
+    }
+
+    pub fn sent(&mut self, count: usize) {
+        self.sent += count;
+        if self.frames.front().is_some_and(|frame| self.sent >= frame.len()) {
+            self.used -= self.sent;
+            self.sent = 0;
+            self.frames.pop_front();
+        }
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.frames.is_empty()
+    }
+
+    /// Bytes that wait.
+    pub fn used(&self) -> usize {
+        self.used
+    }
+}

@@ -1,0 +1,194 @@
+//! What comes out of the core: things for the shell to do, and things to tell the operator.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::ledger::{Entry, Reason};
+use super::slots::Id;
+use crate::wire::control::NewCertificate;
+
+/// Who the TLS layer says that the other side is, or with what this side has shown itself.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Secured {
+    /// The connection says nothing of who is there: no TLS, or `ssl_allow_all`.
+    Anonymous,
+    /// The client has shown a certificate that new clients share.
+    Shared,
+    /// The client has shown a certificate of its own. On the client's side the name is its own.
+    Named(String),
+}
+
+/// What the shell is to do.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Output {
+    /// Open a connection to the server; report `opened` or `closed`.
+    Dial(Id),
+    /// Open a connection to the app that listens for this type; report `opened` or `closed`.
+    DialApp(Id, String),
+    /// Make a certificate for the client of this name; report `certificate_issued`.
+    Issue(Id, String),
+    /// Keep this certificate as the client's own; report `certificate_stored`.
+    Store(Id, NewCertificate),
+    /// There is something to send: call `transmit`.
+    Write(Id),
+    /// Read on from the connection.
+    Resume(Id),
+    /// Close the connection; its id is of no use any more.
+    Close(Id),
+    /// Tell the operator.
+    Tell(Event),
+    /// All is drained, or the time for it is over.
+    Stopped,
+}
+
+/// Why a connection ended.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// The other side closed it.
+    ClosedByPeer,
+    /// The connection failed, or could not be opened.
+    Failed(String),
+    /// Nobody listens at the app's socket.
+    NoListener,
+    /// The app's socket has no room for one more connection.
+    Busy,
+    /// The other side sent what it must not send.
+    BadInput(String),
+    /// It did not say in time who it is.
+    HandshakeTimeout(Duration),
+    /// It was not opened in time.
+    ConnectTimeout(Duration),
+    /// It took nothing of what was to be sent for so long.
+    SendTimeout(Duration),
+    /// So many questions in a row were not answered.
+    KeepAlive(u32),
+    /// A newer connection came under the same name.
+    Replaced,
+    /// A certificate was issued: the client comes again with it.
+    Enrolled,
+    /// The certificate was not issued.
+    NotEnrolled(String),
+    /// The connector stops.
+    Stopping,
+    /// The connection has served its purpose.
+    Done,
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Cause::ClosedByPeer => write!(f, "closed by the other side"),
+            Cause::Failed(why) | Cause::BadInput(why) => f.write_str(why),
+            Cause::NoListener => write!(f, "nobody listens"),
+            Cause::Busy => write!(f, "its queue of connections is full"),
+            Cause::HandshakeTimeout(t) => write!(f, "it did not say who it is within {} s", t.as_secs_f32()),
+            Cause::ConnectTimeout(t) => write!(f, "no connection within connect_timeout, {} s", t.as_secs_f32()),
+            Cause::SendTimeout(t) => write!(f, "it took nothing for send_timeout, {} s", t.as_secs_f32()),
+            Cause::KeepAlive(n) => write!(f, "{n} keep-alives in a row were not answered"),
+            Cause::Replaced => write!(f, "a newer connection came under the same name"),
+            Cause::Enrolled => write!(f, "a certificate was issued; the client connects again with it"),
+            Cause::NotEnrolled(why) => write!(f, "no certificate was issued: {why}"),
+            Cause::Stopping => write!(f, "the connector stops"),
+            Cause::Done => write!(f, "done"),
+        }
+    }
+}
+
+/// What the operator is told.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Event {
+    /// A peer's link is up.
+    PeerUp { peer: String, remote: SocketAddr },
+    /// A peer's link is gone.
+    PeerDown { peer: String, cause: Cause },
+    /// A connection ended before its peer was known.
+    LinkRefused { remote: Option<SocketAddr>, cause: Cause },
+    /// An app's connection was closed for what it sent.
+    AppRefused { cause: Cause },
+    /// An admin's connection was closed for what it sent.
+    AdminRefused { cause: Cause },
+    /// The app that listens for this type has not read for so long; what comes for it is dropped until it does.
+    AppStalled { message_type: String, after: Duration },
+    /// A client was given a certificate.
+    Issued { client: String },
+    /// This client has got a certificate of its own.
+    Enrolled,
+    /// The peer said why it ends the link.
+    PeerSaid { peer: String, reason: &'static str },
+    /// The server will be dialled again.
+    DialAgain { after: Duration, cause: Cause },
+    /// The server will not be dialled again: `enable_client_try_reconnect` is false.
+    NotDialledAgain,
+    /// Messages were not delivered since the last report.
+    Dropped { entry: Entry, messages: u64 },
+}
+
+impl Event {
+    /// Whether the operator should look at it.
+    #[must_use]
+    pub fn is_warning(&self) -> bool {
+        match self {
+            Event::PeerUp { .. } | Event::Issued { .. } | Event::Enrolled => false,
+            Event::PeerDown { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Enrolled),
+            Event::LinkRefused { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Enrolled),
+            _ => true,
+        }
+    }
+}
+
+impl fmt::Display for Event {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Event::PeerUp { peer, remote } => write!(f, "peer {peer} connected, at {remote}"),
+            Event::PeerDown { peer, cause } => write!(f, "peer {peer} disconnected: {cause}"),
+            Event::LinkRefused { remote: Some(remote), cause } => {
+                write!(f, "connection with {remote} ended before its peer was known: {cause}")
+            }
+            Event::LinkRefused { remote: None, cause } => write!(f, "no connection: {cause}"),
+            Event::AppRefused { cause } => write!(f, "connection of a sending app closed: {cause}"),
+            Event::AdminRefused { cause } => write!(f, "connection of an admin closed: {cause}"),
+            Event::AppStalled { message_type, after } => write!(
+                f,
+                "the app that receives {message_type:?} has read nothing for {} s and its queue is full: \
+                 what comes for it is dropped until it reads",
+                after.as_secs_f32()
+            ),
+            Event::Issued { client } => write!(f, "a certificate was issued for client {client}"),
+            Event::Enrolled => write!(f, "got a certificate of its own from the server"),
+            Event::PeerSaid { peer, reason } => write!(f, "peer {peer} ends the link: {reason}"),
+            Event::DialAgain { after, cause } => {
+                write!(f, "no link to the server ({cause}); next attempt in {:.1} s", after.as_secs_f32())
+            }
+            Event::NotDialledAgain => {
+                write!(f, "the server is not dialled again, because enable_client_try_reconnect is false")
+            }
+            Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
+        }
+    }
+}
+
+struct Drops<'a> {
+    entry: &'a Entry,
+    messages: u64,
+}
+
+impl fmt::Display for Drops<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Entry { peer, message_type, reason } = self.entry;
+        let hint = match reason {
+            Reason::UnknownPeer => "no peer of this name is known",
+            Reason::PeerAway => "the peer is not connected and the type is not persistent",
+            Reason::TypeNotAllowed => "the type is not in send_message_types or recv_message_types",
+            Reason::NoListener => "no app listens for the type and it is not persistent",
+            Reason::AppStalled => "the app that listens does not read",
+            Reason::WrongSource => "the peer named another source_id than its own",
+            Reason::QueueFull => "the queue has reached queue_max_bytes",
+            Reason::Stopping => "the connector stops",
+            Reason::TooManyRequests => "too many requests await their answer",
+            Reason::HeaderTooLong => "the header has no room for what the connector must write into it",
+        };
+        let n = self.messages;
+        write!(f, "{n} messages dropped: peer {peer}, type {message_type:?}, reason {reason} ({hint})")
+    }
+}

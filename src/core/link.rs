@@ -1,0 +1,455 @@
+//! Links: how a connection with another connector comes up, what is done with what the peer sends, how it ends.
+//!
+//! ```text
+//! server  Opening ─ no TLS, or TLS without identity ─▶ Hello ─ its name ─▶ Up
+//!                 ─ certificate of its own ──────────────────────────────▶ Up
+//!                 ─ shared certificate ─▶ EnrolmentRequest ─ its name ─▶ Issuing ─ certificate ─▶ sent, closed
+//! client  Opening ─ no TLS, or TLS without identity ─ says its name ─────▶ Up
+//!                 ─ certificate of its own ──────────────────────────────▶ Up
+//!                 ─ shared certificate ─ asks ─▶ Certificate ─ it comes ─▶ Storing ─ done ─▶ closed, dials again
+//! ```
+
+use std::net::SocketAddr;
+use std::time::Instant;
+
+use super::backoff::STABLE_PERIOD;
+use super::conn::{Link, LinkMemo, State};
+use super::connector::{Connector, Step};
+use super::event::{Cause, Event, Output, Secured};
+use super::ledger::Reason;
+use super::settings::{HANDSHAKE_TIMEOUT, Mode};
+use super::slots::Id;
+use super::timers::Timer;
+use crate::wire::control::{self, CloseReason, Control, NewCertificate};
+use crate::wire::frame::{self, Frame};
+use crate::wire::header::{self, Change, Header};
+use crate::wire::names::{Role, validate_client_name};
+
+impl Connector {
+    /// Opens a connection to the server.
+    pub(super) fn dial(&mut self, now: Instant) {
+        let id = self.add_link(None);
+        self.timers.arm(Timer::Handshake(id), now + self.settings.connect_timeout);
+        self.outputs.push_back(Output::Dial(id));
+    }
+
+    /// The connection of a link is ready to carry bytes, and this is known of who is there.
+    pub fn secured(&mut self, id: Id, secured: Secured, now: Instant) {
+        let (role, mode, own_id) = (self.settings.role, self.settings.mode, self.settings.id.clone());
+        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
+        match (role, secured) {
+            (Role::Server, Secured::Anonymous) => link.state = State::Hello,
+            (Role::Server, Secured::Shared) => link.state = State::EnrolmentRequest,
+            (Role::Server, Secured::Named(name)) => {
+                self.link_up(id, &name, now);
+                self.apply_frame_limit(id);
+            }
+            (Role::Client, Secured::Shared) => {
+                link.state = State::Certificate;
+                self.send_control(id, control::get_new_certificate(&own_id));
+            }
+            (Role::Client, Secured::Anonymous | Secured::Named(_)) => {
+                match mode {
+                    Mode::Plain => {
+                        self.send_control(id, control::own_frame(control::HANDSHAKE_NO_SSL, &own_id, control::HELLO))
+                    }
+                    Mode::AllowAll => {
+                        self.send_control(id, control::own_frame(control::HANDSHAKE_SSL, &own_id, control::HELLO))
+                    }
+                    Mode::Certificates => {}
+                }
+                let server = self.settings.server_id.clone();
+                self.link_up(id, &server, now);
+                self.apply_frame_limit(id);
+            }
+        }
+    }
+
+    fn apply_frame_limit(&mut self, id: Id) {
+        if let Some(conn) = self.conns.get_mut(id) {
+            conn.deframer.set_limit(self.settings.max_message_size);
+        }
+    }
+
+    /// Messages flow from now on.
+    fn link_up(&mut self, id: Id, name: &str, now: Instant) {
+        let peer = self.peers.find_or_add(name, self.settings.queue_max_bytes);
+        if let Some(old) = self.peers.get(peer).and_then(|p| p.link) {
+            self.replace(old, peer, now);
+        }
+        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
+        link.state = State::Up { peer };
+        let remote = link.remote;
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.link = Some(id);
+        }
+        self.timers.disarm(Timer::Handshake(id));
+        if self.settings.role == Role::Client {
+            self.timers.arm(Timer::Stable(id), now + STABLE_PERIOD);
+            if let Some(keep_alive) = self.settings.keep_alive {
+                self.timers.arm(Timer::KeepAlive(id), now + keep_alive.period);
+            }
+        }
+        if let Some(remote) = remote {
+            self.tell(Event::PeerUp { peer: name.to_owned(), remote });
+        }
+        self.want_write(id);
+    }
+
+    /// A newer connection takes the place of `old`, which is told so.
+    fn replace(&mut self, old: Id, peer: Id, now: Instant) {
+        let mid_frame = self.peers.get(peer).is_some_and(|p| p.outbox.is_mid_frame());
+        self.detach(old, peer, &Cause::Replaced, now);
+        if mid_frame {
+            self.close(old, Cause::Replaced, now);
+        } else {
+            self.say_goodbye(old, CloseReason::Replaced, now);
+        }
+    }
+
+    pub(super) fn say_goodbye(&mut self, id: Id, reason: CloseReason, now: Instant) {
+        let last = control::close(&self.settings.id, reason);
+        self.finish(id, last, now);
+    }
+
+    /// Takes the link from its peer: what is queued waits for the next one, and nobody waits for this one.
+    fn detach(&mut self, id: Id, peer_id: Id, cause: &Cause, now: Instant) {
+        let Some(peer) = self.peers.get_mut(peer_id).filter(|p| p.link == Some(id)) else { return };
+        peer.link = None;
+        peer.outbox.rewind();
+        let (name, waiting) = (peer.name.clone(), std::mem::take(&mut peer.blocked));
+        self.tell(Event::PeerDown { peer: name, cause: cause.clone() });
+        self.fail_requests(peer_id);
+        self.unblock(waiting, now);
+        if self.settings.role == Role::Server && self.peers.get(peer_id).is_some_and(|p| p.outbox.is_empty()) {
+            self.forget_unless_up(peer_id, cause);
+        }
+    }
+
+    /// A server need not remember a peer that is away and has nothing to come.
+    fn forget_unless_up(&mut self, peer: Id, cause: &Cause) {
+        if *cause != Cause::Replaced {
+            self.peers.remove(peer);
+        }
+    }
+
+    pub(super) fn link_closed(&mut self, id: Id, link: &Link, cause: Cause, now: Instant) {
+        match link.state {
+            State::Up { peer } => self.detach(id, peer, &cause, now),
+            _ if self.settings.role == Role::Server => {
+                self.tell(Event::LinkRefused { remote: link.remote, cause: cause.clone() });
+            }
+            _ => {}
+        }
+        if self.settings.role == Role::Client && !self.stopping {
+            self.dial_again(link, cause, now);
+        }
+    }
+
+    fn dial_again(&mut self, link: &Link, cause: Cause, now: Instant) {
+        if cause == Cause::Enrolled {
+            self.timers.arm(Timer::Redial, now);
+            return;
+        }
+        if !self.settings.reconnect {
+            self.tell(Event::LinkRefused { remote: link.remote, cause });
+            self.tell(Event::NotDialledAgain);
+            return;
+        }
+        let after = if link.replaced { self.backoff.after_replacement() } else { self.backoff.after_failure() };
+        self.timers.arm(Timer::Redial, now + after);
+        self.tell(Event::DialAgain { after, cause });
+    }
+
+    pub(super) fn handshake_overdue(&mut self, id: Id, now: Instant) {
+        let opened = self.conns.get(id).and_then(|c| c.link()).is_some_and(|l| l.remote.is_some());
+        let cause = if opened {
+            Cause::HandshakeTimeout(HANDSHAKE_TIMEOUT)
+        } else {
+            Cause::ConnectTimeout(self.settings.connect_timeout)
+        };
+        self.close(id, cause, now);
+    }
+
+    /// One frame of another connector.
+    pub(super) fn link_frame(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> Step {
+        let Some(link) = self.conns.get(id).and_then(|c| c.link()) else { return Step::Taken };
+        let state = link.state;
+        if let (State::Up { peer }, Some(memo)) = (state, &link.memo)
+            && memo.header == frame.header()
+        {
+            return self.deliver(memo.inbox, &[frame.bytes()], peer, id, now);
+        }
+        let header = match Header::parse(frame.header()) {
+            Ok(header) => header,
+            Err(error) => return Step::End(Cause::BadInput(error.to_string())),
+        };
+        match state {
+            State::Up { peer } => self.message(id, peer, frame, &header, now),
+            State::Hello => self.hello(id, frame, &header, now),
+            State::EnrolmentRequest => self.enrolment_request(id, frame, &header),
+            State::Certificate => self.certificate(id, frame, &header),
+            State::Opening | State::Issuing | State::Storing => {
+                let what = format!("a {:?} message came while {state:?} was under way", header.message_type);
+                Step::End(Cause::BadInput(what))
+            }
+        }
+    }
+
+    /// Server: the client says its name.
+    fn hello(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
+        let expected = match self.settings.mode {
+            Mode::AllowAll => control::HANDSHAKE_SSL,
+            Mode::Plain | Mode::Certificates => control::HANDSHAKE_NO_SSL,
+        };
+        if header.message_type != expected || frame.data() != control::HELLO {
+            let what =
+                format!("a {expected:?} message with the data \"hello\" was expected, {:?} came", header.message_type);
+            return Step::End(Cause::BadInput(what));
+        }
+        match client_name(header) {
+            Ok(name) => {
+                self.link_up(id, &name, now);
+                Step::Identified
+            }
+            Err(cause) => Step::End(cause),
+        }
+    }
+
+    /// Server: a client with a shared certificate asks for its own.
+    fn enrolment_request(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
+        let asked = header.message_type == control::SSL;
+        match asked.then(|| control::parse(header, frame.data())) {
+            Some(Ok(Control::GetNewCertificate)) => {}
+            Some(Err(error)) => return Step::End(Cause::BadInput(error.to_string())),
+            _ => {
+                let what = format!(
+                    "a client with a default certificate may only ask for one of its own, {:?} came",
+                    header.message_type
+                );
+                return Step::End(Cause::BadInput(what));
+            }
+        }
+        let name = match client_name(header) {
+            Ok(name) => name,
+            Err(cause) => return Step::End(cause),
+        };
+        if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
+            link.state = State::Issuing;
+        }
+        self.outputs.push_back(Output::Issue(id, name));
+        Step::Taken
+    }
+
+    /// Server: the shell has made a certificate for the client, or has not.
+    pub fn certificate_issued(&mut self, id: Id, name: &str, result: Result<NewCertificate, String>, now: Instant) {
+        if self.conns.get(id).and_then(|c| c.link()).is_none_or(|link| link.state != State::Issuing) {
+            return;
+        }
+        match result {
+            Ok(new) => {
+                self.tell(Event::Issued { client: name.to_owned() });
+                let answer = control::set_new_certificate(&self.settings.id, &new.certificate_pem, &new.key_pem);
+                self.finish(id, answer, now);
+            }
+            Err(why) => self.close(id, Cause::NotEnrolled(why), now),
+        }
+    }
+
+    /// Client: the server's answer to the request for a certificate.
+    fn certificate(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
+        if header.message_type == control::CLOSE {
+            return self.peer_says_goodbye(id, frame, header);
+        }
+        match control::parse(header, frame.data()) {
+            Ok(Control::SetNewCertificate(new)) => {
+                if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
+                    link.state = State::Storing;
+                }
+                self.outputs.push_back(Output::Store(id, new));
+                Step::Taken
+            }
+            Ok(other) => Step::End(Cause::BadInput(format!("a new certificate was expected, {other:?} came"))),
+            Err(error) => Step::End(Cause::BadInput(error.to_string())),
+        }
+    }
+
+    /// Client: the shell has stored the certificate, or has not.
+    pub fn certificate_stored(&mut self, id: Id, result: Result<(), String>, now: Instant) {
+        match result {
+            Ok(()) => {
+                self.tell(Event::Enrolled);
+                self.close(id, Cause::Enrolled, now);
+            }
+            Err(why) => self.close(id, Cause::NotEnrolled(why), now),
+        }
+    }
+
+    /// A frame on a link that is up, whose header is not that of the frame before.
+    fn message(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
+        if let Some(step) = self.wrong_source(peer, header, now) {
+            return step;
+        }
+        match header.message_type.as_ref() {
+            control::PING if header.await_response => self.answer_ping(id, frame, header),
+            control::PING => self.ping_answer(id, peer, frame, header),
+            control::CLOSE => self.peer_says_goodbye(id, frame, header),
+            // Acknowledgements of messages that ask for none, and a second greeting, change nothing.
+            control::ACK | control::HANDSHAKE_NO_SSL | control::HANDSHAKE_SSL => Step::Taken,
+            _ => self.ordinary(id, peer, frame, header, now),
+        }
+    }
+
+    /// On a server a client speaks for itself only.
+    fn wrong_source(&mut self, peer: Id, header: &Header<'_>, now: Instant) -> Option<Step> {
+        if self.settings.role == Role::Client {
+            return None;
+        }
+        let name = self.peers.get(peer)?.name.clone();
+        match header.source_id.as_deref() {
+            Some(source) if source == name => None,
+            Some(_) => {
+                self.count_drop(&name, &header.message_type, Reason::WrongSource, 1, now);
+                Some(Step::Taken)
+            }
+            None => Some(Step::End(Cause::BadInput(header::HeaderError::Missing("source_id").to_string()))),
+        }
+    }
+
+    fn answer_ping(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
+        let Some(request) = &header.request_id else {
+            return Step::End(Cause::BadInput(header::HeaderError::Missing("request_id").to_string()));
+        };
+        let answer = control::ping_answer_header(&self.settings.id, request, frame.binary().is_some());
+        let mut out = Vec::new();
+        match frame::encode(&answer, frame.data(), frame.binary(), &mut out) {
+            Ok(()) => {
+                self.send_control(id, out);
+                Step::Taken
+            }
+            Err(error) => Step::End(Cause::BadInput(error.to_string())),
+        }
+    }
+
+    fn ping_answer(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
+        let is_keep_alive = header.response_id.as_ref().is_some_and(|r| *r == control::KEEP_ALIVE_ID.into());
+        if is_keep_alive && self.settings.keep_alive.is_some() {
+            self.timers.disarm(Timer::KeepAliveAnswer(id));
+            if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
+                link.unanswered = 0;
+            }
+        } else if let Some(asker) = self.take_asker(peer, header) {
+            self.send_control(asker, frame.bytes().to_vec());
+        }
+        Step::Taken
+    }
+
+    fn peer_says_goodbye(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
+        let reason = match control::parse(header, frame.data()) {
+            Ok(Control::Close(reason)) => reason,
+            Ok(_) => None,
+            Err(error) => return Step::End(Cause::BadInput(error.to_string())),
+        };
+        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return Step::Taken };
+        link.replaced |= reason == Some(CloseReason::Replaced);
+        let peer =
+            if let State::Up { peer } = link.state { self.peers.get(peer).map(|p| p.name.clone()) } else { None };
+        let reason = reason.map_or("for a reason that is not known here", CloseReason::word);
+        self.tell(Event::PeerSaid { peer: peer.unwrap_or_default(), reason });
+        Step::Taken
+    }
+
+    /// A message for an app: an answer to its asker, all else to the inbox of its type.
+    fn ordinary(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
+        let changed = match changed_for_app(frame, header) {
+            Ok(changed) => changed,
+            Err(cause) => return Step::End(cause),
+        };
+        let bytes = changed.as_deref().unwrap_or(frame.bytes());
+        let step = if header.response_id.is_some()
+            && let Some(asker) = self.take_asker(peer, header)
+        {
+            self.send_control(asker, bytes.to_vec());
+            Step::Taken
+        } else if let Some(&inbox) = self.inbox_of_type.get(header.message_type.as_ref()) {
+            if changed.is_none() && header.response_id.is_none() {
+                self.remember_inbox(id, frame, inbox);
+            }
+            self.deliver(inbox, &[bytes], peer, id, now)
+        } else {
+            let name = self.peers.get(peer).map(|p| p.name.clone()).unwrap_or_default();
+            self.count_drop(&name, &header.message_type, Reason::TypeNotAllowed, 1, now);
+            Step::Taken
+        };
+        if let (Step::Taken, Some(transport_id)) = (&step, header.transport_id) {
+            self.send_control(id, control::ack(&self.settings.id, transport_id));
+        }
+        step
+    }
+
+    fn remember_inbox(&mut self, id: Id, frame: &Frame<'_>, inbox: usize) {
+        if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
+            link.memo = Some(LinkMemo { header: frame.header().to_vec(), inbox });
+        }
+    }
+
+    pub(super) fn keep_alive(&mut self, id: Id, now: Instant) {
+        let Some(settings) = self.settings.keep_alive else { return };
+        let question = control::keep_alive(&self.settings.id, &self.settings.server_id);
+        self.send_control(id, question);
+        self.timers.arm_if_idle(Timer::KeepAliveAnswer(id), now + settings.timeout);
+        self.timers.arm(Timer::KeepAlive(id), now + settings.period);
+    }
+
+    pub(super) fn keep_alive_overdue(&mut self, id: Id, now: Instant) {
+        let Some(settings) = self.settings.keep_alive else { return };
+        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
+        link.unanswered += 1;
+        if link.unanswered >= settings.unanswered_max {
+            self.close(id, Cause::KeepAlive(settings.unanswered_max), now);
+        }
+    }
+
+    /// The links that are up: the peer's name, and where it is.
+    pub fn connected_peers(&self) -> impl Iterator<Item = (&str, SocketAddr)> {
+        self.peers.iter().filter_map(|(_, peer)| {
+            let remote = self.conns.get(peer.link?)?.link()?.remote?;
+            Some((peer.name.as_str(), remote))
+        })
+    }
+}
+
+/// The name that a client gives itself in its first frame.
+fn client_name(header: &Header<'_>) -> Result<String, Cause> {
+    let missing = || Cause::BadInput(header::HeaderError::Missing("source_id").to_string());
+    let name = header.source_id.as_deref().ok_or_else(missing)?;
+    validate_client_name(name).map_err(|error| Cause::BadInput(error.to_string()))?;
+    Ok(name.to_owned())
+}
+
+/// The frame as the app gets it, if that is not as it came: without the number that asks for an acknowledgement, and
+/// without the bytes of a file.
+fn changed_for_app(frame: &Frame<'_>, header: &Header<'_>) -> Result<Option<Vec<u8>>, Cause> {
+    if header.transport_id.is_none() && !header.with_file {
+        return Ok(None);
+    }
+    let bad = |error: &dyn std::fmt::Display| Cause::BadInput(error.to_string());
+    let mut changes: Vec<Change<'_>> = vec![("transport_id", None)];
+    let binary = if header.with_file { own_binary(frame) } else { frame.binary() };
+    if binary.is_none() {
+        changes.push(("with_binary", None));
+    }
+    let changed = header::rewrite(frame.header(), &changes).map_err(|e| bad(&e))?;
+    let mut out = Vec::new();
+    frame::encode(&changed, frame.data(), binary, &mut out).map_err(|e| bad(&e))?;
+    Ok(Some(out))
+}
+
+/// The app's own binary in a frame that carries a file behind it.
+fn own_binary<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
+    let header: serde_json::Value = serde_json::from_slice(frame.header()).unwrap_or_default();
+    let offset = header["with_file"]["binary_offset"].as_u64().unwrap_or(0);
+    let binary = frame.binary()?;
+    let own = &binary[..binary.len().min(usize::try_from(offset).unwrap_or(usize::MAX))];
+    (!own.is_empty()).then_some(own)
+}

@@ -1,0 +1,102 @@
+//! What a connector is told when it is made.
+
+use std::collections::HashSet;
+use std::time::Duration;
+
+use crate::wire::names::Role;
+
+/// Longest wait from the opening of a peer's connection until it has said who it is.
+pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Most bytes that a peer may send before it has said who it is.
+pub const UNIDENTIFIED_MAX: usize = 64 * 1024;
+
+/// Bytes that wait for a connected peer before the connector stops reading from the apps that feed it. Small enough to
+/// stay in the processor's cache, large enough to keep the link busy for a turn of the loop.
+pub const OUTBOX_HIGH: usize = 1024 * 1024;
+
+/// Bytes that wait when the connector reads on.
+pub const OUTBOX_LOW: usize = OUTBOX_HIGH / 2;
+
+/// Bytes that wait for an app before the connector stops reading from the links that feed it.
+pub const INBOX_HIGH: usize = 4 * 1024 * 1024;
+
+/// Bytes that wait when the connector reads on.
+pub const INBOX_LOW: usize = INBOX_HIGH / 2;
+
+/// Bytes of answers, pings and acknowledgements that wait for one connection before nothing more is read from it.
+pub const CONTROL_HIGH: usize = 256 * 1024;
+
+/// Longest wait for the last words to a connection to go out.
+pub const LINGER: Duration = Duration::from_secs(1);
+
+/// Wait before an app that could not take a connection is tried again.
+pub const DIAL_APP_AGAIN: Duration = Duration::from_millis(50);
+
+/// What was dropped is reported once in this time, in one line an entry of the ledger.
+pub const REPORT_PERIOD: Duration = Duration::from_secs(1);
+
+/// Memory of queues that are empty is given back once in this time.
+pub const TIDY_PERIOD: Duration = Duration::from_secs(5);
+
+/// Most requests of all apps that await their answer at a time.
+pub const REQUESTS_MAX: usize = 10_000;
+
+/// How a link is protected, and by what a peer is known.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    /// No TLS; a client says its name.
+    Plain,
+    /// TLS; each side is known by its certificate.
+    Certificates,
+    /// TLS for secrecy only; a client says its name.
+    AllowAll,
+}
+
+/// How a client checks that its server is still there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Time between two questions.
+    pub period: Duration,
+    /// Time for the answer.
+    pub timeout: Duration,
+    /// The link is dropped after so many questions in a row without an answer.
+    pub unanswered_max: u32,
+}
+
+/// What a connector is told when it is made.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// The connector's own id.
+    pub id: String,
+    /// Which end of the link it is.
+    pub role: Role,
+    /// On a client, the server's id.
+    pub server_id: String,
+    /// How links are protected.
+    pub mode: Mode,
+    /// The types that apps may send.
+    pub send_types: HashSet<String>,
+    /// The types that peers may send to the apps here.
+    pub recv_types: Vec<String>,
+    /// Apps may send many messages on a connection.
+    pub preserve_send_socket: bool,
+    /// Apps receive many messages on a connection.
+    pub preserve_receive_socket: bool,
+    /// Longest wait for the server to take a connection.
+    pub connect_timeout: Duration,
+    /// Longest wait for a connection to take something of what is to be sent.
+    pub send_timeout: Duration,
+    /// On a client, whether and how the server is asked for signs of life.
+    pub keep_alive: Option<KeepAlive>,
+    /// On a client, whether a lost link is dialled again.
+    pub reconnect: bool,
+    /// Longest frame, bytes.
+    pub max_message_size: usize,
+    /// Most bytes in the outbox of a peer.
+    pub queue_max_bytes: usize,
+    /// Longest time for draining at the end.
+    pub shutdown_timeout: Duration,
+    /// Sets the jitter of reconnects.
+    pub seed: u64,
+}

@@ -1,0 +1,110 @@
+//! What is due when.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Instant;
+
+use super::slots::Id;
+
+/// What a deadline is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Timer {
+    /// A connection must have been opened, secured and identified.
+    Handshake(Id),
+    /// It is time for the next keep-alive of a link.
+    KeepAlive(Id),
+    /// The answer to a keep-alive is overdue.
+    KeepAliveAnswer(Id),
+    /// A connection with something to send must have taken some of it.
+    Progress(Id),
+    /// The last words to a connection must have gone out.
+    Linger(Id),
+    /// The link has been up for long enough to forget earlier failures.
+    Stable(Id),
+    /// An app that could not take a connection is tried again: the inbox.
+    DialApp(usize),
+    /// The server is dialled again.
+    Redial,
+    /// What was dropped lately is reported.
+    Report,
+    /// Memory of queues that stayed empty is given back.
+    Tidy,
+    /// Draining has lasted long enough.
+    Shutdown,
+}
+
+/// At most one deadline for each [`Timer`].
+#[derive(Debug, Default)]
+pub struct Timers {
+    armed: HashMap<Timer, Instant>,
+    order: BTreeSet<(Instant, Timer)>,
+}
+
+impl Timers {
+    /// Sets the deadline, in place of an earlier one.
+    pub fn arm(&mut self, timer: Timer, at: Instant) {
+        self.disarm(timer);
+        self.armed.insert(timer, at);
+        self.order.insert((at, timer));
+    }
+
+    /// Sets the deadline unless there is one.
+    pub fn arm_if_idle(&mut self, timer: Timer, at: Instant) {
+        if !self.armed.contains_key(&timer) {
+            self.arm(timer, at);
+        }
+    }
+
+    /// Forgets the deadline.
+    pub fn disarm(&mut self, timer: Timer) {
+        if let Some(at) = self.armed.remove(&timer) {
+            self.order.remove(&(at, timer));
+        }
+    }
+
+    /// Forgets all deadlines of a connection.
+    pub fn disarm_connection(&mut self, id: Id) {
+        use Timer::{Handshake, KeepAlive, KeepAliveAnswer, Linger, Progress, Stable};
+        for timer in [Handshake, KeepAlive, KeepAliveAnswer, Progress, Linger, Stable] {
+            self.disarm(timer(id));
+        }
+    }
+
+    /// The next deadline.
+    #[must_use]
+    pub fn next(&self) -> Option<Instant> {
+        self.order.first().map(|(at, _)| *at)
+    }
+
+    /// Takes one timer that is due.
+    pub fn due(&mut self, now: Instant) -> Option<Timer> {
+        let (at, timer) = *self.order.first()?;
+        if at > now {
+            return None;
+        }
+        self.disarm(timer);
+        Some(timer)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    #[test]
+    fn timers_come_due_in_order_and_once() {
+        let (mut timers, start) = (Timers::default(), Instant::now());
+        let at = |s| start + Duration::from_secs(s);
+        timers.arm(Timer::Redial, at(2));
+        timers.arm(Timer::Report, at(1));
+        timers.arm(Timer::Redial, at(3));
+        timers.arm_if_idle(Timer::Report, at(9));
+        assert_eq!(timers.next(), Some(at(1)));
+        assert_eq!(timers.due(at(0)), None);
+        assert_eq!(timers.due(at(2)), Some(Timer::Report));
+        assert_eq!(timers.due(at(2)), None);
+        assert_eq!(timers.due(at(3)), Some(Timer::Redial));
+        assert_eq!(timers.next(), None);
+    }
+}

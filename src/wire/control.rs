@@ -1,0 +1,229 @@
+//! The connectors' own messages: types that begin with `_`, and what their data says.
+
+use std::fmt;
+
+use serde_json::{Value, json};
+
+use super::frame;
+use super::header::{Header, HeaderWriter, MessageId};
+
+/// Enrolment: a client asks for a certificate, the server sends one.
+pub const SSL: &str = "_ssl";
+/// First frame of a client in `ssl_allow_all` mode.
+pub const HANDSHAKE_SSL: &str = "_handshake_ssl";
+/// First frame of a client without TLS.
+pub const HANDSHAKE_NO_SSL: &str = "_handshake_no_ssl";
+/// Answers a frame that has a `transport_id`.
+pub const ACK: &str = "_ack";
+/// Asks the other connector for an echo.
+pub const PING: &str = "_ping";
+/// Subscriptions and publications.
+pub const PUBSUB: &str = "_pubsub";
+/// Tells the peer why its connection ends; ours send it, others pass it over as a type they do not know.
+pub const CLOSE: &str = "_close";
+
+/// The data of the first frame of a client that has no certificate of its own.
+pub const HELLO: &[u8] = b"hello";
+
+/// The `request_id` of a client's keep-alive.
+pub const KEEP_ALIVE_ID: &str = "keep_alive_client_check";
+
+/// `error` of the answer to a request whose peer went away.
+pub const DISCONNECTED_DURING_WAIT: &str = "disconnected_during_wait";
+
+/// One frame of a connector's own.
+///
+/// # Panics
+/// Never: a header of a few ids is far below the limit of a header, see the assertion.
+#[must_use]
+pub fn own_frame(message_type: &str, source_id: &str, data: &[u8]) -> Vec<u8> {
+    let mut header = HeaderWriter::new();
+    header.text("message_type", message_type).text("source_id", source_id);
+    pack(header, data)
+}
+
+/// The header and the data as one frame. Headers of own frames hold ids that were checked to be short.
+fn pack(header: HeaderWriter, data: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let written = frame::encode(&header.finish(), data, None, &mut out);
+    debug_assert!(written.is_ok(), "an own frame is short: {written:?}");
+    out
+}
+
+/// The client's request for a certificate of its own.
+#[must_use]
+pub fn get_new_certificate(client_name: &str) -> Vec<u8> {
+    own_frame(SSL, client_name, json!({"cmd": "get_new_certificate"}).to_string().as_bytes())
+}
+
+/// The server's answer to [`get_new_certificate`]: PEM texts.
+#[must_use]
+pub fn set_new_certificate(server_id: &str, certificate_pem: &str, key_pem: &str) -> Vec<u8> {
+    let data = json!({"cmd": "set_new_certificate", "crt": certificate_pem, "key": key_pem});
+    own_frame(SSL, server_id, data.to_string().as_bytes())
+}
+
+/// Tells the peer why its connection ends.
+#[must_use]
+pub fn close(source_id: &str, reason: CloseReason) -> Vec<u8> {
+    own_frame(CLOSE, source_id, json!({"reason": reason.word()}).to_string().as_bytes())
+}
+
+/// The acknowledgement of the frame that had this `transport_id`.
+#[must_use]
+pub fn ack(source_id: &str, transport_id: u64) -> Vec<u8> {
+    let mut header = HeaderWriter::new();
+    header.json("transport_id", &transport_id.to_string());
+    header.text("message_type", ACK).text("source_id", source_id);
+    pack(header, b"")
+}
+
+/// A client's question whether the server is still there.
+#[must_use]
+pub fn keep_alive(client_name: &str, server_id: &str) -> Vec<u8> {
+    let mut header = HeaderWriter::new();
+    header.flag("await_response", true).text("request_id", KEEP_ALIVE_ID);
+    header.text("destination_id", server_id).text("message_type", PING).text("source_id", client_name);
+    pack(header, KEEP_ALIVE_ID.as_bytes())
+}
+
+/// The header of the answer to a `_ping`; the frame's data and binary are those of the request.
+#[must_use]
+pub fn ping_answer_header(source_id: &str, request_id: &MessageId, with_binary: bool) -> Vec<u8> {
+    let mut header = HeaderWriter::new();
+    header.text("message_type", PING).json("response_id", &request_id.to_json()).text("source_id", source_id);
+    header.flag("with_binary", with_binary);
+    header.finish()
+}
+
+/// What an app gets in place of an answer that will not come.
+#[must_use]
+pub fn no_answer(request_id: &MessageId, error: &str) -> Vec<u8> {
+    let mut header = HeaderWriter::new();
+    header.text("error", error).json("response_id", &request_id.to_json());
+    pack(header, b"{}")
+}
+
+/// Why a connector ends a connection, as the peer is told.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CloseReason {
+    /// Another connection has come under the same client name.
+    Replaced,
+    /// The connector shuts down.
+    Stopping,
+}
+
+impl CloseReason {
+    const ALL: [CloseReason; 2] = [CloseReason::Replaced, CloseReason::Stopping];
+
+    /// The word for it on the wire.
+    #[must_use]
+    pub fn word(self) -> &'static str {
+        match self {
+            CloseReason::Replaced => "replaced_by_newer_connection",
+            CloseReason::Stopping => "stopping",
+        }
+    }
+}
+
+/// A certificate and its private key, PEM.
+#[derive(Clone, PartialEq, Eq)]
+pub struct NewCertificate {
+    /// The certificate.
+    pub certificate_pem: String,
+    /// Its private key; never printed.
+    pub key_pem: String,
+}
+
+impl fmt::Debug for NewCertificate {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("NewCertificate").field("certificate_pem", &self.certificate_pem).finish_non_exhaustive()
+    }
+}
+
+/// What the data of an own frame can say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Control {
+    /// `_ssl`: a client wants a certificate.
+    GetNewCertificate,
+    /// `_ssl`: the server sends one.
+    SetNewCertificate(NewCertificate),
+    /// `_close`: the peer ends the connection, with the reason if it is one that we know.
+    Close(Option<CloseReason>),
+}
+
+/// Why the data of an own frame is not understood.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ControlError {
+    message_type: String,
+    problem: String,
+}
+
+impl fmt::Display for ControlError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the data of a {:?} message is not understood: {}", self.message_type, self.problem)
+    }
+}
+
+impl std::error::Error for ControlError {}
+
+/// Reads the data of a `_ssl` or `_close` frame.
+///
+/// # Errors
+/// It is not JSON, or does not say what that type must say.
+pub fn parse(header: &Header<'_>, data: &[u8]) -> Result<Control, ControlError> {
+    let fail = |problem: String| ControlError { message_type: header.message_type.to_string(), problem };
+    let data: Value = serde_json::from_slice(data).map_err(|e| fail(e.to_string()))?;
+    let text = |key: &str| {
+        let value = data.get(key).and_then(Value::as_str);
+        value.ok_or_else(|| fail(format!("the key {key:?} with a string is expected")))
+    };
+    if header.message_type == CLOSE {
+        let word = text("reason")?;
+        return Ok(Control::Close(CloseReason::ALL.into_iter().find(|r| r.word() == word)));
+    }
+    match text("cmd")? {
+        "get_new_certificate" => Ok(Control::GetNewCertificate),
+        "set_new_certificate" => Ok(Control::SetNewCertificate(NewCertificate {
+            certificate_pem: text("crt")?.to_owned(),
+            key_pem: text("key")?.to_owned(),
+        })),
+        other => Err(fail(format!("{other:?} is neither get_new_certificate nor set_new_certificate"))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::frame::Frame;
+    use super::*;
+
+    fn read(bytes: &[u8]) -> (String, Result<Control, ControlError>) {
+        let frame = Frame::parse(bytes).unwrap();
+        let header = Header::parse(frame.header()).unwrap();
+        (header.message_type.to_string(), parse(&header, frame.data()))
+    }
+
+    #[test]
+    fn own_frames_are_read_back() {
+        assert_eq!(read(&get_new_certificate("c1")), (SSL.into(), Ok(Control::GetNewCertificate)));
+        let new = NewCertificate { certificate_pem: "C\n".into(), key_pem: "K\n".into() };
+        let frame = set_new_certificate("s", &new.certificate_pem, &new.key_pem);
+        assert_eq!(read(&frame), (SSL.into(), Ok(Control::SetNewCertificate(new))));
+        let frame = close("s", CloseReason::Replaced);
+        assert_eq!(read(&frame), (CLOSE.into(), Ok(Control::Close(Some(CloseReason::Replaced)))));
+    }
+
+    #[test]
+    fn what_is_not_understood_is_named() {
+        let (_, result) = read(&own_frame(SSL, "c", b"{\"cmd\": \"dance\"}"));
+        assert!(result.unwrap_err().to_string().contains("\"dance\""));
+        let (_, result) = read(&own_frame(SSL, "c", b"{\"cmd\": \"set_new_certificate\", \"crt\": \"x\"}"));
+        assert!(result.unwrap_err().to_string().contains("\"key\""));
+    }
+
+    #[test]
+    fn a_key_is_not_printed() {
+        let new = NewCertificate { certificate_pem: "C".into(), key_pem: "secret".into() };
+        assert!(!format!("{new:?}").contains("secret"));
+    }
+}

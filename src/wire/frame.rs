@@ -1,0 +1,443 @@
+//! The message frame: what every socket carries, between apps and connectors and between connectors.
+//!
+//! ```text
+//! u32 length of all that follows | u16 length of header | header: JSON object
+//!                                | u32 length of data   | data
+//!                                | u32 length of binary | binary      (only with "with_binary": true)
+//! ```
+//! All integers are little endian.
+
+use std::fmt;
+use std::ops::Range;
+
+/// Size of the length that a frame begins with, bytes.
+pub const LENGTH_SIZE: usize = 4;
+
+/// The smallest length that a frame can name: an empty header and empty data.
+const BODY_MIN: usize = 2 + 4;
+
+/// Longest header: its length is a `u16`.
+pub const HEADER_MAX: usize = u16::MAX as usize;
+
+/// Why bytes are not a frame. Offsets count from the frame's first byte.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum FrameError {
+    /// The frame says that it is longer than the limit of this connection.
+    TooLong { length: usize, limit: usize },
+    /// The frame says that it is too short to hold its own parts.
+    TooShort { length: usize },
+    /// A part reaches beyond the frame's end.
+    PartBeyondEnd { part: &'static str, offset: usize, length: usize, left: usize },
+    /// Bytes follow the last part.
+    TrailingBytes { offset: usize, count: usize },
+}
+
+impl fmt::Display for FrameError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            FrameError::TooLong { length, limit } => {
+                write!(f, "a frame of {length} bytes is over the limit of {limit}")
+            }
+            FrameError::TooShort { length } => {
+                write!(f, "a frame of {length} bytes cannot hold a header and data, {BODY_MIN} is the least")
+            }
+            FrameError::PartBeyondEnd { part, offset, length, left } => {
+                write!(f, "the {part} at byte {offset} has {length} bytes, but the frame has {left} left")
+            }
+            FrameError::TrailingBytes { offset, count } => {
+                write!(f, "{count} bytes at byte {offset} belong to no part of the frame")
+            }
+        }
+    }
+}
+
+impl std::error::Error for FrameError {}
+
+/// One whole frame in memory, its parts found and within bounds.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Frame<'a> {
+    bytes: &'a [u8],
+    data_start: usize,
+    data_end: usize,
+}
+
+const HEADER_START: usize = LENGTH_SIZE + 2;
+
+impl<'a> Frame<'a> {
+    /// Finds the parts of the one frame that `bytes` are, its length included.
+    ///
+    /// # Errors
+    /// A length that does not fit the others.
+    pub fn parse(bytes: &'a [u8]) -> Result<Self, FrameError> {
+        let total = bytes.len();
+        if total < LENGTH_SIZE + BODY_MIN {
+            return Err(FrameError::TooShort { length: total.saturating_sub(LENGTH_SIZE) });
+        }
+        let header_end = HEADER_START + usize::from(u16::from_le_bytes([bytes[4], bytes[5]]));
+        let data_start = header_end + LENGTH_SIZE;
+        if data_start > total {
+            let left = total - HEADER_START;
+            let length = header_end - HEADER_START + LENGTH_SIZE;
+            return Err(FrameError::PartBeyondEnd { part: "header", offset: HEADER_START, length, left });
+        }
+        let data = part("data", bytes, header_end)?;
+        let frame = Self { bytes, data_start, data_end: data.end };
+        if data.end < total {
+            let binary = part("binary", bytes, data.end)?;
+            if binary.end < total {
+                return Err(FrameError::TrailingBytes { offset: binary.end, count: total - binary.end });
+            }
+        }
+        Ok(frame)
+    }
+
+    /// The whole frame, its length included.
+    #[must_use]
+    pub fn bytes(&self) -> &'a [u8] {
+        self.bytes
+    }
+
+    /// The JSON text of the header, not yet looked at.
+    #[must_use]
+    pub fn header(&self) -> &'a [u8] {
+        &self.bytes[HEADER_START..self.data_start - LENGTH_SIZE]
+    }
+
+    /// The application's data.
+    #[must_use]
+    pub fn data(&self) -> &'a [u8] {
+        &self.bytes[self.data_start..self.data_end]
+    }
+
+    /// The application's binary, if the frame has that part.
+    #[must_use]
+    pub fn binary(&self) -> Option<&'a [u8]> {
+        self.bytes.get(self.data_end + LENGTH_SIZE..)
+    }
+
+    /// All that follows the header: the data and, if there is one, the binary, each with its length.
+    #[must_use]
+    pub fn after_header(&self) -> &'a [u8] {
+        &self.bytes[self.data_start - LENGTH_SIZE..]
+    }
+}
+
+fn read_u32(bytes: &[u8], at: usize) -> Option<usize> {
+    let four = bytes.get(at..at + LENGTH_SIZE)?;
+    Some(u32::from_le_bytes([four[0], four[1], four[2], four[3]]) as usize)
+}
+
+/// Where the part is whose length stands at `at`.
+fn part(name: &'static str, bytes: &[u8], at: usize) -> Result<Range<usize>, FrameError> {
+    let start = at + LENGTH_SIZE;
+    let Some(length) = read_u32(bytes, at) else {
+        return Err(FrameError::TrailingBytes { offset: at, count: bytes.len() - at });
+    };
+    let left = bytes.len() - start;
+    if length > left {
+        return Err(FrameError::PartBeyondEnd { part: name, offset: start, length, left });
+    }
+    Ok(start..start + length)
+}
+
+/// Why a message cannot be written as a frame.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum EncodeError {
+    /// The header is longer than [`HEADER_MAX`].
+    HeaderTooLong(usize),
+    /// The frame would be longer than a `u32` can say.
+    FrameTooLong(usize),
+}
+
+impl fmt::Display for EncodeError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            EncodeError::HeaderTooLong(n) => write!(f, "a header of {n} bytes, {HEADER_MAX} is the most"),
+            EncodeError::FrameTooLong(n) => write!(f, "a frame of {n} bytes, {} is the most", u32::MAX),
+        }
+    }
+}
+
+impl std::error::Error for EncodeError {}
+
+/// Appends one frame to `out`. A `binary` of `None` leaves that part out; the header must then not say `with_binary`.
+///
+/// # Errors
+/// A part that is too long for its length; `out` is then as it was.
+pub fn encode(header: &[u8], data: &[u8], binary: Option<&[u8]>, out: &mut Vec<u8>) -> Result<(), EncodeError> {
+    let rest = LENGTH_SIZE + data.len() + binary.map_or(0, |b| LENGTH_SIZE + b.len());
+    let (length, header_length) = lengths(header.len(), rest)?;
+    out.reserve(LENGTH_SIZE + length as usize);
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(&header_length.to_le_bytes());
+    out.extend_from_slice(header);
+    // The parts are shorter than the whole, which fits.
+    out.extend_from_slice(&(data.len() as u32).to_le_bytes());
+    out.extend_from_slice(data);
+    if let Some(binary) = binary {
+        out.extend_from_slice(&(binary.len() as u32).to_le_bytes());
+        out.extend_from_slice(binary);
+    }
+    Ok(())
+}
+
+/// The first six bytes of a frame whose header has `header` bytes and is followed by `rest` bytes.
+///
+/// # Errors
+/// A part that is too long for its length.
+pub fn prefix(header: usize, rest: usize) -> Result<[u8; HEADER_START], EncodeError> {
+    let (length, header_length) = lengths(header, rest)?;
+    let (l, h) = (length.to_le_bytes(), header_length.to_le_bytes());
+    Ok([l[0], l[1], l[2], l[3], h[0], h[1]])
+}
+
+fn lengths(header: usize, rest: usize) -> Result<(u32, u16), EncodeError> {
+    let header_length = u16::try_from(header).map_err(|_| EncodeError::HeaderTooLong(header))?;
+    let total = 2 + header + rest;
+    let length = u32::try_from(total).map_err(|_| EncodeError::FrameTooLong(total))?;
+    Ok((length, header_length))
+}
+
+/// Cuts a stream of bytes into frames.
+///
+/// Whole frames are handed out where they lie in the input; only the incomplete one at the end is copied and kept.
+/// Memory grows with the bytes that came, never with a length that a frame only claims.
+#[derive(Debug)]
+pub struct Deframer {
+    kept: Vec<u8>,
+    /// What lies before it in `kept` was handed out.
+    start: usize,
+    limit: usize,
+}
+
+/// Memory that an idle deframer may hold, bytes; what is beyond it is given back.
+const KEPT_CAPACITY: usize = 64 * 1024;
+
+impl Deframer {
+    /// A deframer for frames of which none may be longer than `limit` bytes, their length not counted.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        Self { kept: Vec::new(), start: 0, limit }
+    }
+
+    /// Changes the limit for the frames to come.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.limit = limit;
+    }
+
+    /// Bytes that are kept until the rest of their frame arrives.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.kept.len() - self.start
+    }
+
+    /// The frames in what was kept and `input` behind it.
+    pub fn feed<'d, 'i: 'd>(&'d mut self, input: &'i [u8]) -> Frames<'d, 'i> {
+        Frames { deframer: self, input, taken: 0 }
+    }
+
+    /// The size of the frame that `bytes` begin with, as soon as its length is there.
+    fn frame_size(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+        match read_u32(bytes, 0) {
+            None => Ok(None),
+            Some(length) if length > self.limit => Err(FrameError::TooLong { length, limit: self.limit }),
+            Some(length) if length < BODY_MIN => Err(FrameError::TooShort { length }),
+            Some(length) => Ok(Some(LENGTH_SIZE + length)),
+        }
+    }
+
+    /// Moves bytes from `input` until `kept` has a whole frame; its size, or `None` when the input does not reach.
+    fn complete(&mut self, input: &mut &[u8]) -> Result<Option<usize>, FrameError> {
+        loop {
+            let have = self.kept.len() - self.start;
+            let wanted = self.frame_size(&self.kept[self.start..])?.unwrap_or(LENGTH_SIZE);
+            if have >= wanted && have >= LENGTH_SIZE {
+                return Ok(Some(wanted));
+            }
+            if input.is_empty() {
+                return Ok(None);
+            }
+            let (more, rest) = input.split_at((wanted - have).min(input.len()));
+            self.kept.extend_from_slice(more);
+            *input = rest;
+        }
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.start += count;
+        if self.start == self.kept.len() {
+            self.kept.clear();
+            self.kept.shrink_to(KEPT_CAPACITY);
+            self.start = 0;
+        }
+    }
+
+    fn keep(&mut self, rest: &[u8]) {
+        self.kept.drain(..self.start);
+        self.start = 0;
+        self.kept.extend_from_slice(rest);
+    }
+}
+
+/// The frames of one input; see [`Deframer::feed`].
+///
+/// Input that was not handed out goes to the deframer when this is dropped, so nothing is lost by stopping early.
+#[derive(Debug)]
+pub struct Frames<'d, 'i> {
+    deframer: &'d mut Deframer,
+    input: &'i [u8],
+    /// Size of the frame that was handed out last: it counts as taken only at the next call.
+    taken: usize,
+}
+
+impl Frames<'_, '_> {
+    /// The next whole frame; `None` when there is none left.
+    ///
+    /// # Errors
+    /// A frame that is too long or whose parts do not fit; the stream cannot be read on.
+    #[allow(clippy::should_implement_trait)] // each frame is lent, which an iterator cannot do
+    pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
+        self.take_last();
+        if self.deframer.kept() > 0 {
+            let Some(size) = self.deframer.complete(&mut self.input)? else { return Ok(None) };
+            self.taken = size;
+            let start = self.deframer.start;
+            return Frame::parse(&self.deframer.kept[start..start + size]).map(Some);
+        }
+        let Some(size) = self.deframer.frame_size(self.input)? else { return Ok(None) };
+        let Some(bytes) = self.input.get(..size) else { return Ok(None) };
+        self.taken = size;
+        Frame::parse(bytes).map(Some)
+    }
+
+    fn take_last(&mut self) {
+        let taken = std::mem::take(&mut self.taken);
+        if self.deframer.kept() > 0 {
+            self.deframer.skip(taken);
+        } else {
+            self.input = &self.input[taken..];
+        }
+    }
+
+    /// Changes the limit for the frames to come.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.deframer.set_limit(limit);
+    }
+
+    /// Gives the last frame back: it will be the first of the next input.
+    pub fn hold_back(mut self) {
+        self.taken = 0;
+    }
+}
+
+impl Drop for Frames<'_, '_> {
+    fn drop(&mut self) {
+        self.take_last();
+        if !self.input.is_empty() {
+            self.deframer.keep(self.input);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const HEADER: &[u8] = br#"{"message_type": "any"}"#;
+
+    fn sample(data: &[u8], binary: Option<&[u8]>) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(HEADER, data, binary, &mut out).unwrap();
+        out
+    }
+
+    fn collect(deframer: &mut Deframer, input: &[u8], out: &mut Vec<Vec<u8>>) {
+        let mut frames = deframer.feed(input);
+        while let Some(frame) = frames.next().unwrap() {
+            out.push(frame.bytes().to_vec());
+        }
+    }
+
+    #[test]
+    fn parts_come_back_as_they_were_written() {
+        let bytes = sample(b"data", Some(b"\0bin"));
+        let frame = Frame::parse(&bytes).unwrap();
+        assert_eq!((frame.header(), frame.data(), frame.binary()), (HEADER, &b"data"[..], Some(&b"\0bin"[..])));
+        let bytes = sample(b"", None);
+        let frame = Frame::parse(&bytes).unwrap();
+        assert_eq!((frame.data(), frame.binary(), frame.after_header()), (&b""[..], None, &[0u8; 4][..]));
+    }
+
+    #[test]
+    fn frames_split_at_every_byte_give_the_same_messages() {
+        let frames = [sample(b"one", None), sample(b"", Some(b"")), sample(&[7; 300], Some(b"xyz"))];
+        let stream = frames.concat();
+        for first in 0..=stream.len() {
+            for second in first..=stream.len() {
+                let (mut deframer, mut out) = (Deframer::new(4096), Vec::new());
+                for piece in [&stream[..first], &stream[first..second], &stream[second..]] {
+                    collect(&mut deframer, piece, &mut out);
+                }
+                assert_eq!(out, frames, "cut at {first} and {second}");
+                assert_eq!(deframer.kept(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_held_back_comes_again_with_all_behind_it() {
+        let frames = [sample(b"one", None), sample(b"two", None), sample(b"three", None)];
+        let stream = frames.concat();
+        for cut in 0..=stream.len() {
+            for held in 0..3 {
+                let (mut deframer, mut out, mut refused) = (Deframer::new(4096), Vec::new(), false);
+                for piece in [&stream[..cut], &stream[cut..], &[], &[]] {
+                    let mut feed = deframer.feed(piece);
+                    while let Some(frame) = feed.next().unwrap() {
+                        if out.len() == held && !refused {
+                            refused = true;
+                            feed.hold_back();
+                            break;
+                        }
+                        out.push(frame.bytes().to_vec());
+                    }
+                }
+                assert_eq!(out, frames, "cut at {cut}, frame {held} held back");
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_over_the_limit_is_refused_before_its_bytes_arrive() {
+        let mut deframer = Deframer::new(100);
+        let error = deframer.feed(&101u32.to_le_bytes()).next().unwrap_err();
+        assert_eq!(error, FrameError::TooLong { length: 101, limit: 100 });
+        let error = Deframer::new(100).feed(&5u32.to_le_bytes()).next().unwrap_err();
+        assert_eq!(error, FrameError::TooShort { length: 5 });
+    }
+
+    #[test]
+    fn parts_that_do_not_fit_are_named() {
+        let mut bytes = sample(b"data", None);
+        bytes[4] = 200;
+        let error = Frame::parse(&bytes).unwrap_err();
+        assert_eq!(error, FrameError::PartBeyondEnd { part: "header", offset: 6, length: 204, left: 31 });
+        let mut bytes = sample(b"data", None);
+        let at = 6 + HEADER.len();
+        bytes[at] = 9;
+        let error = Frame::parse(&bytes).unwrap_err();
+        assert_eq!(error, FrameError::PartBeyondEnd { part: "data", offset: at + 4, length: 9, left: 4 });
+        let mut bytes = sample(b"data", Some(b"bin"));
+        bytes.push(0);
+        let error = Frame::parse(&bytes).unwrap_err();
+        assert_eq!(error, FrameError::TrailingBytes { offset: bytes.len() - 1, count: 1 });
+    }
+
+    #[test]
+    fn what_does_not_fit_its_length_field_is_not_written() {
+        let mut out = vec![1];
+        let header = vec![b' '; HEADER_MAX + 1];
+        assert_eq!(encode(&header, b"", None, &mut out), Err(EncodeError::HeaderTooLong(HEADER_MAX + 1)));
+        assert_eq!(out, [1]);
+    }
+}
