@@ -22,8 +22,25 @@ pub enum Mode {
     Plain,
     /// Certificates on both sides. The folder is made by a tool of this kind; the client enrols with the default one.
     Certificates(Kind),
+    /// The same, with a Python end that knows TLS 1.2 at most.
+    CertificatesTls12(Kind),
     /// Encrypted, nobody verified. The server's certificate is made by a tool of this kind; the client has no folder.
     AllowAll(Kind),
+}
+
+impl Mode {
+    /// Whose tool makes the certificates folder, if there is one.
+    fn maker(self) -> Option<Kind> {
+        match self {
+            Mode::Plain => None,
+            Mode::Certificates(maker) | Mode::CertificatesTls12(maker) | Mode::AllowAll(maker) => Some(maker),
+        }
+    }
+
+    /// Whether clients have certificates.
+    fn enrols(self) -> bool {
+        matches!(self, Mode::Certificates(_) | Mode::CertificatesTls12(_))
+    }
 }
 
 pub struct Pair {
@@ -43,19 +60,19 @@ impl Pair {
         let server = secure(Setup::server(&place, port), mode);
         let client = secure(Setup::client(&place, "client1", port), mode);
         give_certificates(&place, &server, &client, mode);
-        let mut server_process = start(server_kind, &server);
+        let mut server_process = start(server_kind, &server, mode);
         wait_listening(&mut server_process, server_kind, port);
-        let mut client_process = start(client_kind, &client);
-        if matches!(mode, Mode::Certificates(_)) {
+        let mut client_process = start(client_kind, &client, mode);
+        if mode.enrols() {
             wait_enrolled(&client);
             if client_kind == Kind::Python {
                 // After it has enrolled, a Python client does not always find its way back by itself.
                 client_process.kill();
-                client_process = start(client_kind, &client);
+                client_process = start(client_kind, &client, mode);
             }
         }
         wait_link(&server, &client);
-        if matches!(mode, Mode::Certificates(_)) {
+        if mode.enrols() {
             check_enrolment(&server, &client);
         }
         Pair { place, server, client, _client: client_process, _server: server_process }
@@ -63,28 +80,25 @@ impl Pair {
 }
 
 fn secure(setup: Setup, mode: Mode) -> Setup {
-    match mode {
-        Mode::Plain => setup,
-        Mode::Certificates(_) => setup.with("use_ssl", true),
-        Mode::AllowAll(_) => setup.with("use_ssl", true).with("ssl_allow_all", true),
-    }
+    let setup = setup.with("use_ssl", mode != Mode::Plain);
+    if matches!(mode, Mode::AllowAll(_)) { setup.with("ssl_allow_all", true) } else { setup }
 }
 
 fn give_certificates(place: &Place, server: &Setup, client: &Setup, mode: Mode) {
-    let (Mode::Certificates(maker) | Mode::AllowAll(maker)) = mode else { return };
+    let Some(maker) = mode.maker() else { return };
     let made = place.file("made");
     match maker {
         Kind::Ours => certificates::make(&made),
         Kind::Python => python::make_certificates(&made),
     }
     certificates::hand_out(&made, server);
-    if matches!(mode, Mode::Certificates(_)) {
+    if mode.enrols() {
         certificates::hand_out(&made, client);
     }
 }
 
 #[track_caller]
-fn start(kind: Kind, setup: &Setup) -> Process {
+fn start(kind: Kind, setup: &Setup, mode: Mode) -> Process {
     match kind {
         Kind::Ours => setup.start(),
         Kind::Python => {
@@ -93,7 +107,8 @@ fn start(kind: Kind, setup: &Setup) -> Process {
                 .clone()
                 .with("reuse_uds_path_commander_server", true)
                 .with("reuse_uds_path_send_to_connector", true);
-            let mut process = python::spawn("peer.py", &setup, &[]);
+            let tls: &[&str] = if matches!(mode, Mode::CertificatesTls12(_)) { &["tls1.2"] } else { &[] };
+            let mut process = python::spawn("peer.py", &setup, tls);
             setup.wait_ready(&mut process);
             process
         }

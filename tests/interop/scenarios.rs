@@ -2,7 +2,7 @@
 
 use crate::checks;
 use crate::pair::Kind::{Ours, Python};
-use crate::pair::Mode::{AllowAll, Certificates, Plain};
+use crate::pair::Mode::{AllowAll, Certificates, CertificatesTls12, Plain};
 use crate::pair::Pair;
 use crate::python;
 
@@ -48,6 +48,8 @@ mod our_server_with_python_client {
     scenario!(plain, Ours, Python, Plain, checks::messages_between_raw_apps);
     scenario!(certificates, Ours, Python, Certificates(Ours), checks::messages_between_raw_apps);
     scenario!(certificates_of_python, Ours, Python, Certificates(Python), checks::messages_between_raw_apps);
+    scenario!(tls_1_2, Ours, Python, CertificatesTls12(Ours), checks::messages_between_raw_apps);
+    scenario!(tls_1_2_of_python, Ours, Python, CertificatesTls12(Python), checks::messages_between_raw_apps);
     scenario!(allow_all, Ours, Python, AllowAll(Ours), checks::messages_between_raw_apps);
 }
 
@@ -57,6 +59,8 @@ mod python_server_with_our_client {
     scenario!(plain, Python, Ours, Plain, checks::messages_between_raw_apps);
     scenario!(certificates, Python, Ours, Certificates(Ours), checks::messages_between_raw_apps);
     scenario!(certificates_of_python, Python, Ours, Certificates(Python), checks::messages_between_raw_apps);
+    scenario!(tls_1_2, Python, Ours, CertificatesTls12(Ours), checks::messages_between_raw_apps);
+    scenario!(tls_1_2_of_python, Python, Ours, CertificatesTls12(Python), checks::messages_between_raw_apps);
     scenario!(allow_all, Python, Ours, AllowAll(Python), checks::messages_between_raw_apps);
 }
 
@@ -66,5 +70,6 @@ mod python_with_itself {
 
     scenario!(plain, Python, Python, Plain, checks::messages_between_raw_apps);
     scenario!(certificates, Python, Python, Certificates(Python), checks::messages_between_raw_apps);
+    scenario!(tls_1_2, Python, Python, CertificatesTls12(Python), checks::messages_between_raw_apps);
     scenario!(allow_all, Python, Python, AllowAll(Python), checks::messages_between_raw_apps);
 }
