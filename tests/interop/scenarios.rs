@@ -70,6 +70,7 @@ mod python_with_itself {
 
     scenario!(plain, Python, Python, Plain, checks::messages_between_raw_apps);
     scenario!(certificates, Python, Python, Certificates(Python), checks::messages_between_raw_apps);
+    scenario!(certificates_of_ours, Python, Python, Certificates(Ours), checks::messages_between_raw_apps);
     scenario!(tls_1_2, Python, Python, CertificatesTls12(Python), checks::messages_between_raw_apps);
     scenario!(allow_all, Python, Python, AllowAll(Python), checks::messages_between_raw_apps);
 }
