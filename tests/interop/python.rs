@@ -5,6 +5,7 @@ use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
+use std::thread;
 
 use nix::fcntl::{Flock, FlockArg};
 
@@ -24,7 +25,8 @@ pub fn interpreter() -> Option<&'static Path> {
         Err(why) if std::env::var_os("CI").is_some() => panic!("no Python for the interop tests: {why}"),
         Err(why) => {
             // Not by `eprintln!`: the test harness would keep that to itself.
-            let _ = writeln!(io::stderr(), "SKIPPED, an interop test: no Python with {PACKAGE}: {why}");
+            let test = thread::current().name().unwrap_or("an interop test").to_owned();
+            let _ = writeln!(io::stderr(), "SKIPPED {test}: no Python with {PACKAGE}: {why}");
             None
         }
     }
@@ -32,6 +34,8 @@ pub fn interpreter() -> Option<&'static Path> {
 
 /// Makes the environment if no test process on this machine has made it yet.
 fn environment() -> Result<PathBuf, String> {
+    // The package makes its certificates with this.
+    run(Command::new("openssl").arg("version"))?;
     let folder = Path::new(env!("CARGO_TARGET_TMPDIR")).join("interop-python");
     fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()))?;
     let lock = fs::File::create(folder.join("lock")).map_err(|error| error.to_string())?;
