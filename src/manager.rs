@@ -1,1 +1,266 @@
-//! See `ARCHITECTURE.md`.
+//! Wires a connector together from its config, and runs it.
+
+use std::collections::BTreeSet;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use mio::Events;
+
+use crate::config::{Config, Loaded};
+use crate::core::{Connector, KeepAlive, Mode, Settings};
+use crate::logger::{self, LogError, LogTarget};
+use crate::net::dial::Target;
+use crate::net::listener::{self, ListenError};
+use crate::net::security::{ClientSecurity, Security, SecurityError, ServerSecurity};
+use crate::net::shell::{Parts, Shell, Wish};
+use crate::wire::names::Role;
+
+/// Events that are taken from the poller at a time.
+const EVENTS: usize = 1024;
+
+/// The list of running connectors in `connector_files_dirpath`, for the Python tools.
+const ACTIVE_CONNECTORS: &str = "active_connectors.json";
+
+/// Why a connector cannot run.
+#[derive(Debug)]
+pub enum StartError {
+    /// A folder cannot be made.
+    Folder { path: PathBuf, error: io::Error },
+    /// A socket cannot be listened on.
+    Listen(ListenError),
+    /// Certificates or TLS are not as they must be.
+    Security(SecurityError),
+    /// The log cannot be written.
+    Log(LogError),
+    /// The system refuses what the loop needs.
+    System(io::Error),
+}
+
+impl fmt::Display for StartError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            StartError::Folder { path, error } => {
+                write!(f, "connector_files_dirpath: cannot make the folder {}: {error}", path.display())
+            }
+            StartError::Listen(e) => e.fmt(f),
+            StartError::Security(e) => e.fmt(f),
+            StartError::Log(e) => e.fmt(f),
+            StartError::System(e) => write!(f, "the system refuses what the loop needs: {e}"),
+        }
+    }
+}
+
+impl std::error::Error for StartError {}
+
+impl From<ListenError> for StartError {
+    fn from(e: ListenError) -> Self {
+        StartError::Listen(e)
+    }
+}
+
+impl From<SecurityError> for StartError {
+    fn from(e: SecurityError) -> Self {
+        StartError::Security(e)
+    }
+}
+
+impl From<io::Error> for StartError {
+    fn from(e: io::Error) -> Self {
+        StartError::System(e)
+    }
+}
+
+/// Runs the connector of a config file until it is told to stop. The exit code: 0 stopped, 1 failed.
+#[must_use]
+pub fn run(config_path: &Path) -> ExitCode {
+    let loaded = match Config::load(config_path) {
+        Ok(loaded) => loaded,
+        Err(errors) => {
+            eprintln!("{errors}");
+            return ExitCode::FAILURE;
+        }
+    };
+    // Where the log goes to a file only, whoever started the connector must see the error as well.
+    let quiet = loaded.config.silent && logger::log_file(&loaded.config, LogTarget::Daemon).is_some();
+    match start_and_run(loaded, config_path) {
+        Ok(()) => return ExitCode::SUCCESS,
+        Err(StartError::Log(error)) => eprintln!("{}: {error}", config_path.display()),
+        Err(error) => {
+            log::error!("{}: {error}", config_path.display());
+            if quiet {
+                eprintln!("{}: {error}", config_path.display());
+            }
+        }
+    }
+    ExitCode::FAILURE
+}
+
+fn start_and_run(loaded: Loaded, config_path: &Path) -> Result<(), StartError> {
+    let Loaded { config, warnings } = loaded;
+    logger::init(&config, LogTarget::Daemon).map_err(StartError::Log)?;
+    for warning in warnings {
+        log::warn!("{warning}");
+    }
+    let mut shell = Shell::new(parts(&config)?)?;
+    let active = ActiveConnector::add(&config);
+    log::info!("connector {} runs, version {}", config.id(), env!("CARGO_PKG_VERSION"));
+    let result = turn_until_stopped(&mut shell, config_path);
+    drop(active);
+    log::info!("connector {} stopped", config.id());
+    result
+}
+
+fn turn_until_stopped(shell: &mut Shell, config_path: &Path) -> Result<(), StartError> {
+    let mut events = Events::with_capacity(EVENTS);
+    loop {
+        match shell.turn(&mut events)? {
+            Wish::GoOn => {}
+            Wish::Reload => reload(shell, config_path),
+            Wish::End => return Ok(()),
+        }
+    }
+}
+
+/// Takes over what can change while the connector runs: the log level and the certificates. All else stays as it was.
+fn reload(shell: &mut Shell, config_path: &Path) {
+    let config = match Config::load(config_path) {
+        Ok(loaded) => loaded.config,
+        Err(errors) => {
+            return log::error!("not reloaded, all stays as it was: {errors}");
+        }
+    };
+    match security(&config) {
+        Ok(security) => shell.set_security(security),
+        Err(error) => return log::error!("not reloaded, all stays as it was: {error}"),
+    }
+    logger::set_level(config.default_logger_log_level);
+    log::info!("reloaded: log level and certificates");
+}
+
+fn parts(config: &Config) -> Result<Parts, StartError> {
+    let folder = &config.connector_files_dirpath;
+    fs::create_dir_all(folder).map_err(|error| StartError::Folder { path: folder.clone(), error })?;
+    let paths = config.socket_paths();
+    let Address { host, port } = address(config);
+    let security = security(config)?;
+    let (links, target) = match config.role() {
+        Role::Server => (Some(listener::tcp(&host, port, config.reuse_server_sockaddr)?), None),
+        Role::Client => (None, Some(Target { host, port, bind: config.client_bind_ip.clone() })),
+    };
+    let admins = listener::unix(&paths.commander(), 0o660)?;
+    let apps = listener::unix(&paths.send(), if config.everybody_can_send_messages { 0o777 } else { 0o770 })?;
+    let connector = Connector::new(settings(config));
+    Ok(Parts { connector, security, links, target, apps, admins, paths })
+}
+
+struct Address {
+    host: String,
+    port: u16,
+}
+
+fn address(config: &Config) -> Address {
+    Address { host: config.server_sockaddr.host.clone(), port: config.server_sockaddr.port }
+}
+
+fn security(config: &Config) -> Result<Security, SecurityError> {
+    let dir = &config.certificates_directory_path;
+    if !config.use_ssl {
+        return Ok(Security::Plain);
+    }
+    match config.role() {
+        Role::Server => {
+            let max_certs = usize::try_from(config.max_certs).unwrap_or(usize::MAX);
+            Ok(Security::Server(ServerSecurity::new(dir, config.ssl_allow_all, max_certs)?))
+        }
+        Role::Client => Ok(Security::Client(ClientSecurity::new(
+            dir,
+            &config.id(),
+            &config.server_sockaddr.host,
+            config.client_cafile_verify_server.clone(),
+            config.ssl_allow_all,
+        )?)),
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let mode = match (config.use_ssl, config.ssl_allow_all) {
+        (false, _) => Mode::Plain,
+        (true, true) => Mode::AllowAll,
+        (true, false) => Mode::Certificates,
+    };
+    let keep_alive = config.keep_alive_period.map(|period| KeepAlive {
+        period,
+        timeout: config.keep_alive_timeout,
+        unanswered_max: u32::try_from(config.max_number_of_unanswered_keep_alive).unwrap_or(u32::MAX),
+    });
+    let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
+    Settings {
+        id: config.id(),
+        role: config.role(),
+        server_id: crate::wire::names::server_id(&config.server_sockaddr.host, config.server_sockaddr.port),
+        mode,
+        send_types: config.send_message_types.iter().cloned().collect(),
+        recv_types: unique(&config.recv_message_types),
+        preserve_send_socket: config.uds_path_send_preserve_socket,
+        preserve_receive_socket: config.uds_path_receive_preserve_socket,
+        connect_timeout: config.connect_timeout,
+        send_timeout: config.send_timeout,
+        keep_alive,
+        reconnect: config.enable_client_try_reconnect,
+        max_message_size: bytes(config.max_message_size),
+        queue_max_bytes: bytes(config.queue_max_bytes),
+        shutdown_timeout: config.shutdown_timeout,
+        seed: fastrand::u64(..),
+    }
+}
+
+fn unique(types: &[String]) -> Vec<String> {
+    let mut seen = BTreeSet::new();
+    types.iter().filter(|t| seen.insert(*t)).cloned().collect()
+}
+
+/// The connector's entry in the list of running ones; gone when this is dropped.
+struct ActiveConnector {
+    path: PathBuf,
+    name: String,
+}
+
+impl ActiveConnector {
+    fn add(config: &Config) -> Self {
+        let name = match config.role() {
+            Role::Server => format!("{} {}", config.server_sockaddr.host, config.server_sockaddr.port),
+            Role::Client => config.id(),
+        };
+        let active = Self { path: config.connector_files_dirpath.join(ACTIVE_CONNECTORS), name };
+        active.change(|names| {
+            names.insert(active.name.clone());
+        });
+        active
+    }
+
+    /// Rewrites the list whole; a list that cannot be read is begun anew.
+    fn change(&self, change: impl FnOnce(&mut BTreeSet<String>)) {
+        let text = fs::read_to_string(&self.path).unwrap_or_default();
+        let mut names: BTreeSet<String> = serde_json::from_str(&text).unwrap_or_default();
+        change(&mut names);
+        let written = serde_json::to_string(&names).map_err(io::Error::from).and_then(|text| {
+            let draft = self.path.with_extension("json.tmp");
+            fs::write(&draft, text)?;
+            fs::rename(draft, &self.path)
+        });
+        if let Err(error) = written {
+            log::warn!("{}: the list of running connectors cannot be written: {error}", self.path.display());
+        }
+    }
+}
+
+impl Drop for ActiveConnector {
+    fn drop(&mut self) {
+        self.change(|names| {
+            names.remove(&self.name);
+        });
+    }
+}

@@ -1,11 +1,10 @@
 //! `aioconnectorsctl create-certificates [--ca] [DIR]`.
 
-use std::fmt;
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
-use super::command::{Args, Command, Failure, Operand, Opt, Run};
+use super::command::{Args, Command, Failure, Operand, Opt};
+use crate::certs;
 use crate::config::Config;
 
 const DIR: Operand = Operand {
@@ -17,32 +16,25 @@ const DIR: Operand = Operand {
 const CA: Opt =
     Opt { long: "ca", value: None, help: "for a server with server_ca: make a CA that signs client certificates" };
 
-/// The command, which does its work by `work`.
-#[must_use]
-pub const fn command(work: Run) -> Command {
-    Command {
-        name: "create-certificates",
-        aliases: &["create_certificates"],
-        summary: "Make the certificates of a server and of its clients.",
-        details: "Nothing that exists is overwritten.",
-        operands: &[DIR],
-        options: &[CA],
-        run: work,
-    }
-}
+/// The command.
+pub const COMMAND: Command = Command {
+    name: "create-certificates",
+    aliases: &["create_certificates"],
+    summary: "Make the certificates of a server and of its clients.",
+    details: "Nothing that exists is overwritten.",
+    operands: &[DIR],
+    options: &[CA],
+    run,
+};
 
-/// Has `create` make the folder that `args` name; its second argument tells whether a CA is wanted.
-///
-/// # Errors
-/// What `create` returns.
-pub fn run<C, E: fmt::Display>(
-    args: &Args,
-    out: &mut dyn Write,
-    create: impl FnOnce(&Path, bool) -> Result<C, E>,
-) -> Result<ExitCode, Failure> {
+fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let default = Config::default().certificates_directory_path;
     let dir = args.path(DIR.name).unwrap_or(&default);
-    create(dir, args.has(CA.long)).map_err(Failure::failed)?;
-    writeln!(out, "Made {}", dir.join("certificates").display())?;
+    let created = certs::create(dir, args.has(CA.long)).map_err(Failure::failed)?;
+    for (path, what) in &created.files {
+        writeln!(out, "{}: {what}", path.display())?;
+    }
+    let root = created.root.display();
+    writeln!(out, "\nA server needs {root}/server, its clients need {root}/client.")?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,28 +1,22 @@
 //! `aioconnectorsctl create-connector CONFIG`: the same as `aioconnectorsd CONFIG`.
 
-use std::path::Path;
+use std::io::Write;
 use std::process::ExitCode;
 
-use super::command::{Args, CONFIG, Command, Failure, Run};
+use super::command::{Args, CONFIG, Command, Failure};
+use crate::manager;
 
-/// The command, which does its work by `work`.
-#[must_use]
-pub const fn command(work: Run) -> Command {
-    Command {
-        name: "create-connector",
-        aliases: &["create_connector"],
-        summary: "Run a connector in the foreground, as aioconnectorsd does.",
-        details: "",
-        operands: &[CONFIG],
-        options: &[],
-        run: work,
-    }
-}
+/// The command.
+pub const COMMAND: Command = Command {
+    name: "create-connector",
+    aliases: &["create_connector"],
+    summary: "Run a connector in the foreground, as aioconnectorsd does.",
+    details: "",
+    operands: &[CONFIG],
+    options: &[],
+    run,
+};
 
-/// Has `start` run the connector whose config file `args` name.
-///
-/// # Errors
-/// If `args` name none.
-pub fn run(args: &Args, start: impl FnOnce(&Path) -> ExitCode) -> Result<ExitCode, Failure> {
-    Ok(start(args.config()?))
+fn run(args: &Args, _: &mut dyn Write) -> Result<ExitCode, Failure> {
+    Ok(manager::run(args.config()?))
 }

@@ -28,7 +28,8 @@ pub const EXIT_USAGE: u8 = 2;
 const SUMMARY: &str = "aioconnectorsctl sets up, tests and controls aioconnectors, a message broker.";
 
 /// All commands, in the order of the help.
-pub static COMMANDS: &[Command] = &[print_config_templates::COMMAND, check_config::COMMAND];
+pub static COMMANDS: &[Command] =
+    &[print_config_templates::COMMAND, check_config::COMMAND, create_certificates::COMMAND, create_connector::COMMAND];
 
 /// `aioconnectorsctl`.
 #[must_use]

@@ -20,7 +20,7 @@ impl Connector {
             Ok(None) => {}
             Ok(Some(request)) => {
                 let answer = self.answer(&request);
-                self.finish(id, admin::encode_answer(&answer), now);
+                self.finish(id, admin::encode_answer(&answer), Cause::Done, now);
             }
             Err(error) => self.close(id, Cause::BadInput(error.to_string()), now),
         }

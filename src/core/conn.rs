@@ -3,6 +3,7 @@
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use super::event::Cause;
 use super::slots::Id;
 use crate::wire::frame::Deframer;
 use crate::wire::header::MessageId;
@@ -15,8 +16,8 @@ pub(super) struct Conn {
     pub control: Control,
     /// Nothing more is read until what it waits for has room.
     pub paused: bool,
-    /// Nothing more is read at all; it is closed when `control` has gone out.
-    pub closing: bool,
+    /// Nothing more is read at all; it is closed, for this reason, when `control` has gone out.
+    pub closing: Option<Cause>,
     /// The shell has been told that there is something to send.
     pub told_to_write: bool,
     /// It took something since the last look at its progress.
@@ -30,7 +31,7 @@ impl Conn {
             deframer: Deframer::new(frame_limit),
             control: Control::default(),
             paused: false,
-            closing: false,
+            closing: None,
             told_to_write: false,
             progress: false,
         }

@@ -145,7 +145,7 @@ impl Connector {
     /// Bytes came from a connection, decrypted where it has TLS.
     pub fn input(&mut self, id: Id, bytes: &[u8], now: Instant) -> Reading {
         let Some(conn) = self.conns.get_mut(id) else { return Reading::Paused };
-        if conn.closing {
+        if conn.closing.is_some() {
             return Reading::Open;
         }
         match &mut conn.kind {
@@ -207,7 +207,7 @@ impl Connector {
 
     fn frame(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> Step {
         let Some(conn) = self.conns.get(id) else { return Step::Taken };
-        if conn.closing {
+        if conn.closing.is_some() {
             return Step::Taken;
         }
         if conn.control.used() > CONTROL_HIGH {
@@ -236,7 +236,7 @@ impl Connector {
     pub(super) fn unblock(&mut self, waiting: Vec<Id>, now: Instant) {
         for id in waiting {
             let Some(conn) = self.conns.get_mut(id) else { continue };
-            if !conn.paused || conn.closing {
+            if !conn.paused || conn.closing.is_some() {
                 continue;
             }
             conn.paused = false;
@@ -249,6 +249,8 @@ impl Connector {
 
     /// The connection ended on its own, or could not be opened.
     pub fn closed(&mut self, id: Id, cause: Cause, now: Instant) {
+        // A connection that was being closed ends for the reason that it was closed for.
+        let cause = self.conns.get(id).and_then(|c| c.closing.clone()).unwrap_or(cause);
         self.close(id, cause, now);
         self.check_drained(now);
     }
@@ -260,7 +262,7 @@ impl Connector {
         match conn.kind {
             Kind::Link(link) => self.link_closed(id, &link, cause, now),
             Kind::App(app) => self.app_closed(id, app, cause),
-            Kind::Delivery { inbox, .. } => self.delivery_closed(inbox, conn.progress, &cause, now),
+            Kind::Delivery { inbox, opened } => self.delivery_closed(inbox, opened, conn.progress, &cause, now),
             Kind::Admin(_) => {
                 if let Cause::BadInput(_) = cause {
                     self.tell(Event::AdminRefused { cause });
@@ -270,12 +272,17 @@ impl Connector {
     }
 
     /// Sends `last` and closes the connection once it has gone out.
-    pub(super) fn finish(&mut self, id: Id, last: Vec<u8>, now: Instant) {
+    pub(super) fn finish(&mut self, id: Id, last: Vec<u8>, cause: Cause, now: Instant) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.closing = true;
+        conn.closing = Some(cause);
         conn.control.push(last);
         self.timers.arm(Timer::Linger(id), now + LINGER);
         self.want_write(id);
+    }
+
+    fn linger_over(&mut self, id: Id, now: Instant) {
+        let cause = self.conns.get(id).and_then(|c| c.closing.clone()).unwrap_or(Cause::Done);
+        self.close(id, cause, now);
     }
 
     pub(super) fn want_write(&mut self, id: Id) {
@@ -325,7 +332,7 @@ impl Connector {
         let conn = self.conns.get_mut(id)?;
         let one_frame = matches!(conn.kind, Kind::Delivery { .. }) && !self.settings.preserve_receive_socket;
         let ring = match &conn.kind {
-            Kind::Link(Link { state: State::Up { peer }, .. }) if !conn.closing => {
+            Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
                 self.peers.get_mut(*peer).filter(|p| p.link == Some(id)).map(|p| &mut p.outbox)
             }
             Kind::Delivery { inbox, opened: true } => Some(&mut self.inboxes[*inbox].ring),
@@ -345,7 +352,7 @@ impl Connector {
         let completed = ring.sent(taken);
         ring.release_sent();
         if one_frame && completed > 0 {
-            conn.closing = true;
+            conn.closing = Some(Cause::Done);
         }
         Some((taken, offered))
     }
@@ -354,8 +361,8 @@ impl Connector {
     /// more to send.
     fn after_transmit(&mut self, id: Id, took_some: bool, now: Instant) -> bool {
         let Some(conn) = self.conns.get(id) else { return false };
-        if conn.closing && conn.control.is_empty() {
-            self.close(id, Cause::Done, now);
+        if let Some(cause) = conn.closing.clone().filter(|_| conn.control.is_empty()) {
+            self.close(id, cause, now);
             return false;
         }
         if conn.paused && conn.control.used() <= CONTROL_HIGH / 2 && took_some {
@@ -387,7 +394,7 @@ impl Connector {
     fn has_pending(&self, id: Id) -> bool {
         let Some(conn) = self.conns.get(id) else { return false };
         let queued = match &conn.kind {
-            Kind::Link(Link { state: State::Up { peer }, .. }) if !conn.closing => {
+            Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
                 self.peers.get(*peer).is_some_and(|p| p.link == Some(id) && p.outbox.has_unsent())
             }
             Kind::Delivery { inbox, opened: true } => self.inboxes[*inbox].ring.has_unsent(),
@@ -415,7 +422,7 @@ impl Connector {
                 Timer::KeepAlive(id) => self.keep_alive(id, now),
                 Timer::KeepAliveAnswer(id) => self.keep_alive_overdue(id, now),
                 Timer::Progress(id) => self.check_progress(id, now),
-                Timer::Linger(id) => self.close(id, Cause::Done, now),
+                Timer::Linger(id) => self.linger_over(id, now),
                 Timer::Stable(_) => self.backoff.reset(),
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Redial => self.dial(now),
@@ -504,7 +511,7 @@ impl Connector {
             self.end(now);
         }
         for id in links {
-            if self.conns.get(id).is_some_and(|c| !c.closing) {
+            if self.conns.get(id).is_some_and(|c| c.closing.is_none()) {
                 self.say_goodbye(id, CloseReason::Stopping, now);
             }
         }

@@ -74,16 +74,16 @@ impl Connector {
         self.outputs.push_back(Output::DialApp(id, self.inboxes[index].message_type.clone()));
     }
 
-    /// The connection to an app is gone; `took_some` says whether it was of any use.
-    pub(super) fn delivery_closed(&mut self, index: usize, took_some: bool, cause: &Cause, now: Instant) {
+    /// The connection to an app is gone: whether it was open at all, and took anything.
+    pub(super) fn delivery_closed(&mut self, index: usize, opened: bool, took_some: bool, cause: &Cause, now: Instant) {
         let inbox = &mut self.inboxes[index];
         inbox.conn = None;
         inbox.stalled = false;
         inbox.ring.rewind();
         match cause {
-            Cause::NoListener | Cause::Failed(_) => self.drop_inbox(index, Reason::NoListener, now),
             _ if inbox.ring.is_empty() => {}
-            Cause::ClosedByPeer | Cause::Done if took_some => self.dial_app(index),
+            Cause::NoListener => self.drop_inbox(index, Reason::NoListener, now),
+            _ if opened && took_some => self.dial_app(index),
             // An app that takes connections and closes them unread must not keep the loop busy.
             _ => self.timers.arm(Timer::DialApp(index), now + DIAL_APP_AGAIN),
         }

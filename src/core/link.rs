@@ -108,8 +108,11 @@ impl Connector {
     }
 
     pub(super) fn say_goodbye(&mut self, id: Id, reason: CloseReason, now: Instant) {
-        let last = control::close(&self.settings.id, reason);
-        self.finish(id, last, now);
+        let cause = match reason {
+            CloseReason::Replaced => Cause::Replaced,
+            CloseReason::Stopping => Cause::Stopping,
+        };
+        self.finish(id, control::close(&self.settings.id, reason), cause, now);
     }
 
     /// Takes the link from its peer: what is queued waits for the next one, and nobody waits for this one.
@@ -250,7 +253,7 @@ impl Connector {
             Ok(new) => {
                 self.tell(Event::Issued { client: name.to_owned() });
                 let answer = control::set_new_certificate(&self.settings.id, &new.certificate_pem, &new.key_pem);
-                self.finish(id, answer, now);
+                self.finish(id, answer, Cause::Enrolled, now);
             }
             Err(why) => self.close(id, Cause::NotEnrolled(why), now),
         }

@@ -1,1 +1,11 @@
-//! See `ARCHITECTURE.md`.
+//! The shell around the core: sockets, TLS and the loop.
+
+pub mod buffers;
+pub mod dial;
+pub mod listener;
+pub mod security;
+pub mod session;
+pub mod shell;
+pub mod stream;
+pub mod tls;
+mod tls_verify;

@@ -1,0 +1,126 @@
+//! A certificate for a new client.
+//!
+//! The steps and what a crash after each leaves:
+//!
+//! | step | after a crash |
+//! | --- | --- |
+//! | key | a key without certificate, written over by the next attempt |
+//! | draft of the certificate (`.NAME.pem.tmp`) | the draft tells that all that belongs to it is half-done |
+//! | link to `../NAME.pem` | it leads to nothing, so nothing is accepted by it |
+//! | entry in `source_id_2_cert.json` | an entry for a certificate that is not there |
+//! | the draft becomes `NAME.pem` | done: all at once it is accepted, and known |
+//!
+//! [`Registry::recover`] undoes what belongs to a draft. A `NAME.pem` without link or entry is never undone: that is how
+//! the Python tool bans a client (`remove_only_symlink`).
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use log::info;
+
+use super::mint::{self, Minted};
+use super::pair::load_certificates;
+use super::{Error, Registry, files};
+use crate::wire::names::validate_client_name;
+
+/// A certificate that was made for a client.
+#[derive(Clone)]
+pub struct Issued {
+    /// The certificate, in PEM.
+    pub certificate_pem: String,
+    /// Its key (PKCS#8), in PEM.
+    pub key_pem: String,
+    /// Its serial number, as in `source_id_2_cert.json`.
+    pub serial: String,
+}
+
+impl std::fmt::Debug for Issued {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        // The key must not end in a log.
+        f.debug_struct("Issued").field("serial", &self.serial).finish_non_exhaustive()
+    }
+}
+
+impl Registry {
+    /// Makes a certificate for `name` and accepts it from now on. A name gets one only once.
+    ///
+    /// # Errors
+    /// `name` is no client's name, or has a certificate; `max_certs` is reached; a file cannot be written, and then all
+    /// is as before.
+    pub fn issue(&mut self, name: &str) -> Result<Issued, Error> {
+        validate_client_name(name).map_err(|source| Error::Name { name: name.to_owned(), source })?;
+        self.undo(name)?;
+        self.names.refresh()?;
+        self.check_free(name)?;
+        let minted = mint::self_signed(name)?;
+        if let Err(e) = self.put(name, &minted) {
+            // The first error is the one to tell; what cannot be undone now is undone at the next attempt.
+            let _ = self.undo(name);
+            return Err(e);
+        }
+        let serial = minted.certificate.serial().to_owned();
+        Ok(Issued { certificate_pem: minted.certificate_pem, key_pem: minted.key_pem, serial })
+    }
+
+    fn check_free(&self, name: &str) -> Result<(), Error> {
+        let certificate = self.layout.client_certificate(name);
+        if files::exists(&certificate) {
+            return Err(Error::AlreadyIssued { name: name.to_owned(), path: certificate });
+        }
+        if self.names.serial_of(name).is_some() {
+            return Err(Error::AlreadyIssued { name: name.to_owned(), path: self.names.path().clone() });
+        }
+        if self.names.count() >= self.max_certs {
+            return Err(Error::TooMany { path: self.names.path().clone(), max: self.max_certs });
+        }
+        Ok(())
+    }
+
+    fn put(&mut self, name: &str, minted: &Minted) -> Result<(), Error> {
+        let certificate = self.layout.client_certificate(name);
+        files::write_whole(&self.layout.client_key(name), minted.key_pem.as_bytes(), files::SECRET)?;
+        files::write_draft(&certificate, minted.certificate_pem.as_bytes(), files::PUBLIC)?;
+        self.links.add(minted.certificate.subject_hash(), &link_target(name))?;
+        self.names.add(name, minted.certificate.serial())?;
+        files::promote(&certificate)
+    }
+
+    /// Undoes every certificate that was not finished.
+    pub(super) fn recover(&mut self) -> Result<(), Error> {
+        let clients = self.layout.clients();
+        let entries = fs::read_dir(&clients).map_err(|e| files::io_error("list", &clients, e))?;
+        let drafts: Vec<String> = entries.filter_map(|entry| draft_name(&entry.ok()?.path())).collect();
+        for name in drafts {
+            info!("the certificate of {name} was not finished when the server stopped, and is taken back");
+            self.undo(&name)?;
+        }
+        Ok(())
+    }
+
+    /// Undoes what belongs to the draft of a certificate, if there is one. The draft goes last, so that this can be
+    /// interrupted too.
+    fn undo(&mut self, name: &str) -> Result<(), Error> {
+        let certificate = self.layout.client_certificate(name);
+        let draft = files::draft_of(&certificate);
+        if !files::exists(&draft) {
+            return Ok(());
+        }
+        if !files::exists(&certificate) {
+            self.links.remove(&link_target(name))?;
+            // A draft that is not whole has no entry yet; one that is whole holds one certificate.
+            if let Ok(all) = load_certificates(&draft) {
+                self.names.remove(name, all[0].serial())?;
+            }
+            files::remove_if_there(&self.layout.client_key(name))?;
+        }
+        files::remove_if_there(&draft)
+    }
+}
+
+fn link_target(name: &str) -> PathBuf {
+    Path::new("..").join(format!("{name}.pem"))
+}
+
+fn draft_name(path: &Path) -> Option<String> {
+    Some(path.file_name()?.to_str()?.strip_prefix('.')?.strip_suffix(".pem.tmp")?.to_owned())
+}

@@ -1,0 +1,236 @@
+use std::fs;
+use std::os::unix::fs::{PermissionsExt, symlink};
+use std::path::PathBuf;
+
+use super::*;
+use crate::certs::folder::DEFAULT;
+use crate::certs::{create, files, mint};
+
+const MAX_CERTS: usize = 3;
+
+struct Server {
+    dir: tempfile::TempDir,
+    layout: Layout,
+    registry: Registry,
+}
+
+impl Server {
+    fn new() -> Self {
+        let dir = tempfile::tempdir().unwrap();
+        create(dir.path(), false).unwrap();
+        let layout = Layout::new(dir.path());
+        let registry = Registry::open(dir.path(), MAX_CERTS).unwrap();
+        Self { dir, layout, registry }
+    }
+
+    fn reopen(&mut self) {
+        self.registry = Registry::open(self.dir.path(), MAX_CERTS).unwrap();
+    }
+
+    fn issued(&mut self, name: &str) -> Certificate {
+        self.registry.issue(name).unwrap();
+        self.certificate(name)
+    }
+
+    fn certificate(&self, name: &str) -> Certificate {
+        load_certificates(&self.layout.client_certificate(name)).unwrap().remove(0)
+    }
+
+    fn identify(&mut self, certificate: &Certificate) -> Identity {
+        self.registry.identify(certificate.der())
+    }
+
+    fn refused(&mut self, certificate: &Certificate) -> Why {
+        match self.identify(certificate) {
+            Identity::Unknown(stranger) => {
+                assert_eq!(stranger.serial, certificate.serial());
+                assert_eq!(stranger.fingerprint, certificate.fingerprint());
+                stranger.why
+            }
+            known => panic!("accepted: {known:?}"),
+        }
+    }
+
+    fn link_of(&self, certificate: &Certificate) -> PathBuf {
+        self.layout.links().join(format!("{}.0", certificate.subject_hash()))
+    }
+
+    fn everything(&self) -> Vec<String> {
+        let list = |dir: &Path| -> Vec<String> {
+            fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().to_string_lossy().into_owned()).collect()
+        };
+        let mut all = [list(&self.layout.clients()), list(&self.layout.links())].concat();
+        all.sort();
+        all
+    }
+}
+
+fn named(name: &str, certificate: &Certificate) -> Identity {
+    Identity::Named { name: name.to_owned(), serial: certificate.serial().to_owned() }
+}
+
+#[test]
+fn the_shared_certificate_is_known_as_such() {
+    let mut server = Server::new();
+    let default = server.certificate(DEFAULT);
+    let expected = Identity::Default { name: DEFAULT.to_owned(), serial: default.serial().to_owned() };
+    assert_eq!(server.identify(&default), expected);
+    // A copy under the hash serves as well as a link.
+    let link = server.link_of(&default);
+    fs::remove_file(&link).unwrap();
+    fs::copy(server.layout.client_certificate(DEFAULT), &link).unwrap();
+    assert_eq!(server.identify(&default), expected);
+}
+
+#[test]
+fn an_issued_certificate_is_accepted_at_once_and_after_a_restart() {
+    let mut server = Server::new();
+    let issued = server.registry.issue("client1").unwrap();
+    let certificate = server.certificate("client1");
+    assert_eq!(issued.serial, certificate.serial());
+    assert_eq!(issued.certificate_pem, fs::read_to_string(server.layout.client_certificate("client1")).unwrap());
+    assert_eq!(server.identify(&certificate), named("client1", &certificate));
+    server.reopen();
+    assert_eq!(server.identify(&certificate), named("client1", &certificate));
+    let key = fs::metadata(server.layout.client_key("client1")).unwrap();
+    assert_eq!(key.permissions().mode() & 0o777, 0o600);
+}
+
+#[test]
+fn a_stranger_is_refused_with_facts() {
+    let mut server = Server::new();
+    let stranger = mint::self_signed("evil").unwrap().certificate;
+    let Identity::Unknown(facts) = server.identify(&stranger) else { panic!("accepted") };
+    let line = facts.to_string();
+    assert!(line.contains(stranger.serial()) && line.contains("CN=evil") && line.contains("symlinks"), "{line}");
+    let Identity::Unknown(facts) = server.registry.identify(b"garbage") else { panic!("accepted") };
+    assert!(matches!(facts.why, Why::Malformed(_)));
+}
+
+#[test]
+fn a_certificate_with_the_subject_of_an_accepted_one_is_a_stranger() {
+    let mut server = Server::new();
+    let certificate = server.issued("client1");
+    let mut der = certificate.der().to_vec();
+    // The last byte belongs to the signature, which pinning must cover too.
+    *der.last_mut().unwrap() ^= 1;
+    let forged = Certificate::parse(&der).unwrap();
+    assert_eq!(forged.subject_hash(), certificate.subject_hash());
+    assert!(matches!(server.refused(&forged), Why::NotLinked { .. }));
+}
+
+#[test]
+fn without_its_link_a_certificate_is_refused_at_once_though_the_file_stays() {
+    let mut server = Server::new();
+    let certificate = server.issued("client1");
+    assert_eq!(server.identify(&certificate), named("client1", &certificate));
+    fs::remove_file(server.link_of(&certificate)).unwrap();
+    assert!(matches!(server.refused(&certificate), Why::NotLinked { .. }));
+}
+
+#[test]
+fn a_certificate_that_is_accepted_but_nobodys_is_refused_until_it_is_listed() {
+    let mut server = Server::new();
+    let minted = mint::self_signed("client7").unwrap();
+    let certificate = minted.certificate;
+    fs::write(server.layout.client_certificate("client7"), minted.certificate_pem).unwrap();
+    assert!(matches!(server.refused(&certificate), Why::NotLinked { .. }));
+    symlink("../client7.pem", server.link_of(&certificate)).unwrap();
+    assert!(matches!(server.refused(&certificate), Why::NoName { .. }));
+    let list = |name: &str| format!(r#"{{"cert_2_source_id":{{"{}":"{name}"}}}}"#, certificate.serial());
+    fs::write(server.layout.names(), list("client7")).unwrap();
+    assert_eq!(server.identify(&certificate), named("client7", &certificate));
+    fs::write(server.layout.names(), list("../x")).unwrap();
+    assert!(matches!(server.refused(&certificate), Why::BadName { .. }));
+}
+
+#[test]
+fn a_file_that_is_overwritten_in_place_counts_at_once() {
+    let mut server = Server::new();
+    let old = server.issued("client1");
+    assert_eq!(server.identify(&old), named("client1", &old));
+    fs::write(server.layout.client_certificate("client1"), mint::self_signed("x").unwrap().certificate_pem).unwrap();
+    assert!(matches!(server.refused(&old), Why::NotLinked { .. }));
+}
+
+#[test]
+fn a_broken_file_does_not_disturb_the_others() {
+    let mut server = Server::new();
+    let good = server.issued("good");
+    let broken = server.issued("broken");
+    fs::write(server.layout.client_certificate("broken"), "-----BEGIN CERT").unwrap();
+    server.reopen();
+    assert_eq!(server.identify(&good), named("good", &good));
+    assert!(matches!(server.refused(&broken), Why::NotLinked { .. }));
+}
+
+#[test]
+fn a_name_gets_one_certificate_and_no_more_than_max_certs_get_one() {
+    let mut server = Server::new();
+    server.issued("client1");
+    assert!(matches!(server.registry.issue("client1"), Err(Error::AlreadyIssued { .. })));
+    // Banned by the Python tool: no link, no entry, but the file is there.
+    fs::remove_file(server.layout.names()).unwrap();
+    assert!(matches!(server.registry.issue("client1"), Err(Error::AlreadyIssued { .. })));
+    // With a CA the certificate need not be stored: the entry alone counts.
+    fs::write(server.layout.names(), r#"{"source_id_2_cert":{"client2":"01"}}"#).unwrap();
+    assert!(matches!(server.registry.issue("client2"), Err(Error::AlreadyIssued { .. })));
+    server.issued("client3");
+    server.issued("client4");
+    assert!(matches!(server.registry.issue("client5"), Err(Error::TooMany { max: MAX_CERTS, .. })));
+    assert!(matches!(server.registry.issue("default2"), Err(Error::Name { .. })));
+    assert!(matches!(server.registry.issue("../../x"), Err(Error::Name { .. })));
+}
+
+/// Brings the folder to where a crash before the last step of `issue` leaves it.
+fn crash_while_issuing(server: &mut Server, name: &str) -> Certificate {
+    let certificate = server.issued(name);
+    let path = server.layout.client_certificate(name);
+    fs::rename(&path, files::draft_of(&path)).unwrap();
+    certificate
+}
+
+#[test]
+fn a_crash_while_issuing_is_undone_at_the_next_start() {
+    let mut server = Server::new();
+    let before = server.everything();
+    let certificate = crash_while_issuing(&mut server, "client1");
+    assert!(matches!(server.refused(&certificate), Why::NotLinked { .. }));
+    server.reopen();
+    let mut after = server.everything();
+    after.retain(|name| name != "source_id_2_cert.json");
+    assert_eq!(after, before);
+    assert_eq!(server.registry.names.count(), 0);
+    let again = server.issued("client1");
+    assert_eq!(server.identify(&again), named("client1", &again));
+}
+
+#[test]
+fn a_crash_while_issuing_is_undone_by_the_next_attempt() {
+    let mut server = Server::new();
+    let first = crash_while_issuing(&mut server, "client1");
+    let second = server.issued("client1");
+    assert_eq!(server.identify(&second), named("client1", &second));
+    assert!(matches!(server.refused(&first), Why::NotLinked { .. }));
+    assert_eq!(server.registry.names.count(), 1);
+    assert!(!files::exists(&server.link_of(&first)));
+}
+
+#[test]
+fn a_failure_while_issuing_leaves_all_as_it_was() {
+    let mut server = Server::new();
+    let before = server.everything();
+    // The list's draft cannot be written.
+    let obstacle = files::draft_of(&server.layout.names());
+    fs::create_dir(&obstacle).unwrap();
+    assert!(matches!(server.registry.issue("client1"), Err(Error::Io { .. })));
+    fs::remove_dir(&obstacle).unwrap();
+    assert_eq!(server.everything(), before);
+    server.issued("client1");
+}
+
+#[test]
+fn a_folder_that_is_not_there_is_an_error() {
+    let dir = tempfile::tempdir().unwrap();
+    assert!(matches!(Registry::open(dir.path(), MAX_CERTS), Err(Error::Missing { .. })));
+}

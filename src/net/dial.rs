@@ -1,0 +1,116 @@
+//! Opening the connection to the server: names are looked up off the loop, which never waits.
+
+use std::fmt;
+use std::io;
+use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, channel};
+
+use mio::Waker;
+use mio::net::TcpStream;
+use socket2::{Domain, Protocol, Socket, Type};
+
+use super::listener::interface_address;
+use crate::core::Id;
+
+/// Where and from where to connect.
+#[derive(Clone, Debug)]
+pub struct Target {
+    /// An address, interface or name.
+    pub host: String,
+    /// The port.
+    pub port: u16,
+    /// An address or interface of this machine to connect from.
+    pub bind: Option<String>,
+}
+
+/// Why no connection could be begun.
+#[derive(Debug)]
+pub enum DialError {
+    /// The name has no address.
+    Name { host: String, error: String },
+    /// `client_bind_ip` is no address or interface of this machine.
+    Bind { bind: String, error: String },
+    /// The connection failed.
+    Connect { address: SocketAddr, error: io::Error },
+}
+
+impl fmt::Display for DialError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            DialError::Name { host, error } => write!(f, "server_sockaddr: the name {host:?} has no address: {error}"),
+            DialError::Bind { bind, error } => write!(f, "client_bind_ip: cannot connect from {bind:?}: {error}"),
+            DialError::Connect { address, error } => write!(f, "cannot connect to {address}: {error}"),
+        }
+    }
+}
+
+impl std::error::Error for DialError {}
+
+/// Looks names up, each on a thread that ends with its answer.
+#[derive(Debug)]
+pub struct Resolver {
+    sender: Sender<(Id, Result<SocketAddr, DialError>)>,
+    receiver: Receiver<(Id, Result<SocketAddr, DialError>)>,
+    waker: Arc<Waker>,
+}
+
+impl Resolver {
+    /// A resolver that wakes the loop when an answer is there.
+    #[must_use]
+    pub fn new(waker: Arc<Waker>) -> Self {
+        let (sender, receiver) = channel();
+        Self { sender, receiver, waker }
+    }
+
+    /// Begins to look up where `target` is; the answer comes by [`Resolver::answer`]. An address needs no look-up and
+    /// is returned at once.
+    pub fn ask(&self, id: Id, target: &Target) -> Option<SocketAddr> {
+        if let Some(ip) = target.host.parse::<IpAddr>().ok().or_else(|| interface_address(&target.host)) {
+            return Some(SocketAddr::new(ip, target.port));
+        }
+        let (host, port) = (target.host.clone(), target.port);
+        let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
+        std::thread::spawn(move || {
+            let found = look_up(&host, port);
+            // If the loop is gone, nobody waits for the answer.
+            let _ = sender.send((id, found));
+            let _ = waker.wake();
+        });
+        None
+    }
+
+    /// One answer that has come.
+    pub fn answer(&self) -> Option<(Id, Result<SocketAddr, DialError>)> {
+        self.receiver.try_recv().ok()
+    }
+}
+
+fn look_up(host: &str, port: u16) -> Result<SocketAddr, DialError> {
+    let fail = |error: String| DialError::Name { host: host.to_owned(), error };
+    let mut found = (host, port).to_socket_addrs().map_err(|e| fail(e.to_string()))?;
+    found.next().ok_or_else(|| fail("the answer is empty".to_owned()))
+}
+
+/// Begins a connection. It is open when the socket becomes writable without an error.
+///
+/// # Errors
+/// It cannot be begun.
+pub fn connect(address: SocketAddr, bind: Option<&str>) -> Result<TcpStream, DialError> {
+    let fail = |error| DialError::Connect { address, error };
+    let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(fail)?;
+    socket.set_nonblocking(true).map_err(fail)?;
+    socket.set_tcp_nodelay(true).map_err(fail)?;
+    if let Some(bind) = bind {
+        let fail = |error: String| DialError::Bind { bind: bind.to_owned(), error };
+        let ip = bind.parse().ok().or_else(|| interface_address(bind));
+        let ip: IpAddr = ip.ok_or_else(|| fail("it is no address or interface of this machine".to_owned()))?;
+        socket.bind(&SocketAddr::new(ip, 0).into()).map_err(|e| fail(e.to_string()))?;
+    }
+    match socket.connect(&address.into()) {
+        Ok(()) => {}
+        Err(e) if e.raw_os_error() == Some(nix::libc::EINPROGRESS) => {}
+        Err(e) => return Err(fail(e)),
+    }
+    Ok(TcpStream::from_std(socket.into()))
+}

@@ -1,0 +1,285 @@
+//! One TLS session, from memory to memory: rustls without buffers of its own.
+
+use std::fmt;
+use std::sync::Arc;
+
+use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::pki_types::ServerName;
+use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
+use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
+use rustls::{ClientConfig, CommonState, Error, ServerConfig};
+
+/// What a session reports while it works through what came.
+pub trait Handler {
+    /// The handshake is done: what is known of the peer is in `state`. Called once, before any data.
+    fn secured(&mut self, state: &CommonState);
+    /// Data of the peer; whether more may come now.
+    fn data(&mut self, plaintext: &[u8]) -> bool;
+}
+
+/// How far a session came with what it was given.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Progress {
+    /// It needs more bytes of the peer.
+    NeedsInput,
+    /// The handler took no more; what is left must be given again.
+    Paused,
+    /// The peer said that nothing more comes.
+    PeerClosed,
+}
+
+/// The two kinds of rustls connections, which differ in their type only.
+trait Machine {
+    type Data;
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data>;
+}
+
+impl Machine for UnbufferedClientConnection {
+    type Data = ClientConnectionData;
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+}
+
+impl Machine for UnbufferedServerConnection {
+    type Data = ServerConnectionData;
+    fn process<'c, 'i>(&'c mut self, incoming: &'i mut [u8]) -> UnbufferedStatus<'c, 'i, Self::Data> {
+        self.process_tls_records(incoming)
+    }
+}
+
+enum Side {
+    Client(UnbufferedClientConnection),
+    Server(UnbufferedServerConnection),
+}
+
+/// A TLS session.
+pub struct Session {
+    side: Side,
+    announced: bool,
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("announced", &self.announced).finish_non_exhaustive()
+    }
+}
+
+/// What one state of rustls asks for.
+enum Step {
+    Again,
+    Stop(Progress),
+}
+
+impl Session {
+    /// The side that connects.
+    ///
+    /// # Errors
+    /// rustls refuses the settings.
+    pub fn client(config: Arc<ClientConfig>, server: ServerName<'static>) -> Result<Self, Error> {
+        let side = Side::Client(UnbufferedClientConnection::new(config, server)?);
+        Ok(Self { side, announced: false })
+    }
+
+    /// The side that accepts.
+    ///
+    /// # Errors
+    /// rustls refuses the settings.
+    pub fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
+        let side = Side::Server(UnbufferedServerConnection::new(config)?);
+        Ok(Self { side, announced: false })
+    }
+
+    fn state(&self) -> &CommonState {
+        match &self.side {
+            Side::Client(connection) => connection,
+            Side::Server(connection) => connection,
+        }
+    }
+
+    /// Works through `incoming`; how many bytes of it are used up, and how far it came. What the protocol itself has to
+    /// say goes to `out`, also after an error: an alert for the peer.
+    pub fn receive(
+        &mut self,
+        incoming: &mut [u8],
+        out: &mut Vec<u8>,
+        handler: &mut dyn Handler,
+    ) -> (usize, Result<Progress, Error>) {
+        let mut used = 0;
+        loop {
+            // The peer's first data may come with the end of the handshake; who it is has to be told first.
+            let (announced, mut early) = (self.announced, Early::default());
+            let handler_now: &mut dyn Handler = if announced { handler } else { &mut early };
+            let (discard, step) = match &mut self.side {
+                Side::Client(connection) => step(connection, &mut incoming[used..], out, handler_now),
+                Side::Server(connection) => step(connection, &mut incoming[used..], out, handler_now),
+            };
+            used += discard;
+            if !announced && step.is_ok() && !self.state().is_handshaking() {
+                self.announced = true;
+                handler.secured(self.state());
+            }
+            let paused = !early.0.is_empty() && !handler.data(&early.0);
+            match step {
+                Ok(Step::Again) if paused => return (used, Ok(Progress::Paused)),
+                Ok(Step::Again) => {}
+                Ok(Step::Stop(progress)) => return (used, Ok(progress)),
+                Err(error) => {
+                    self.collect_alert(out);
+                    return (used, Err(error));
+                }
+            }
+        }
+    }
+
+    /// After an error rustls gives out what it has for the peer, piece by piece, before the error comes again.
+    fn collect_alert(&mut self, out: &mut Vec<u8>) {
+        loop {
+            let (_, step) = match &mut self.side {
+                Side::Client(connection) => step(connection, &mut [], out, &mut Nobody),
+                Side::Server(connection) => step(connection, &mut [], out, &mut Nobody),
+            };
+            if !matches!(step, Ok(Step::Again)) {
+                return;
+            }
+        }
+    }
+
+    /// Seals `plaintext` into `sealed`, behind what the protocol itself has to say; how many bytes that makes.
+    ///
+    /// # Errors
+    /// The session is not secured, or has failed, or `sealed` is too small.
+    pub fn seal(&mut self, plaintext: &[u8], sealed: &mut [u8]) -> Result<usize, SealError> {
+        let write = |traffic: &mut dyn Seal, room: &mut [u8]| traffic.seal(plaintext, room);
+        match &mut self.side {
+            Side::Client(connection) => write_traffic(connection, sealed, &write),
+            Side::Server(connection) => write_traffic(connection, sealed, &write),
+        }
+    }
+
+    /// Writes into `sealed` that nothing more comes; how many bytes that makes.
+    ///
+    /// # Errors
+    /// The session is not secured, or has failed, or `sealed` is too small.
+    pub fn close(&mut self, sealed: &mut [u8]) -> Result<usize, SealError> {
+        let write = |traffic: &mut dyn Seal, room: &mut [u8]| traffic.close(room);
+        match &mut self.side {
+            Side::Client(connection) => write_traffic(connection, sealed, &write),
+            Side::Server(connection) => write_traffic(connection, sealed, &write),
+        }
+    }
+}
+
+/// Nothing could be sealed.
+#[derive(Debug, PartialEq, Eq)]
+pub struct SealError(String);
+
+impl fmt::Display for SealError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "TLS: nothing can be sent: {}", self.0)
+    }
+}
+
+impl std::error::Error for SealError {}
+
+/// Keeps what comes before it is known from whom.
+#[derive(Default)]
+struct Early(Vec<u8>);
+
+impl Handler for Early {
+    fn secured(&mut self, _: &CommonState) {}
+    fn data(&mut self, plaintext: &[u8]) -> bool {
+        self.0.extend_from_slice(plaintext);
+        true
+    }
+}
+
+struct Nobody;
+
+impl Handler for Nobody {
+    fn secured(&mut self, _: &CommonState) {}
+    fn data(&mut self, _: &[u8]) -> bool {
+        false
+    }
+}
+
+/// [`WriteTraffic`] of either side.
+trait Seal {
+    fn seal(&mut self, plaintext: &[u8], sealed: &mut [u8]) -> Result<usize, EncryptError>;
+    fn close(&mut self, sealed: &mut [u8]) -> Result<usize, EncryptError>;
+}
+
+impl<Data> Seal for WriteTraffic<'_, Data> {
+    fn seal(&mut self, plaintext: &[u8], sealed: &mut [u8]) -> Result<usize, EncryptError> {
+        self.encrypt(plaintext, sealed)
+    }
+
+    fn close(&mut self, sealed: &mut [u8]) -> Result<usize, EncryptError> {
+        self.queue_close_notify(sealed)
+    }
+}
+
+/// Writes sealed bytes into the room that it is given.
+type Write<'a> = &'a dyn Fn(&mut dyn Seal, &mut [u8]) -> Result<usize, EncryptError>;
+
+fn write_traffic<M: Machine>(machine: &mut M, sealed: &mut [u8], write: Write<'_>) -> Result<usize, SealError> {
+    let mut used = 0;
+    loop {
+        match machine.process(&mut []).state {
+            Ok(ConnectionState::WriteTraffic(mut traffic)) => {
+                let written = write(&mut traffic, &mut sealed[used..]).map_err(|e| SealError(e.to_string()))?;
+                return Ok(used + written);
+            }
+            Ok(ConnectionState::EncodeTlsData(mut data)) => {
+                used += data.encode(&mut sealed[used..]).map_err(|e| SealError(e.to_string()))?;
+            }
+            Ok(ConnectionState::TransmitTlsData(data)) => data.done(),
+            Ok(ConnectionState::PeerClosed) => {}
+            Ok(other) => return Err(SealError(format!("the session is in the state {other:?}"))),
+            Err(error) => return Err(SealError(error.to_string())),
+        }
+    }
+}
+
+fn step<M: Machine>(
+    machine: &mut M,
+    incoming: &mut [u8],
+    out: &mut Vec<u8>,
+    handler: &mut dyn Handler,
+) -> (usize, Result<Step, Error>) {
+    let UnbufferedStatus { discard, state } = machine.process(incoming);
+    let step = state.map(|state| match state {
+        ConnectionState::ReadTraffic(mut traffic) => {
+            let mut goes_on = true;
+            while let Some(Ok(record)) = traffic.next_record() {
+                goes_on &= handler.data(record.payload);
+            }
+            if goes_on { Step::Again } else { Step::Stop(Progress::Paused) }
+        }
+        ConnectionState::EncodeTlsData(mut data) => {
+            encode(out, |room| data.encode(room));
+            Step::Again
+        }
+        ConnectionState::TransmitTlsData(data) => {
+            data.done();
+            Step::Again
+        }
+        ConnectionState::PeerClosed | ConnectionState::Closed => Step::Stop(Progress::PeerClosed),
+        _ => Step::Stop(Progress::NeedsInput),
+    });
+    (discard, step)
+}
+
+/// Appends what `encode` writes, in as much room as it asks for.
+fn encode(out: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, EncodeError>) {
+    let start = out.len();
+    let written = match encode(&mut []) {
+        Err(EncodeError::InsufficientSize(needed)) => {
+            out.resize(start + needed.required_size, 0);
+            encode(&mut out[start..]).unwrap_or(0)
+        }
+        Ok(written) => written,
+        Err(EncodeError::AlreadyEncoded) => 0,
+    };
+    out.truncate(start + written);
+}

@@ -1,0 +1,633 @@
+//! The shell: one loop around the core. It owns the sockets, does what the core says, and tells it what happened.
+//!
+//! One turn: wait for events; read from those who have something, a bounded amount each; let the core do what is due;
+//! then write what the core has. Who could read or write more has a turn again before the loop waits.
+
+use std::collections::HashMap;
+use std::io;
+use std::os::unix::net::SocketAddr as UnixAddress;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use mio::net::{TcpListener, UnixStream};
+use mio::{Events, Interest, Poll, Token, Waker};
+use rustls::CommonState;
+use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
+use signal_hook_mio::v1_0::Signals;
+
+use super::buffers::Buffers;
+use super::dial::{self, Resolver, Target};
+use super::listener::UnixServer;
+use super::security::{Secure, Security};
+use super::session::Handler;
+use super::stream::{End, Received, Socket, Stream};
+use super::tls::{self, Refusals};
+use crate::core::{Cause, Connector, Id, Output, Reading, Secured};
+use crate::wire::names::SocketPaths;
+
+/// Bytes that one connection may send before others have a turn.
+const WRITE_BUDGET: usize = 256 * 1024;
+
+/// Connections that are accepted before others have a turn.
+const ACCEPT_BUDGET: usize = 64;
+
+/// Wait before accepting again after it failed, as it does while the process has no more file descriptors.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
+
+/// Longest wait for the other side to have read what was sent before the connection was closed.
+const LINGER: Duration = Duration::from_secs(1);
+
+/// Most closed connections whose end is waited for; further ones are cut off.
+const LINGERING_MAX: usize = 256;
+
+/// Bytes that are still read of an app's connection when the connector stops: more than a Unix socket holds.
+const LAST_READ: usize = 4 * 1024 * 1024;
+
+const LINKS: Token = Token(0);
+const APPS: Token = Token(1);
+const ADMINS: Token = Token(2);
+const SIGNALS: Token = Token(3);
+const WAKER: Token = Token(4);
+/// A connection's token is this and its place in the core's table.
+const CONNECTIONS: usize = 16;
+/// A closed connection's token is this and a number.
+const LINGERING: usize = 1 << 48;
+
+/// What a shell is made of.
+#[derive(Debug)]
+pub struct Parts {
+    /// The core.
+    pub connector: Connector,
+    /// How links are protected.
+    pub security: Security,
+    /// A server's listener.
+    pub links: Option<TcpListener>,
+    /// A client's server.
+    pub target: Option<Target>,
+    /// Where apps connect to send.
+    pub apps: UnixServer,
+    /// Where admins connect.
+    pub admins: UnixServer,
+    /// Where the other sockets are.
+    pub paths: SocketPaths,
+}
+
+/// What the owner of the loop is asked for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wish {
+    /// To let it go on.
+    GoOn,
+    /// To read the config again (SIGHUP).
+    Reload,
+    /// To end: all is done.
+    End,
+}
+
+#[derive(Debug)]
+struct Entry {
+    id: Id,
+    stream: Stream,
+    kind: Kind,
+    /// The core takes no more for now.
+    paused: bool,
+    /// It is in the list of those to be read.
+    listed: bool,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Link { opening: bool, known: Option<Secured>, refusals: Refusals },
+    App,
+    Delivery,
+    Admin,
+}
+
+/// The loop and all that it owns.
+pub struct Shell {
+    poll: Poll,
+    parts: Parts,
+    signals: Signals,
+    resolver: Resolver,
+    buffers: Buffers,
+    connections: Vec<Option<Entry>>,
+    /// Connections that may have something to read.
+    to_read: Vec<Id>,
+    /// Connections that may have something to send.
+    to_write: Vec<Id>,
+    lingering: HashMap<Token, (Stream, Instant)>,
+    closed: usize,
+    accept_again: Option<Instant>,
+    /// Nothing is accepted or read any more.
+    stopping: bool,
+    ended: bool,
+    wish: Wish,
+}
+
+impl Shell {
+    /// A shell around `parts`, ready to turn.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn new(mut parts: Parts) -> io::Result<Self> {
+        let poll = Poll::new()?;
+        let registry = poll.registry();
+        if let Some(links) = &mut parts.links {
+            registry.register(links, LINKS, Interest::READABLE)?;
+        }
+        registry.register(&mut parts.apps.listener, APPS, Interest::READABLE)?;
+        registry.register(&mut parts.admins.listener, ADMINS, Interest::READABLE)?;
+        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
+        registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
+        let resolver = Resolver::new(Arc::new(Waker::new(registry, WAKER)?));
+        let mut shell = Self {
+            poll,
+            parts,
+            signals,
+            resolver,
+            buffers: Buffers::default(),
+            connections: Vec::new(),
+            to_read: Vec::new(),
+            to_write: Vec::new(),
+            lingering: HashMap::new(),
+            closed: 0,
+            accept_again: None,
+            stopping: false,
+            ended: false,
+            wish: Wish::GoOn,
+        };
+        let now = Instant::now();
+        shell.parts.connector.start(now);
+        shell.do_outputs(now);
+        Ok(shell)
+    }
+
+    /// Protects links that come from now on in another way.
+    pub fn set_security(&mut self, security: Security) {
+        self.parts.security = security;
+    }
+
+    /// One turn of the loop.
+    ///
+    /// # Errors
+    /// The poller's; the loop cannot go on.
+    pub fn turn(&mut self, events: &mut Events) -> io::Result<Wish> {
+        match self.poll.poll(events, self.patience()) {
+            Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
+            _ => {}
+        }
+        let now = Instant::now();
+        for event in events.iter() {
+            self.event(event, now);
+        }
+        self.read_all(now);
+        self.parts.connector.timeout(now);
+        self.do_outputs(now);
+        self.write_all(now);
+        self.let_go(now);
+        if self.accept_again.is_some_and(|at| at <= now) {
+            self.accept_again = None;
+            self.accept_links(now);
+            self.accept_apps(now);
+        }
+        if self.ended && self.lingering.is_empty() {
+            return Ok(Wish::End);
+        }
+        Ok(std::mem::replace(&mut self.wish, Wish::GoOn))
+    }
+
+    /// How long the loop may wait for events.
+    fn patience(&self) -> Option<Duration> {
+        if !self.to_read.is_empty() || !self.to_write.is_empty() {
+            return Some(Duration::ZERO);
+        }
+        let lingering = self.lingering.values().map(|(_, until)| *until).min();
+        let next = [self.parts.connector.next_deadline(), lingering, self.accept_again].into_iter().flatten().min();
+        // A millisecond more than needed: the poller counts in those, and must not wake before the time.
+        next.map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
+    }
+
+    fn event(&mut self, event: &mio::event::Event, now: Instant) {
+        match event.token() {
+            LINKS => self.accept_links(now),
+            APPS => self.accept_apps(now),
+            ADMINS => self.accept_admins(now),
+            SIGNALS => self.take_signals(now),
+            WAKER => self.take_answers(now),
+            Token(token) if token >= LINGERING => {
+                if let Some((stream, _)) = self.lingering.get_mut(&Token(token)) {
+                    stream.ready(event);
+                }
+            }
+            Token(token) => self.connection_event(token - CONNECTIONS, event, now),
+        }
+    }
+
+    fn take_signals(&mut self, now: Instant) {
+        let pending: Vec<i32> = self.signals.pending().collect();
+        for signal in pending {
+            match signal {
+                SIGHUP => self.wish = Wish::Reload,
+                _ if self.stopping => {
+                    log::warn!("a second signal to stop: stopping at once");
+                    self.ended = true;
+                    self.lingering.clear();
+                }
+                _ => self.stop(now),
+            }
+        }
+    }
+
+    /// Begins the end: nothing new is accepted, what was sent before is taken, and the core drains.
+    pub fn stop(&mut self, now: Instant) {
+        log::info!("stopping: what is queued is sent first");
+        self.accept_apps(now);
+        self.stopping = true;
+        for id in self.ids(|kind| matches!(kind, Kind::App)) {
+            let mut left = LAST_READ;
+            while left > 0 && matches!(self.receive(id, now), Some(Received::More)) {
+                left = left.saturating_sub(super::buffers::READ_SIZE);
+            }
+        }
+        self.to_read.clear();
+        self.parts.connector.stop(now);
+        self.do_outputs(now);
+    }
+
+    fn ids(&self, wanted: impl Fn(&Kind) -> bool) -> Vec<Id> {
+        self.connections.iter().flatten().filter(|e| wanted(&e.kind)).map(|e| e.id).collect()
+    }
+
+    fn accept_links(&mut self, now: Instant) {
+        for _ in 0..ACCEPT_BUDGET {
+            let Some(listener) = self.parts.links.as_ref().filter(|_| !self.stopping) else { return };
+            match listener.accept() {
+                Ok((socket, remote)) => {
+                    // A socket that cannot be set up this way is still good for messages.
+                    let _ = socket.set_nodelay(true);
+                    let id = self.parts.connector.accept_link(remote, now);
+                    self.begin_link(id, socket, now);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) => return self.accept_failed(&e, now),
+            }
+        }
+        self.accept_again = Some(now);
+    }
+
+    fn begin_link(&mut self, id: Id, socket: mio::net::TcpStream, now: Instant) {
+        match self.parts.security.begin() {
+            Ok(Secure { session, known, refusals }) => {
+                let mut stream = Stream::new(Socket::Tcp(socket), session);
+                stream.writable = true;
+                self.add(id, stream, Kind::Link { opening: false, known, refusals }, now);
+                self.secure(id, now);
+            }
+            Err(error) => {
+                self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
+                self.do_outputs(now);
+            }
+        }
+    }
+
+    fn accept_apps(&mut self, now: Instant) {
+        for _ in 0..ACCEPT_BUDGET {
+            match self.parts.apps.listener.accept() {
+                Ok(_) if self.stopping => {}
+                Ok((socket, _)) => {
+                    let id = self.parts.connector.accept_app();
+                    self.add_unix(id, socket, Kind::App, now);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) => return self.accept_failed(&e, now),
+            }
+        }
+        self.accept_again = Some(now);
+    }
+
+    fn accept_admins(&mut self, now: Instant) {
+        for _ in 0..ACCEPT_BUDGET {
+            match self.parts.admins.listener.accept() {
+                Ok((socket, _)) => {
+                    let id = self.parts.connector.accept_admin();
+                    self.add_unix(id, socket, Kind::Admin, now);
+                }
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
+                Err(e) => return self.accept_failed(&e, now),
+            }
+        }
+    }
+
+    fn accept_failed(&mut self, error: &io::Error, now: Instant) {
+        log::warn!("a connection could not be accepted: {error}");
+        self.accept_again = Some(now + ACCEPT_AGAIN);
+    }
+
+    fn add_unix(&mut self, id: Id, socket: UnixStream, kind: Kind, now: Instant) {
+        let mut stream = Stream::new(Socket::Unix(socket), None);
+        // Both are found out at the first try.
+        (stream.readable, stream.writable) = (true, true);
+        self.add(id, stream, kind, now);
+    }
+
+    fn add(&mut self, id: Id, mut stream: Stream, kind: Kind, now: Instant) {
+        if let Err(error) = stream.register(self.poll.registry(), Token(CONNECTIONS + id.index())) {
+            self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
+            return self.do_outputs(now);
+        }
+        if self.connections.len() <= id.index() {
+            self.connections.resize_with(id.index() + 1, || None);
+        }
+        debug_assert!(self.connections[id.index()].is_none(), "the core's outputs are taken before ids come back");
+        self.connections[id.index()] = Some(Entry { id, stream, kind, paused: false, listed: false });
+        self.list(id);
+    }
+
+    fn entry(&mut self, id: Id) -> Option<&mut Entry> {
+        self.connections.get_mut(id.index())?.as_mut().filter(|e| e.id == id)
+    }
+
+    /// Has a connection read in this turn.
+    fn list(&mut self, id: Id) {
+        if let Some(entry) = self.entry(id)
+            && !entry.listed
+            && entry.stream.readable
+        {
+            entry.listed = true;
+            self.to_read.push(id);
+        }
+    }
+
+    fn connection_event(&mut self, index: usize, event: &mio::event::Event, now: Instant) {
+        let Some(Some(entry)) = self.connections.get_mut(index) else { return };
+        let could_write = entry.stream.writable;
+        entry.stream.ready(event);
+        let (id, can_write) = (entry.id, entry.stream.writable && !could_write);
+        if let Kind::Link { opening: true, .. } = entry.kind {
+            return self.opening_event(id, now);
+        }
+        self.list(id);
+        if can_write {
+            self.to_write.push(id);
+        }
+    }
+
+    /// A connection that was dialled is open, or has failed.
+    fn opening_event(&mut self, id: Id, now: Instant) {
+        let Some(entry) = self.entry(id) else { return };
+        let Some(socket) = entry.stream.tcp() else { return };
+        match (socket.take_error(), socket.peer_addr()) {
+            (Ok(Some(error)) | Err(error), _) => {
+                self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
+            }
+            (Ok(None), Err(_)) => return,
+            (Ok(None), Ok(remote)) => {
+                if let Kind::Link { opening, .. } = &mut entry.kind {
+                    *opening = false;
+                }
+                self.parts.connector.opened(id, Some(remote), now);
+                self.secure(id, now);
+                self.list(id);
+            }
+        }
+        self.do_outputs(now);
+    }
+
+    /// Begins TLS, or, without it, tells the core that there is none.
+    fn secure(&mut self, id: Id, now: Instant) {
+        if matches!(self.parts.security, Security::Plain) {
+            self.parts.connector.secured(id, Secured::Anonymous, now);
+        } else {
+            let end = self.with_handler(id, now, |stream, _, handler| stream.begin(handler).err()).flatten();
+            if let Some(end) = end {
+                self.ended(id, &end, now);
+            }
+        }
+        self.do_outputs(now);
+    }
+
+    /// Runs `work` on a connection's stream, with a handler that leads to the core.
+    fn with_handler<T>(
+        &mut self,
+        id: Id,
+        now: Instant,
+        work: impl FnOnce(&mut Stream, &mut Buffers, &mut dyn Handler) -> T,
+    ) -> Option<T> {
+        let entry = self.connections.get_mut(id.index())?.as_mut().filter(|e| e.id == id)?;
+        let known = if let Kind::Link { known, .. } = &entry.kind { known.clone() } else { None };
+        let (connector, security) = (&mut self.parts.connector, &self.parts.security);
+        let mut handler = ToCore { connector, security, id, now, known };
+        Some(work(&mut entry.stream, &mut self.buffers, &mut handler))
+    }
+
+    fn read_all(&mut self, now: Instant) {
+        for id in std::mem::take(&mut self.to_read) {
+            if let Some(entry) = self.entry(id) {
+                entry.listed = false;
+            }
+            if let Some(Received::More) = self.receive(id, now) {
+                self.list(id);
+            }
+        }
+    }
+
+    /// Reads from one connection, once.
+    fn receive(&mut self, id: Id, now: Instant) -> Option<Received> {
+        let stopping = self.stopping;
+        let entry = self.entry(id)?;
+        if entry.paused || (stopping && !matches!(entry.kind, Kind::App | Kind::Admin)) {
+            return None;
+        }
+        let received = self.with_handler(id, now, |stream, buffers, handler| stream.receive(buffers, handler))?;
+        if let (Received::Paused, Some(entry)) = (&received, self.entry(id)) {
+            entry.paused = true;
+        }
+        // What came before the end counts before the end does.
+        self.do_outputs(now);
+        if let Received::End(end) = &received {
+            self.ended(id, end, now);
+        }
+        Some(received)
+    }
+
+    /// Tells the core that a connection is gone.
+    fn ended(&mut self, id: Id, end: &End, now: Instant) {
+        let Some(entry) = self.entry(id) else { return };
+        let refusals =
+            if let Kind::Link { refusals, .. } = &entry.kind { refusals.clone() } else { Refusals::default() };
+        let cause = match end {
+            End::Closed => Cause::ClosedByPeer,
+            End::Io(error) => Cause::Failed(error.to_string()),
+            End::Tls(error) => Cause::Failed(tls::explain(error, &refusals)),
+            End::Seal(error) => Cause::Failed(error.to_string()),
+        };
+        self.parts.connector.closed(id, cause, now);
+        self.do_outputs(now);
+    }
+
+    fn write_all(&mut self, now: Instant) {
+        for id in std::mem::take(&mut self.to_write) {
+            self.transmit(id, now);
+        }
+    }
+
+    fn transmit(&mut self, id: Id, now: Instant) {
+        let Some(entry) = self.connections.get_mut(id.index()).and_then(Option::as_mut).filter(|e| e.id == id) else {
+            return;
+        };
+        if !entry.stream.writable || matches!(entry.kind, Kind::Link { opening: true, .. }) {
+            return;
+        }
+        let (stream, buffers, mut end) = (&mut entry.stream, &mut self.buffers, None);
+        let more = self.parts.connector.transmit(id, WRITE_BUDGET, now, &mut |bytes| {
+            stream.send(bytes, buffers).unwrap_or_else(|e| {
+                end.get_or_insert(e);
+                0
+            })
+        });
+        if end.is_none() && stream.has_pending() {
+            end = stream.flush().err().map(End::Io);
+        }
+        match end {
+            Some(end) => self.ended(id, &end, now),
+            None if more => self.to_write.push(id),
+            None => {}
+        }
+        self.do_outputs(now);
+    }
+
+    fn do_outputs(&mut self, now: Instant) {
+        while let Some(output) = self.parts.connector.poll_output() {
+            match output {
+                Output::Write(id) => self.to_write.push(id),
+                Output::Resume(id) => self.resume(id),
+                Output::Close(id) => self.close(id, now),
+                Output::Dial(id) => self.dial(id, now),
+                Output::DialApp(id, message_type) => self.dial_app(id, &message_type, now),
+                Output::Issue(id, name) => {
+                    let result = self.parts.security.issue(&name);
+                    self.parts.connector.certificate_issued(id, &name, result, now);
+                }
+                Output::Store(id, new) => {
+                    let result = self.parts.security.store(&new);
+                    self.parts.connector.certificate_stored(id, result, now);
+                }
+                Output::Tell(event) if event.is_warning() => log::warn!("{event}"),
+                Output::Tell(event) => log::info!("{event}"),
+                Output::Stopped => self.ended = true,
+            }
+        }
+    }
+
+    fn resume(&mut self, id: Id) {
+        if self.stopping {
+            return;
+        }
+        if let Some(entry) = self.entry(id) {
+            entry.paused = false;
+            // Even if the socket is empty, TLS may still hold something.
+            if !entry.listed {
+                entry.listed = true;
+                self.to_read.push(id);
+            }
+        }
+    }
+
+    fn dial(&mut self, id: Id, now: Instant) {
+        let Some(target) = self.parts.target.clone() else { return };
+        if let Some(address) = self.resolver.ask(id, &target) {
+            self.connect(id, address, now);
+        }
+    }
+
+    fn take_answers(&mut self, now: Instant) {
+        while let Some((id, answer)) = self.resolver.answer() {
+            match answer {
+                Ok(address) => self.connect(id, address, now),
+                Err(error) => self.parts.connector.closed(id, Cause::Failed(error.to_string()), now),
+            }
+            self.do_outputs(now);
+        }
+    }
+
+    fn connect(&mut self, id: Id, address: std::net::SocketAddr, now: Instant) {
+        let bind = self.parts.target.as_ref().and_then(|t| t.bind.clone());
+        let begun = self.parts.security.begin().map_err(|e| e.to_string());
+        let connected =
+            begun.and_then(|s| Ok((s, dial::connect(address, bind.as_deref()).map_err(|e| e.to_string())?)));
+        match connected {
+            Ok((Secure { session, known, refusals }, socket)) => {
+                let stream = Stream::new(Socket::Tcp(socket), session);
+                self.add(id, stream, Kind::Link { opening: true, known, refusals }, now);
+            }
+            Err(error) => self.parts.connector.closed(id, Cause::Failed(error), now),
+        }
+    }
+
+    fn dial_app(&mut self, id: Id, message_type: &str, now: Instant) {
+        let path: PathBuf = self.parts.paths.receive(message_type);
+        match UnixAddress::from_pathname(&path).and_then(|address| UnixStream::connect_addr(&address)) {
+            Ok(socket) => {
+                self.add_unix(id, socket, Kind::Delivery, now);
+                self.parts.connector.opened(id, None, now);
+            }
+            Err(error) => {
+                let cause = match error.kind() {
+                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Cause::NoListener,
+                    io::ErrorKind::WouldBlock => Cause::Busy,
+                    _ => {
+                        log::warn!("{}: cannot connect to the app that listens there: {error}", path.display());
+                        Cause::NoListener
+                    }
+                };
+                self.parts.connector.closed(id, cause, now);
+            }
+        }
+    }
+
+    /// Lets go of a connection. The end of a link is waited for, because closing a socket that still has something to
+    /// read makes TCP throw away what the other side has not read yet.
+    fn close(&mut self, id: Id, now: Instant) {
+        let Some(slot) = self.connections.get_mut(id.index()) else { return };
+        let Some(mut entry) = slot.take_if(|e| e.id == id) else { return };
+        let is_open = matches!(entry.kind, Kind::Link { opening: false, .. });
+        if !is_open || self.lingering.len() >= LINGERING_MAX {
+            return;
+        }
+        let token = Token(LINGERING + self.closed);
+        self.closed += 1;
+        let ended = entry.stream.end(&mut self.buffers);
+        if ended.is_ok() && entry.stream.reregister(self.poll.registry(), token).is_ok() {
+            self.lingering.insert(token, (entry.stream, now + LINGER));
+        }
+    }
+
+    /// Drops closed connections whose other side has ended too, or whose time is over.
+    fn let_go(&mut self, now: Instant) {
+        let buffers = &mut self.buffers;
+        self.lingering.retain(|_, (stream, until)| {
+            let over = *until <= now || (stream.has_pending() && stream.flush_and_shut().is_err());
+            !over && !stream.discard(buffers)
+        });
+    }
+}
+
+/// Leads what a stream receives to the core.
+struct ToCore<'a> {
+    connector: &'a mut Connector,
+    security: &'a Security,
+    id: Id,
+    now: Instant,
+    known: Option<Secured>,
+}
+
+impl Handler for ToCore<'_> {
+    fn secured(&mut self, state: &CommonState) {
+        let secured = self.known.take().unwrap_or_else(|| self.security.identify(state));
+        self.connector.secured(self.id, secured, self.now);
+    }
+
+    fn data(&mut self, plaintext: &[u8]) -> bool {
+        self.connector.input(self.id, plaintext, self.now) == Reading::Open
+    }
+}

@@ -1,0 +1,352 @@
+//! A socket of any kind, with or without TLS, that never blocks.
+//!
+//! Writes are tried first; what the socket does not take of sealed bytes is kept here, and nothing more is accepted
+//! until it is gone. The poller tells of changes only, so `readable` and `writable` are kept until a call says that
+//! there is nothing more, or no room.
+
+use std::io::{self, Read, Write};
+
+use mio::event::Source;
+use mio::net::{TcpStream, UnixStream};
+use mio::{Interest, Registry, Token};
+use socket2::SockRef;
+
+use super::buffers::{Buffers, READ_SIZE, RECORD_MAX, SEAL_SIZE};
+use super::session::{Handler, Progress, SealError, Session};
+
+/// A stream socket.
+#[derive(Debug)]
+pub enum Socket {
+    /// Between connectors.
+    Tcp(TcpStream),
+    /// With apps and admins.
+    Unix(UnixStream),
+}
+
+impl Socket {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(socket) => socket.read(buffer),
+            Socket::Unix(socket) => socket.read(buffer),
+        }
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match self {
+            Socket::Tcp(socket) => socket.write(bytes),
+            Socket::Unix(socket) => socket.write(bytes),
+        }
+    }
+
+    fn source(&mut self) -> &mut dyn Source {
+        match self {
+            Socket::Tcp(socket) => socket,
+            Socket::Unix(socket) => socket,
+        }
+    }
+
+    fn shutdown_write(&self) {
+        // That the peer is gone already is no news here.
+        let _ = match self {
+            Socket::Tcp(socket) => socket.shutdown(std::net::Shutdown::Write),
+            Socket::Unix(socket) => socket.shutdown(std::net::Shutdown::Write),
+        };
+    }
+}
+
+/// Why a stream ended.
+#[derive(Debug)]
+pub enum End {
+    /// The other side closed it.
+    Closed,
+    /// The socket failed.
+    Io(io::Error),
+    /// TLS failed while reading.
+    Tls(rustls::Error),
+    /// TLS failed while writing.
+    Seal(SealError),
+}
+
+/// What a turn of reading came to.
+#[derive(Debug)]
+pub enum Received {
+    /// There is nothing more for now.
+    Drained,
+    /// There may be more, but others have a turn first.
+    More,
+    /// The reader wants no more for now.
+    Paused,
+    /// Nothing more will come.
+    End(End),
+}
+
+/// A connection.
+#[derive(Debug)]
+pub struct Stream {
+    socket: Socket,
+    session: Option<Session>,
+    /// Ciphertext that was read and not yet used.
+    ciphertext: Vec<u8>,
+    /// Bytes on their way out that the socket did not take yet.
+    pending: Vec<u8>,
+    pending_start: usize,
+    /// There may be something to read.
+    pub readable: bool,
+    /// The other side has ended its direction: reading goes on until it says so.
+    read_closed: bool,
+    /// There may be room to write.
+    pub writable: bool,
+}
+
+impl Stream {
+    /// A connection over `socket`.
+    #[must_use]
+    pub fn new(socket: Socket, session: Option<Session>) -> Self {
+        Self {
+            socket,
+            session,
+            ciphertext: Vec::new(),
+            pending: Vec::new(),
+            pending_start: 0,
+            readable: false,
+            read_closed: false,
+            writable: false,
+        }
+    }
+
+    /// Has the poller watch it.
+    ///
+    /// # Errors
+    /// The poller's.
+    pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.register(self.socket.source(), token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Has the poller watch it under another token.
+    ///
+    /// # Errors
+    /// The poller's.
+    pub fn reregister(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        registry.reregister(self.socket.source(), token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Notes what the poller said.
+    pub fn ready(&mut self, event: &mio::event::Event) {
+        self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
+        self.read_closed |= event.is_read_closed() || event.is_error();
+        self.writable |= event.is_writable() || event.is_error();
+    }
+
+    /// Whether bytes wait for room in the socket.
+    #[must_use]
+    pub fn has_pending(&self) -> bool {
+        self.pending_start < self.pending.len()
+    }
+
+    /// Begins TLS on a connection that was opened: on the client's side there is something to say at once.
+    ///
+    /// # Errors
+    /// The socket or TLS fails.
+    pub fn begin(&mut self, handler: &mut dyn Handler) -> Result<(), End> {
+        self.process(&mut [], handler).map(|_| ())
+    }
+
+    /// Reads what there is, at most [`READ_SIZE`] bytes, and hands it on.
+    pub fn receive(&mut self, buffers: &mut Buffers, handler: &mut dyn Handler) -> Received {
+        let result = match self.session {
+            None => self.receive_plain(&mut buffers.read[..READ_SIZE], handler),
+            Some(_) => self.receive_sealed(&mut buffers.read, handler),
+        };
+        result.unwrap_or_else(Received::End)
+    }
+
+    fn receive_plain(&mut self, buffer: &mut [u8], handler: &mut dyn Handler) -> Result<Received, End> {
+        let Some(count) = self.read(buffer)? else { return Ok(Received::Drained) };
+        if !handler.data(&buffer[..count]) {
+            return Ok(Received::Paused);
+        }
+        Ok(if self.readable { Received::More } else { Received::Drained })
+    }
+
+    fn receive_sealed(&mut self, buffer: &mut [u8], handler: &mut dyn Handler) -> Result<Received, End> {
+        let kept = self.ciphertext.len();
+        if kept > RECORD_MAX {
+            // The reader stopped in the middle of what was read before; the rest of that comes first.
+            let mut rest = std::mem::take(&mut self.ciphertext);
+            let progress = self.process(&mut rest, handler)?;
+            return Ok(self.received(progress));
+        }
+        buffer[..kept].copy_from_slice(&self.ciphertext);
+        self.ciphertext.clear();
+        let count = match self.read(&mut buffer[kept..]) {
+            Ok(count) => count.unwrap_or(0),
+            Err(end) => {
+                // Whole records that came before the end still count.
+                self.process(&mut buffer[..kept], handler)?;
+                return Err(end);
+            }
+        };
+        let progress = self.process(&mut buffer[..kept + count], handler)?;
+        Ok(self.received(progress))
+    }
+
+    fn received(&self, progress: Progress) -> Received {
+        match progress {
+            Progress::Paused => Received::Paused,
+            Progress::PeerClosed => Received::End(End::Closed),
+            Progress::NeedsInput if self.readable => Received::More,
+            Progress::NeedsInput => Received::Drained,
+        }
+    }
+
+    /// Has TLS work through `incoming`, keeps what it does not use, and sends what it has to say.
+    fn process(&mut self, incoming: &mut [u8], handler: &mut dyn Handler) -> Result<Progress, End> {
+        let Some(session) = &mut self.session else { return Ok(Progress::NeedsInput) };
+        let (used, progress) = session.receive(incoming, &mut self.pending, handler);
+        self.ciphertext.extend_from_slice(&incoming[used..]);
+        let flushed = self.flush();
+        let progress = progress.map_err(End::Tls)?;
+        flushed.map_err(End::Io)?;
+        Ok(progress)
+    }
+
+    /// Bytes from the socket; `None` if there are none now.
+    fn read(&mut self, buffer: &mut [u8]) -> Result<Option<usize>, End> {
+        if !self.readable {
+            return Ok(None);
+        }
+        loop {
+            match self.socket.read(buffer) {
+                Ok(0) => return Err(End::Closed),
+                Ok(count) => {
+                    // A short read says that the socket is empty, unless its end is still to be read.
+                    self.readable = count == buffer.len() || self.read_closed;
+                    self.acknowledge();
+                    return Ok(Some(count));
+                }
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => {
+                    self.readable = false;
+                    return Ok(None);
+                }
+                Err(e) => return Err(End::Io(e)),
+            }
+        }
+    }
+
+    /// Asks TCP to acknowledge at once: a Python peer writes each frame in two pieces and has not switched Nagle's
+    /// algorithm off, so that its second piece waits for the acknowledgement of the first, 40 ms if it is delayed.
+    fn acknowledge(&self) {
+        if let Socket::Tcp(socket) = &self.socket {
+            // It is a hint; without it things are slower, not wrong.
+            let _ = SockRef::from(socket).set_tcp_quickack(true);
+        }
+    }
+
+    /// Sends `bytes`; how many were accepted. Sealed bytes that the socket does not take are kept and count as
+    /// accepted.
+    ///
+    /// # Errors
+    /// The socket or TLS fails.
+    pub fn send(&mut self, bytes: &[u8], buffers: &mut Buffers) -> Result<usize, End> {
+        self.flush().map_err(End::Io)?;
+        let mut accepted = 0;
+        while accepted < bytes.len() && !self.has_pending() && self.writable {
+            let rest = &bytes[accepted..];
+            accepted += match &mut self.session {
+                None => self.write(rest).map_err(End::Io)?,
+                Some(session) => {
+                    let piece = &rest[..rest.len().min(SEAL_SIZE)];
+                    let sealed = session.seal(piece, &mut buffers.sealed).map_err(End::Seal)?;
+                    self.write_or_keep(&buffers.sealed[..sealed]).map_err(End::Io)?;
+                    piece.len()
+                }
+            };
+        }
+        Ok(accepted)
+    }
+
+    fn write_or_keep(&mut self, bytes: &[u8]) -> io::Result<()> {
+        let written = self.write(bytes)?;
+        self.pending.extend_from_slice(&bytes[written..]);
+        Ok(())
+    }
+
+    /// Writes what the socket takes.
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        let mut written = 0;
+        while written < bytes.len() && self.writable {
+            match self.socket.write(&bytes[written..]) {
+                Ok(count) => written += count,
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.writable = false,
+                Err(e) => return Err(e),
+            }
+        }
+        Ok(written)
+    }
+
+    /// Writes what was kept.
+    ///
+    /// # Errors
+    /// The socket fails.
+    pub fn flush(&mut self) -> io::Result<()> {
+        if !self.has_pending() {
+            return Ok(());
+        }
+        let pending = std::mem::take(&mut self.pending);
+        let start = self.pending_start;
+        let written = self.write(&pending[start..])?;
+        self.pending = pending;
+        self.pending_start = start + written;
+        if !self.has_pending() {
+            self.pending.clear();
+            self.pending.shrink_to(SEAL_SIZE);
+            self.pending_start = 0;
+        }
+        Ok(())
+    }
+
+    /// Says that nothing more comes, and ends this side's direction once all is written.
+    ///
+    /// # Errors
+    /// The socket fails.
+    pub fn end(&mut self, buffers: &mut Buffers) -> io::Result<()> {
+        if let Some(session) = &mut self.session
+            && let Ok(sealed) = session.close(&mut buffers.sealed)
+        {
+            self.pending.extend_from_slice(&buffers.sealed[..sealed]);
+        }
+        self.session = None;
+        self.flush_and_shut()
+    }
+
+    /// Goes on with [`Stream::end`].
+    ///
+    /// # Errors
+    /// The socket fails.
+    pub fn flush_and_shut(&mut self) -> io::Result<()> {
+        self.flush()?;
+        if !self.has_pending() {
+            self.socket.shutdown_write();
+        }
+        Ok(())
+    }
+
+    /// Reads and throws away what still comes; whether the other side has ended, too.
+    pub fn discard(&mut self, buffers: &mut Buffers) -> bool {
+        loop {
+            match self.read(&mut buffers.read) {
+                Ok(Some(_)) => {}
+                Ok(None) => return false,
+                Err(_) => return true,
+            }
+        }
+    }
+
+    /// The TCP socket, to look at its state.
+    #[must_use]
+    pub fn tcp(&self) -> Option<&TcpStream> {
+        if let Socket::Tcp(socket) = &self.socket { Some(socket) } else { None }
+    }
+}
