@@ -4,7 +4,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::{Arc, Condvar, Mutex};
-use std::thread;
+use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill, killpg};
@@ -23,7 +23,7 @@ struct Lines {
 }
 
 impl Lines {
-    fn collect(self: &Arc<Self>, from: impl Read + Send + 'static) {
+    fn collect(self: &Arc<Self>, from: impl Read + Send + 'static) -> JoinHandle<()> {
         let lines = Arc::clone(self);
         thread::spawn(move || {
             let mut from = BufReader::new(from);
@@ -34,7 +34,7 @@ impl Lines {
                 lines.changed.notify_all();
                 line.clear();
             }
-        });
+        })
     }
 
     fn wait(&self, limit: Duration, wanted: impl Fn(&str) -> bool) -> Option<String> {
@@ -56,6 +56,7 @@ pub struct Process {
     child: Child,
     output: Arc<Lines>,
     errors: Arc<Lines>,
+    readers: Vec<JoinHandle<()>>,
     ended: Option<ExitStatus>,
 }
 
@@ -66,9 +67,11 @@ impl Process {
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).process_group(0);
         let mut child = command.spawn().unwrap_or_else(|error| panic!("{name} does not start: {error}"));
         let (output, errors) = (Arc::new(Lines::default()), Arc::new(Lines::default()));
-        output.collect(child.stdout.take().expect("a pipe"));
-        errors.collect(child.stderr.take().expect("a pipe"));
-        Process { name, child, output, errors, ended: None }
+        let readers = vec![
+            output.collect(child.stdout.take().expect("a pipe")),
+            errors.collect(child.stderr.take().expect("a pipe")),
+        ];
+        Process { name, child, output, errors, readers, ended: None }
     }
 
     pub fn signal(&self, signal: Signal) {
@@ -80,10 +83,11 @@ impl Process {
         wait::within(limit, || self.status())
     }
 
-    /// The exit code; panics if the process runs on or died of a signal.
+    /// The exit code, when all that it wrote has been read as well; panics if the process runs on or died of a signal.
     #[track_caller]
     pub fn exit_code(&mut self) -> i32 {
         let status = self.wait_exit(wait::LIMIT).unwrap_or_else(|| panic!("{} does not end", self.name));
+        self.readers.drain(..).for_each(|reader| reader.join().expect("a reader of lines"));
         status.code().unwrap_or_else(|| panic!("{} ended with {status}", self.name))
     }
 

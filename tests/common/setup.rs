@@ -60,7 +60,6 @@ impl Setup {
         Setup { role, id, dir: dir.clone(), keys }
             .with("connector_files_dirpath", path_text(&dir))
             .with("certificates_directory_path", path_text(&dir))
-            .with("tokens_directory_path", path_text(&dir))
             .with("use_ssl", false)
             .with("send_message_types", TYPES.to_vec())
             .with("recv_message_types", TYPES.to_vec())

@@ -103,7 +103,7 @@ fn a_header_without_a_message_type_is_turned_away() {
 
 #[test]
 fn a_message_type_that_is_no_text_is_turned_away() {
-    is_turned_away(&frame_with(br#"{"message_type":7}"#), &["message_type"]);
+    is_turned_away(&frame_with(br#"{"message_type":7}"#), &["message_type", "expected a string"]);
 }
 
 #[test]
