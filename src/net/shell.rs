@@ -483,12 +483,8 @@ impl Shell {
         }
         if let Some(entry) = self.entry(id) {
             entry.paused = false;
-            // Even if the socket is empty, TLS may still hold something.
-            if !entry.listed {
-                entry.listed = true;
-                self.to_read.push(id);
-            }
         }
+        self.list(id);
     }
 
     fn dial(&mut self, id: Id, now: Instant) {
