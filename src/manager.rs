@@ -109,6 +109,7 @@ fn start_and_run(loaded: Loaded, config_path: &Path) -> Result<(), StartError> {
     for warning in warnings {
         log::warn!("{warning}");
     }
+    raise_file_limit();
     let mut shell = Shell::new(parts(&config)?)?;
     let active = ActiveConnector::add(&config);
     log::info!("connector {} runs, version {}", config.id(), env!("CARGO_PKG_VERSION"));
@@ -116,6 +117,16 @@ fn start_and_run(loaded: Loaded, config_path: &Path) -> Result<(), StartError> {
     drop(active);
     log::info!("connector {} stopped", config.id());
     result
+}
+
+/// Allows as many open files as this process may have: each peer and each app needs one.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        log::warn!("the limit of open files stays as it is: {error}");
+    }
 }
 
 fn turn_until_stopped(shell: &mut Shell, config: &Config, config_path: &Path) -> Result<(), StartError> {
@@ -160,7 +171,7 @@ fn parts(config: &Config) -> Result<Parts, StartError> {
     let apps_mode = if config.everybody_can_send_messages { 0o777 } else { 0o770 };
     let apps = listener::unix(&paths.send(), apps_mode, config.reuse_uds_path_send_to_connector)?;
     let connector = Connector::new(settings(config));
-    Ok(Parts { connector, security, links, target, apps, admins, paths })
+    Ok(Parts { connector, security, links, target, apps, admins, paths, send_timeout: config.send_timeout })
 }
 
 struct Address {

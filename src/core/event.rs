@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::ledger::{Entry, Reason};
 use super::slots::Id;
-use crate::wire::control::NewCertificate;
+use crate::wire::control::{CloseReason, NewCertificate};
 
 /// Who the TLS layer says that the other side is, or with what this side has shown itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,9 @@ impl fmt::Display for Cause {
             Cause::Failed(why) | Cause::BadInput(why) => f.write_str(why),
             Cause::NoListener => write!(f, "nobody listens"),
             Cause::Busy => write!(f, "its queue of connections is full"),
-            Cause::HandshakeTimeout(t) => write!(f, "it did not say who it is within {} s", t.as_secs_f32()),
+            Cause::HandshakeTimeout(t) => {
+                write!(f, "it did not say what it must say first within {} s", t.as_secs_f32())
+            }
             Cause::ConnectTimeout(t) => write!(f, "no connection within connect_timeout, {} s", t.as_secs_f32()),
             Cause::SendTimeout(t) => write!(f, "it took nothing for send_timeout, {} s", t.as_secs_f32()),
             Cause::KeepAlive(n) => write!(f, "{n} keep-alives in a row were not answered"),
@@ -174,6 +176,7 @@ impl Event {
     pub fn is_warning(&self) -> bool {
         match self {
             Event::PeerUp { .. } | Event::Issued { .. } | Event::Enrolled => false,
+            Event::PeerSaid { reason, .. } => *reason != CloseReason::Stopping.word(),
             Event::PeerDown { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Enrolled),
             Event::LinkRefused { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Enrolled),
             _ => true,

@@ -5,8 +5,8 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpStream, UnixStream};
 
-use super::security::Secure;
-use super::shell::{Kind, Shell};
+use super::dial;
+use super::shell::{Kind, LinkEntry, Shell};
 use super::stream::{Socket, Stream};
 use crate::core::{Cause, Id};
 
@@ -25,6 +25,7 @@ impl Shell {
             self.accept_links(now);
             self.accept_apps(now);
             self.accept_admins(now);
+            self.accept_fails = self.accept_again.is_some_and(|at| at > now);
         }
     }
 
@@ -33,8 +34,7 @@ impl Shell {
             let Some(listener) = self.parts.links.as_ref().filter(|_| !self.stopping) else { return };
             match listener.accept() {
                 Ok((socket, remote)) => {
-                    // A socket that cannot be set up this way is still good for messages.
-                    let _ = socket.set_nodelay(true);
+                    dial::set_up(&socket, self.parts.send_timeout);
                     let id = self.parts.connector.accept_link(remote, now);
                     self.begin_link(id, socket, now);
                 }
@@ -46,10 +46,11 @@ impl Shell {
 
     fn begin_link(&mut self, id: Id, socket: TcpStream, now: Instant) {
         match self.parts.security.begin() {
-            Ok(Secure { session, known, refusals }) => {
+            Ok(secure) => {
+                let (session, link) = LinkEntry::new(secure, false);
                 let mut stream = Stream::new(Socket::Tcp(socket), session);
                 stream.writable = true;
-                self.add(id, stream, Kind::Link { opening: false, known, refusals }, now);
+                self.add(id, stream, Kind::Link(Box::new(link)), now);
                 self.secure(id, now);
             }
             Err(error) => {
@@ -77,7 +78,7 @@ impl Shell {
         for _ in 0..ACCEPT_BUDGET {
             match self.parts.admins.listener.accept() {
                 Ok((socket, _)) => {
-                    let id = self.parts.connector.accept_admin();
+                    let id = self.parts.connector.accept_admin(now);
                     self.add_unix(id, socket, Kind::Admin, now);
                 }
                 Err(error) => return self.accept_ended(&error, now),
@@ -88,7 +89,9 @@ impl Shell {
 
     fn accept_ended(&mut self, error: &io::Error, now: Instant) {
         if error.kind() != io::ErrorKind::WouldBlock {
-            log::warn!("a connection could not be accepted: {error}");
+            if !std::mem::replace(&mut self.accept_fails, true) {
+                log::warn!("a connection could not be accepted, and is tried again: {error}");
+            }
             self.accept_again = Some(now + ACCEPT_AGAIN);
         }
     }

@@ -20,7 +20,7 @@ use super::buffers::Buffers;
 use super::dial::{self, Resolver, Target};
 use super::listener::UnixServer;
 use super::security::{Secure, Security};
-use super::session::Handler;
+use super::session::{Handler, Session};
 use super::stream::{End, Received, Socket, Stream};
 use super::tls::{self, Refusals};
 use crate::core::{Cause, Connector, Id, Output, Reading, Secured};
@@ -65,6 +65,8 @@ pub struct Parts {
     pub admins: UnixServer,
     /// Where the other sockets are.
     pub paths: SocketPaths,
+    /// Longest wait for a peer's machine to confirm what was sent to it.
+    pub send_timeout: Duration,
 }
 
 /// What the owner of the loop is asked for.
@@ -89,12 +91,46 @@ struct Entry {
     listed: bool,
 }
 
+impl Entry {
+    fn is_opening(&self) -> bool {
+        matches!(&self.kind, Kind::Link(link) if link.opening)
+    }
+
+    /// Why TLS failed, and, if the peer did not like it, the certificate that it was shown.
+    fn explain(&self, error: &rustls::Error) -> String {
+        let Kind::Link(link) = &self.kind else { return error.to_string() };
+        let why = tls::explain(error, &link.refusals);
+        match (&link.shown, error) {
+            (Some(shown), rustls::Error::AlertReceived(_)) => format!("{why}; it was shown {shown}"),
+            _ => why,
+        }
+    }
+}
+
 #[derive(Debug)]
 pub(super) enum Kind {
-    Link { opening: bool, known: Option<Secured>, refusals: Refusals },
+    Link(Box<LinkEntry>),
     App,
     Delivery,
     Admin,
+}
+
+#[derive(Debug)]
+pub(super) struct LinkEntry {
+    /// It was dialled and is not open yet.
+    opening: bool,
+    /// What is known of the peer once TLS is done, on a client.
+    known: Option<Secured>,
+    refusals: Refusals,
+    /// The certificate that is shown to the peer, for the log if it is refused.
+    shown: Option<String>,
+}
+
+impl LinkEntry {
+    pub(super) fn new(secure: Secure, opening: bool) -> (Option<Session>, Self) {
+        let Secure { session, known, refusals, shown } = secure;
+        (session, Self { opening, known, refusals, shown })
+    }
 }
 
 /// The loop and all that it owns.
@@ -114,6 +150,8 @@ pub struct Shell {
     lingering: HashMap<Token, (Stream, Instant)>,
     closed: usize,
     pub(super) accept_again: Option<Instant>,
+    /// The last attempt to accept failed, and the log says so.
+    pub(super) accept_fails: bool,
     /// Nothing is accepted or read any more.
     pub(super) stopping: bool,
     ended: bool,
@@ -149,6 +187,7 @@ impl Shell {
             lingering: HashMap::new(),
             closed: 0,
             accept_again: None,
+            accept_fails: false,
             stopping: false,
             ended: false,
             wish: Wish::GoOn,
@@ -284,7 +323,7 @@ impl Shell {
         let could_write = entry.stream.writable;
         entry.stream.ready(event);
         let (id, can_write) = (entry.id, entry.stream.writable && !could_write);
-        if let Kind::Link { opening: true, .. } = entry.kind {
+        if entry.is_opening() {
             return self.opening_event(id, now);
         }
         self.list(id);
@@ -303,8 +342,8 @@ impl Shell {
             }
             (Ok(None), Err(_)) => return,
             (Ok(None), Ok(remote)) => {
-                if let Kind::Link { opening, .. } = &mut entry.kind {
-                    *opening = false;
+                if let Kind::Link(link) = &mut entry.kind {
+                    link.opening = false;
                 }
                 self.parts.connector.opened(id, Some(remote), now);
                 self.secure(id, now);
@@ -335,7 +374,7 @@ impl Shell {
         work: impl FnOnce(&mut Stream, &mut Buffers, &mut dyn Handler) -> T,
     ) -> Option<T> {
         let entry = self.connections.get_mut(id.index())?.as_mut().filter(|e| e.id == id)?;
-        let known = if let Kind::Link { known, .. } = &entry.kind { known.clone() } else { None };
+        let known = if let Kind::Link(link) = &entry.kind { link.known.clone() } else { None };
         let (connector, security) = (&mut self.parts.connector, &self.parts.security);
         let mut handler = ToCore { connector, security, id, now, known };
         Some(work(&mut entry.stream, &mut self.buffers, &mut handler))
@@ -374,12 +413,10 @@ impl Shell {
     /// Tells the core that a connection is gone.
     fn ended(&mut self, id: Id, end: &End, now: Instant) {
         let Some(entry) = self.entry(id) else { return };
-        let refusals =
-            if let Kind::Link { refusals, .. } = &entry.kind { refusals.clone() } else { Refusals::default() };
         let cause = match end {
             End::Closed => Cause::ClosedByPeer,
             End::Io(error) => Cause::Failed(error.to_string()),
-            End::Tls(error) => Cause::Failed(tls::explain(error, &refusals)),
+            End::Tls(error) => Cause::Failed(entry.explain(error)),
             End::Seal(error) => Cause::Failed(error.to_string()),
         };
         self.parts.connector.closed(id, cause, now);
@@ -396,7 +433,7 @@ impl Shell {
         let Some(entry) = self.connections.get_mut(id.index()).and_then(Option::as_mut).filter(|e| e.id == id) else {
             return;
         };
-        if !entry.stream.writable || matches!(entry.kind, Kind::Link { opening: true, .. }) {
+        if !entry.stream.writable || entry.is_opening() {
             return;
         }
         let (stream, buffers, mut end) = (&mut entry.stream, &mut self.buffers, None);
@@ -479,12 +516,14 @@ impl Shell {
     fn connect(&mut self, id: Id, address: std::net::SocketAddr, now: Instant) {
         let bind = self.parts.target.as_ref().and_then(|t| t.bind.clone());
         let begun = self.parts.security.begin().map_err(|e| e.to_string());
-        let connected =
-            begun.and_then(|s| Ok((s, dial::connect(address, bind.as_deref()).map_err(|e| e.to_string())?)));
+        let connected = begun.and_then(|s| {
+            Ok((s, dial::connect(address, bind.as_deref(), self.parts.send_timeout).map_err(|e| e.to_string())?))
+        });
         match connected {
-            Ok((Secure { session, known, refusals }, socket)) => {
+            Ok((secure, socket)) => {
+                let (session, link) = LinkEntry::new(secure, true);
                 let stream = Stream::new(Socket::Tcp(socket), session);
-                self.add(id, stream, Kind::Link { opening: true, known, refusals }, now);
+                self.add(id, stream, Kind::Link(Box::new(link)), now);
             }
             Err(error) => self.parts.connector.closed(id, Cause::Failed(error), now),
         }
@@ -517,7 +556,7 @@ impl Shell {
         self.looked_up.take_if(|waiting| *waiting == id);
         let Some(slot) = self.connections.get_mut(id.index()) else { return };
         let Some(mut entry) = slot.take_if(|e| e.id == id) else { return };
-        let is_open = matches!(entry.kind, Kind::Link { opening: false, .. });
+        let is_open = matches!(entry.kind, Kind::Link(_)) && !entry.is_opening();
         if !is_open || self.lingering.len() >= LINGERING_MAX {
             return;
         }
