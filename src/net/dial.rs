@@ -142,7 +142,7 @@ pub fn connect(address: SocketAddr, bind: Option<&str>, send_timeout: Duration) 
 }
 
 /// Sets the options of a link's socket: no waiting for full segments, and a peer whose machine is gone is noticed, with
-/// data on the way after `send_timeout`, without after [`IDLE_PROBE`] and [`PROBES`] unanswered probes.
+/// data on the way after `send_timeout`, without after two minutes of silence.
 pub fn set_up(socket: &TcpStream, send_timeout: Duration) {
     let socket = SockRef::from(socket);
     let probes = TcpKeepalive::new().with_time(IDLE_PROBE).with_interval(PROBE_PERIOD).with_retries(PROBES);
