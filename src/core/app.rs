@@ -29,7 +29,8 @@ pub(super) enum AppStep {
 impl Connector {
     pub(super) fn app_frame(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> AppStep {
         let memo = self.conns.get_mut(id).and_then(|conn| conn.app_mut()?.memo.take());
-        if let Some(memo) = memo.filter(|memo| memo.header == frame.header())
+        let as_before = |memo: &AppMemo| memo.header == frame.header() && memo.with_binary == frame.binary().is_some();
+        if let Some(memo) = memo.filter(as_before)
             && let Some(step) = self.forward_as_before(id, frame, &memo)
         {
             self.remember(id, memo);
@@ -39,6 +40,10 @@ impl Connector {
             Ok(header) => header,
             Err(error) => return AppStep::Step(Step::End(Cause::BadInput(error.to_string()))),
         };
+        if header.with_binary != frame.binary().is_some() {
+            let what = "the header's \"with_binary\" and the parts of the frame do not agree";
+            return AppStep::Step(Step::End(Cause::BadInput(what.to_owned())));
+        }
         match self.forward(id, frame, &header, now) {
             AppStep::Step(step) => AppStep::Step(self.after_one(id, step)),
             dropped => dropped,
@@ -102,7 +107,10 @@ impl Connector {
         if let (Step::Taken, Some(request)) = (&step, request) {
             self.await_answer(id, peer, (header.message_type.clone().into_owned(), request));
         } else if matches!(step, Step::Taken) && !header.with_file {
-            self.remember(id, AppMemo { header: frame.header().to_vec(), peer, rewritten });
+            self.remember(
+                id,
+                AppMemo { header: frame.header().to_vec(), with_binary: header.with_binary, peer, rewritten },
+            );
         }
         AppStep::Step(step)
     }

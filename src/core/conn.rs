@@ -45,6 +45,11 @@ impl Conn {
         if let Kind::Link(link) = &mut self.kind { Some(link) } else { None }
     }
 
+    /// Whether it is a link that carries messages.
+    pub fn is_up(&self) -> bool {
+        self.link().is_some_and(|link| matches!(link.state, State::Up { .. }))
+    }
+
     pub fn app_mut(&mut self) -> Option<&mut App> {
         if let Kind::App(app) = &mut self.kind { Some(app) } else { None }
     }
@@ -87,6 +92,9 @@ pub(super) enum State {
     EnrolmentRequest,
     /// Server: the certificate from the shell.
     Issuing,
+    /// Client: a sign of life from the server. With TLS 1.3 a client is done with the handshake before the server has
+    /// looked at its certificate, so only what comes back shows that it was let in.
+    Checking,
     /// Client: the certificate from the server.
     Certificate,
     /// Client: the shell to store the certificate.
@@ -99,6 +107,8 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct LinkMemo {
     pub header: Vec<u8>,
+    /// What the header says of the frame's parts.
+    pub with_binary: bool,
     pub inbox: usize,
 }
 
@@ -115,6 +125,8 @@ pub(super) struct App {
 #[derive(Debug)]
 pub(super) struct AppMemo {
     pub header: Vec<u8>,
+    /// What the header says of the frame's parts.
+    pub with_binary: bool,
     pub peer: Id,
     /// The header to send instead, if the app's own must be changed.
     pub rewritten: Option<Vec<u8>>,

@@ -116,9 +116,11 @@ impl Connector {
         self.conns.insert(Conn::new(Kind::App(App::default()), self.settings.max_message_size))
     }
 
-    /// An admin's connection was accepted.
-    pub fn accept_admin(&mut self) -> Id {
-        self.conns.insert(Conn::new(Kind::Admin(Vec::new()), 0))
+    /// An admin's connection was accepted. It is for one request, which must come in time.
+    pub fn accept_admin(&mut self, now: Instant) -> Id {
+        let id = self.conns.insert(Conn::new(Kind::Admin(Vec::new()), 0));
+        self.timers.arm(Timer::Handshake(id), now + HANDSHAKE_TIMEOUT);
+        id
     }
 
     pub(super) fn add_link(&mut self, remote: Option<SocketAddr>) -> Id {
@@ -166,8 +168,12 @@ impl Connector {
         let mut deframer = std::mem::replace(&mut conn.deframer, Deframer::new(0));
         let paused = conn.paused;
         let end = self.feed_frames(id, &mut deframer, bytes, paused, now);
+        let limit = self.settings.max_message_size;
         if let Some(conn) = self.conns.get_mut(id) {
             conn.deframer = deframer;
+            if conn.is_up() {
+                conn.deframer.set_limit(limit);
+            }
         }
         if let Some(cause) = end {
             self.close(id, cause, now);
@@ -264,7 +270,7 @@ impl Connector {
             Kind::App(app) => self.app_closed(id, app, cause),
             Kind::Delivery { inbox, opened } => self.delivery_closed(inbox, opened, conn.progress, &cause, now),
             Kind::Admin(_) => {
-                if let Cause::BadInput(_) = cause {
+                if let Cause::BadInput(_) | Cause::HandshakeTimeout(_) = cause {
                     self.tell(Event::AdminRefused { cause });
                 }
             }
@@ -519,7 +525,7 @@ impl Connector {
 
     fn is_drained(&self) -> bool {
         self.peers.iter().all(|(_, p)| p.link.is_none() || p.outbox.is_empty())
-            && self.inboxes.iter().all(|i| i.conn.is_none() || i.ring.is_empty())
+            && self.inboxes.iter().all(|i| i.ring.is_empty())
             && self.conns.iter().all(|(_, c)| !(c.paused && matches!(c.kind, Kind::App(_))))
     }
 
@@ -574,7 +580,7 @@ impl Connector {
 }
 
 fn is_opening(conn: &Conn) -> bool {
-    conn.link().is_some_and(|link| !matches!(link.state, State::Up { .. }))
+    conn.link().is_some() && !conn.is_up()
 }
 
 /// Offers the next piece of a queue: large frames from where they lie, small ones gathered.

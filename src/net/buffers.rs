@@ -9,8 +9,9 @@ pub const SEAL_SIZE: usize = 64 * 1024;
 /// Room for what TLS adds: at most 5 + 8 + 16 + 1 bytes a record of 16 KiB, and a key update now and then.
 const SEAL_OVERHEAD: usize = 4 * 1024;
 
-/// Room in front of what is read, for the incomplete TLS record of the time before: one record at most is incomplete.
-pub const RECORD_MAX: usize = 16 * 1024 + 2048 + 5;
+/// Room in front of what is read, for what TLS could not use the time before: an incomplete record, or records with
+/// parts of a handshake message, of which rustls takes none over 64 KiB.
+pub const KEPT_MAX: usize = 128 * 1024;
 
 /// The shared memory.
 #[derive(Debug)]
@@ -23,6 +24,6 @@ pub struct Buffers {
 
 impl Default for Buffers {
     fn default() -> Self {
-        Self { read: vec![0; RECORD_MAX + READ_SIZE], sealed: vec![0; SEAL_SIZE + SEAL_OVERHEAD] }
+        Self { read: vec![0; KEPT_MAX + READ_SIZE], sealed: vec![0; SEAL_SIZE + SEAL_OVERHEAD] }
     }
 }

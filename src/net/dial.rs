@@ -5,13 +5,23 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use mio::Waker;
 use mio::net::TcpStream;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::listener::interface_address;
 use crate::core::Id;
+
+/// A link is silent for so long before TCP asks whether the other machine is still there.
+const IDLE_PROBE: Duration = Duration::from_secs(60);
+
+/// Time between two such questions.
+const PROBE_PERIOD: Duration = Duration::from_secs(15);
+
+/// After so many without an answer the link is gone.
+const PROBES: u32 = 4;
 
 /// Where and from where to connect.
 #[derive(Clone, Debug)]
@@ -28,11 +38,26 @@ pub struct Target {
 #[derive(Debug)]
 pub enum DialError {
     /// The name has no address.
-    Name { host: String, error: String },
+    Name {
+        /// The name.
+        host: String,
+        /// Why not.
+        error: String,
+    },
     /// `client_bind_ip` is no address or interface of this machine.
-    Bind { bind: String, error: String },
+    Bind {
+        /// What the config gives.
+        bind: String,
+        /// Why not.
+        error: String,
+    },
     /// The connection failed.
-    Connect { address: SocketAddr, error: io::Error },
+    Connect {
+        /// Where to.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
 }
 
 impl fmt::Display for DialError {
@@ -96,11 +121,10 @@ fn look_up(host: &str, port: u16) -> Result<SocketAddr, DialError> {
 ///
 /// # Errors
 /// It cannot be begun.
-pub fn connect(address: SocketAddr, bind: Option<&str>) -> Result<TcpStream, DialError> {
+pub fn connect(address: SocketAddr, bind: Option<&str>, send_timeout: Duration) -> Result<TcpStream, DialError> {
     let fail = |error| DialError::Connect { address, error };
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(fail)?;
     socket.set_nonblocking(true).map_err(fail)?;
-    socket.set_tcp_nodelay(true).map_err(fail)?;
     if let Some(bind) = bind {
         let fail = |error: String| DialError::Bind { bind: bind.to_owned(), error };
         let ip = bind.parse().ok().or_else(|| interface_address(bind));
@@ -112,5 +136,18 @@ pub fn connect(address: SocketAddr, bind: Option<&str>) -> Result<TcpStream, Dia
         Err(e) if e.raw_os_error() == Some(nix::libc::EINPROGRESS) => {}
         Err(e) => return Err(fail(e)),
     }
-    Ok(TcpStream::from_std(socket.into()))
+    let socket = TcpStream::from_std(socket.into());
+    set_up(&socket, send_timeout);
+    Ok(socket)
+}
+
+/// Sets the options of a link's socket: no waiting for full segments, and a peer whose machine is gone is noticed, with
+/// data on the way after `send_timeout`, without after [`IDLE_PROBE`] and [`PROBES`] unanswered probes.
+pub fn set_up(socket: &TcpStream, send_timeout: Duration) {
+    let socket = SockRef::from(socket);
+    let probes = TcpKeepalive::new().with_time(IDLE_PROBE).with_interval(PROBE_PERIOD).with_retries(PROBES);
+    // A socket that cannot be set up this way is still good for messages.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&probes);
+    let _ = socket.set_tcp_user_timeout(Some(send_timeout));
 }

@@ -1,5 +1,6 @@
 //! The shell around the core: sockets, TLS and the loop.
 
+mod accept;
 pub mod buffers;
 pub mod dial;
 pub mod listener;

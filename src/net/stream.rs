@@ -11,7 +11,7 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
-use super::buffers::{Buffers, READ_SIZE, RECORD_MAX, SEAL_SIZE};
+use super::buffers::{Buffers, KEPT_MAX, READ_SIZE, SEAL_SIZE};
 use super::session::{Handler, Progress, SealError, Session};
 
 /// A stream socket.
@@ -87,6 +87,8 @@ pub struct Stream {
     session: Option<Session>,
     /// Ciphertext that was read and not yet used.
     ciphertext: Vec<u8>,
+    /// The reader stopped in the middle of it.
+    paused: bool,
     /// Bytes on their way out that the socket did not take yet.
     pending: Vec<u8>,
     pending_start: usize,
@@ -106,6 +108,7 @@ impl Stream {
             socket,
             session,
             ciphertext: Vec::new(),
+            paused: false,
             pending: Vec::new(),
             pending_start: 0,
             readable: false,
@@ -170,11 +173,14 @@ impl Stream {
 
     fn receive_sealed(&mut self, buffer: &mut [u8], handler: &mut dyn Handler) -> Result<Received, End> {
         let kept = self.ciphertext.len();
-        if kept > RECORD_MAX {
+        if std::mem::take(&mut self.paused) {
             // The reader stopped in the middle of what was read before; the rest of that comes first.
             let mut rest = std::mem::take(&mut self.ciphertext);
             let progress = self.process(&mut rest, handler)?;
             return Ok(self.received(progress));
+        }
+        if kept > KEPT_MAX {
+            return Err(End::Tls(rustls::Error::General(format!("{kept} bytes that make no message"))));
         }
         buffer[..kept].copy_from_slice(&self.ciphertext);
         self.ciphertext.clear();
@@ -190,9 +196,12 @@ impl Stream {
         Ok(self.received(progress))
     }
 
-    fn received(&self, progress: Progress) -> Received {
+    fn received(&mut self, progress: Progress) -> Received {
         match progress {
-            Progress::Paused => Received::Paused,
+            Progress::Paused => {
+                self.paused = true;
+                Received::Paused
+            }
             Progress::PeerClosed => Received::End(End::Closed),
             Progress::NeedsInput if self.readable => Received::More,
             Progress::NeedsInput => Received::Drained,

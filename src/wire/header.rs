@@ -22,7 +22,12 @@ pub enum HeaderError {
     /// A key that every message must have is absent.
     Missing(&'static str),
     /// The id's text is longer than [`MESSAGE_ID_MAX`].
-    IdTooLong { key: &'static str, length: usize },
+    IdTooLong {
+        /// The id's key.
+        key: &'static str,
+        /// Its length, bytes.
+        length: usize,
+    },
 }
 
 impl fmt::Display for HeaderError {
