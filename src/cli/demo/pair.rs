@@ -224,6 +224,20 @@ impl Pair {
         self.client.check()
     }
 
+    /// Whether both still run, and go on doing so for `time`.
+    ///
+    /// # Errors
+    /// [`PairError::Exited`].
+    pub fn check_for(&mut self, time: Duration) -> Result<(), PairError> {
+        let start = Instant::now();
+        self.check()?;
+        while start.elapsed() < time {
+            thread::sleep(LOOK_AGAIN);
+            self.check()?;
+        }
+        Ok(())
+    }
+
     /// Waits until the two are connected, which both must say; looks at `interrupted` now and then, and returns early
     /// when that says so.
     ///
