@@ -45,6 +45,16 @@ impl Conn {
         if let Kind::Link(link) = &mut self.kind { Some(link) } else { None }
     }
 
+    /// The cause of its end, which is another if it came in the middle of a message.
+    pub fn amid_message(&self, cause: Cause) -> Cause {
+        match (cause, self.deframer.kept()) {
+            (Cause::ClosedByPeer, kept @ 1..) => {
+                Cause::BadInput(format!("closed by the other side after the first {kept} bytes of a message"))
+            }
+            (cause, _) => cause,
+        }
+    }
+
     /// Whether it is a link that carries messages.
     pub fn is_up(&self) -> bool {
         self.link().is_some_and(|link| matches!(link.state, State::Up { .. }))

@@ -256,7 +256,10 @@ impl Connector {
     /// The connection ended on its own, or could not be opened.
     pub fn closed(&mut self, id: Id, cause: Cause, now: Instant) {
         // A connection that was being closed ends for the reason that it was closed for.
-        let cause = self.conns.get(id).and_then(|c| c.closing.clone()).unwrap_or(cause);
+        let cause = match self.conns.get(id) {
+            Some(conn) => conn.closing.clone().unwrap_or_else(|| conn.amid_message(cause)),
+            None => return,
+        };
         self.close(id, cause, now);
         self.check_drained(now);
     }
@@ -341,7 +344,7 @@ impl Connector {
             Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
                 self.peers.get_mut(*peer).filter(|p| p.link == Some(id)).map(|p| &mut p.outbox)
             }
-            Kind::Delivery { inbox, opened: true } => Some(&mut self.inboxes[*inbox].ring),
+            Kind::Delivery { inbox, opened: true } if conn.closing.is_none() => Some(&mut self.inboxes[*inbox].ring),
             _ => None,
         };
         let mid_frame = ring.as_ref().is_some_and(|r| r.is_mid_frame());
