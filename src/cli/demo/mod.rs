@@ -28,6 +28,9 @@ const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// Time for an answer, and for messages on their way to arrive.
 const ARRIVE_TIMEOUT: Duration = Duration::from_secs(5);
 
+/// Time from the moment when a connector closes its sockets until its process has ended.
+const ENDING: Duration = Duration::from_secs(1);
+
 /// How long questions are asked.
 const QUESTIONS: Duration = Duration::from_secs(3);
 
@@ -67,7 +70,16 @@ pub enum DemoError {
     /// A message could not be sent or received.
     Api(ApiError),
     /// Messages did not arrive, or not in order.
-    Lost { way: &'static str, sent: u64, received: u64, out_of_order: u64 },
+    Lost {
+        /// From where to where.
+        way: &'static str,
+        /// Messages that were sent.
+        sent: u64,
+        /// Messages that arrived.
+        received: u64,
+        /// Messages that arrived behind a later one.
+        out_of_order: u64,
+    },
     /// No answer of an app's came.
     Silent(&'static str),
     /// Stdout cannot be written.
@@ -137,7 +149,7 @@ pub fn run(keep: bool, out: &mut dyn Write) -> Result<(), DemoError> {
     let shown = show.all(&pair);
     if !interrupt.came() {
         // When a connector has ended, that is what is wrong, whatever else follows from it.
-        pair.check()?;
+        pair.check_for(if shown.is_err() { ENDING } else { Duration::ZERO })?;
         shown?;
     }
     if keep {
@@ -268,10 +280,12 @@ impl Show<'_, '_> {
 
     /// Both ways at once, as fast as they go.
     fn rush(&mut self, apis: Arc<Apis>) -> Result<(), DemoError> {
-        let title =
-            format!("As fast as they go, both ways at once, {} bytes each, four threads of this program", flow::DATA);
+        let title = format!(
+            "As fast as they go, both ways at once, {} bytes each: a second, and how long one is on its way",
+            flow::DATA
+        );
         self.screen.heading(&title)?;
-        let ways = [Way::start("client -> server", &apis, false)?, Way::start("server -> client", &apis, true)?];
+        let ways = [Way::start("to server", &apis, false)?, Way::start("to client", &apis, true)?];
         let watched = self.watch(&ways);
         ways.iter().for_each(|way| way.flow.stop());
         let totals: Vec<_> = ways.into_iter().map(|way| way.finish(self.interrupt)).collect();
@@ -292,9 +306,18 @@ impl Show<'_, '_> {
         while start.elapsed() < RUSH && !self.interrupt.wait(self.screen.period()) {
             let seconds = last.elapsed().as_secs_f64();
             last = Instant::now();
-            let rates = ways.iter().zip(&mut counts).map(|(way, count)| way.rate(count, seconds));
-            let line = rates.collect::<Vec<_>>().join("   ");
-            self.screen.update(&format!("  {line}"))?;
+            let (mut line, mut total) = (String::new(), 0.0);
+            for (way, count) in ways.iter().zip(&mut counts) {
+                let received = way.flow.received();
+                let rate = (received - std::mem::replace(count, received)) as f64 / seconds;
+                line += &way.describe(rate);
+                total += rate;
+            }
+            let megabytes = total * flow::DATA as f64 / 1e6;
+            self.screen.update(&format!("  {line}{megabytes:>4.0} MB/s"))?;
+            if ways.iter().any(|way| way.sending.is_finished()) {
+                break;
+            }
         }
         Ok(())
     }
@@ -344,15 +367,13 @@ impl Way {
         Ok(Self { name, flow, sending })
     }
 
-    /// Messages since `count`, which it sets, as a rate; and how long they were on their way.
-    fn rate(&self, before: &mut u64, seconds: f64) -> String {
-        let received = self.flow.received();
-        let rate = (received - std::mem::replace(before, received)) as f64 / seconds;
+    /// A rate in messages a second, and how long messages were on their way since the last time. It is short: two of
+    /// them stand in a line of 80.
+    fn describe(&self, rate: f64) -> String {
         let mut delays = self.flow.take_delays();
         delays.sort_unstable();
         let delay = percentile(&delays, 0.5).unwrap_or_default().as_secs_f64() * 1000.0;
-        let megabytes = rate * flow::DATA as f64 / 1e6;
-        format!("{}  {:>9} msg/s {megabytes:>5.0} MB/s {delay:>5.1} ms", self.name, count(rate as u64))
+        format!("{} {:>9}/s {delay:>5.1} ms   ", self.name, count(rate as u64))
     }
 
     /// Waits for what is on its way; how many messages that were.

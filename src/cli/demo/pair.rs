@@ -30,7 +30,7 @@ const LOG_LINES: usize = 10;
 /// What the two are.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The program that runs a connector, and its arguments before the config file.
+    /// The program that runs a connector, and its arguments before the config file; never empty.
     pub program: Vec<OsString>,
     /// TLS with certificates, or plain TCP.
     pub tls: bool,
@@ -44,7 +44,12 @@ pub struct Plan {
 #[derive(Debug)]
 pub enum PairError {
     /// A file or folder could not be made.
-    File { path: PathBuf, source: io::Error },
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The certificates could not be made.
     Certificates(certs::Error),
     /// No port is free.
@@ -52,11 +57,28 @@ pub enum PairError {
     /// A config that was written is not understood.
     Api(ApiError),
     /// The program could not be started.
-    Start { program: OsString, source: io::Error },
+    Start {
+        /// The program.
+        program: OsString,
+        /// Why.
+        source: io::Error,
+    },
     /// A connector has ended.
-    Exited { name: &'static str, status: ExitStatus, log: Vec<String> },
+    Exited {
+        /// Which one.
+        name: &'static str,
+        /// How.
+        status: ExitStatus,
+        /// The last lines of its log.
+        log: Vec<String>,
+    },
     /// They did not connect in time: the last lines of the client's log.
-    NotConnected { after: Duration, log: Vec<String> },
+    NotConnected {
+        /// After so long.
+        after: Duration,
+        /// Those lines.
+        log: Vec<String>,
+    },
 }
 
 impl fmt::Display for PairError {
@@ -107,6 +129,7 @@ impl Connector {
         fs::write(&file, format!("{config:#}\n")).map_err(fail(&file))?;
         let output = folder.join("output.log");
         let output = File::create(&output).and_then(|f| Ok((f.try_clone()?, f))).map_err(fail(&output))?;
+        // Who makes a plan names a program.
         let (program, arguments) = plan.program.split_first().expect("a plan has a program: its first word");
         let mut command = Command::new(program);
         command.args(arguments).arg(&file).process_group(0);
@@ -222,6 +245,20 @@ impl Pair {
     pub fn check(&mut self) -> Result<(), PairError> {
         self.server.check()?;
         self.client.check()
+    }
+
+    /// Whether both still run, and go on doing so for `time`.
+    ///
+    /// # Errors
+    /// [`PairError::Exited`].
+    pub fn check_for(&mut self, time: Duration) -> Result<(), PairError> {
+        let start = Instant::now();
+        self.check()?;
+        while start.elapsed() < time {
+            thread::sleep(LOOK_AGAIN);
+            self.check()?;
+        }
+        Ok(())
     }
 
     /// Waits until the two are connected, which both must say; looks at `interrupted` now and then, and returns early
