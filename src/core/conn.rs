@@ -14,6 +14,8 @@ use crate::wire::header::MessageId;
 pub(super) struct Conn {
     pub kind: Kind,
     pub deframer: Deframer,
+    /// Longest frame that may come, bytes.
+    pub frame_limit: usize,
     pub control: Control,
     /// Nothing more is read until what it waits for has room.
     pub paused: bool,
@@ -32,6 +34,7 @@ impl Conn {
         Self {
             kind,
             deframer: Deframer::new(frame_limit),
+            frame_limit,
             control: Control::default(),
             paused: false,
             awaits_control: false,

@@ -150,7 +150,7 @@ pub enum Event {
         /// Its name; empty if it has not said it yet.
         peer: String,
         /// Its reason, in words.
-        reason: &'static str,
+        reason: Option<CloseReason>,
     },
     /// The server will be dialled again.
     DialAgain {
@@ -176,7 +176,7 @@ impl Event {
     pub fn is_warning(&self) -> bool {
         match self {
             Event::PeerUp { .. } | Event::Issued { .. } | Event::Enrolled => false,
-            Event::PeerSaid { reason, .. } => *reason != CloseReason::Stopping.word(),
+            Event::PeerSaid { reason, .. } => *reason != Some(CloseReason::Stopping),
             Event::PeerDown { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Enrolled),
             Event::LinkRefused { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Enrolled),
             _ => true,
@@ -203,7 +203,10 @@ impl fmt::Display for Event {
             ),
             Event::Issued { client } => write!(f, "a certificate was issued for client {client}"),
             Event::Enrolled => write!(f, "got a certificate of its own from the server"),
-            Event::PeerSaid { peer, reason } => write!(f, "peer {peer} ends the link: {reason}"),
+            Event::PeerSaid { peer, reason } => {
+                let reason = reason.map_or("for a reason that is not known here", CloseReason::word);
+                write!(f, "peer {peer} ends the link: {reason}")
+            }
             Event::DialAgain { after, cause } => {
                 write!(f, "no link to the server ({cause}); next attempt in {:.1} s", after.as_secs_f32())
             }

@@ -43,10 +43,7 @@ impl Connector {
         match (role, secured) {
             (Role::Server, Secured::Anonymous) => link.state = State::Hello,
             (Role::Server, Secured::Shared) => link.state = State::EnrolmentRequest,
-            (Role::Server, Secured::Named(name)) => {
-                self.link_up(id, &name, now);
-                self.apply_frame_limit(id);
-            }
+            (Role::Server, Secured::Named(name)) => self.link_up(id, &name, now),
             (Role::Client, Secured::Shared) => {
                 link.state = State::Certificate;
                 self.send_control(id, control::get_new_certificate(&own_id));
@@ -70,16 +67,13 @@ impl Connector {
         self.send_control(id, hello);
     }
 
-    fn apply_frame_limit(&mut self, id: Id) {
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.deframer.set_limit(self.settings.link_frame_max());
-        }
-    }
-
     /// Messages flow from now on.
     fn link_up(&mut self, id: Id, name: &str, now: Instant) {
         let peer_id = self.peers.find_or_add(name, self.settings.queue_max_bytes);
-        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
+        let frame_limit = self.settings.link_frame_max();
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.frame_limit = frame_limit;
+        let Some(link) = conn.link_mut() else { return };
         (link.state, link.up_since) = (State::Up { peer: peer_id }, Some(now));
         let remote = link.remote;
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
@@ -105,7 +99,7 @@ impl Connector {
     fn replaced(&mut self, old: Id, peer_id: Id, mid_frame: bool, now: Instant) {
         let peer = self.peers.get(peer_id).map(|p| p.name.clone()).unwrap_or_default();
         self.tell(Event::PeerDown { peer, cause: Cause::Replaced });
-        self.fail_requests(peer_id);
+        self.fail_requests(peer_id, now);
         if mid_frame {
             self.close(old, Cause::Replaced, now);
         } else {
@@ -130,7 +124,7 @@ impl Connector {
         let waiting = if *cause == Cause::Replaced { Vec::new() } else { std::mem::take(&mut peer.blocked) };
         let name = peer.name.clone();
         self.tell(Event::PeerDown { peer: name, cause: cause.clone() });
-        self.fail_requests(peer_id);
+        self.fail_requests(peer_id, now);
         self.unblock(waiting, now);
         // A server need not remember a peer that is away and has nothing to come.
         if self.settings.role == Role::Server && self.peers.get(peer_id).is_some_and(|p| p.outbox.is_empty()) {
@@ -317,7 +311,7 @@ impl Connector {
         }
         match header.message_type.as_ref() {
             control::PING if header.await_response => self.answer_ping(id, frame, header),
-            control::PING => self.ping_answer(id, peer, frame, header),
+            control::PING => self.ping_answer(id, peer, frame, header, now),
             control::CLOSE => self.peer_says_goodbye(id, frame, header),
             // Acknowledgements of messages that ask for none, and a second greeting, change nothing.
             control::ACK | control::HANDSHAKE_NO_SSL | control::HANDSHAKE_SSL => Step::Taken,
@@ -356,7 +350,7 @@ impl Connector {
         }
     }
 
-    fn ping_answer(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
+    fn ping_answer(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
         let is_keep_alive = header.response_id.as_ref().is_some_and(|r| *r == control::KEEP_ALIVE_ID.into());
         if is_keep_alive && self.settings.keep_alive.is_some() {
             self.timers.disarm(Timer::KeepAliveAnswer(id));
@@ -364,7 +358,7 @@ impl Connector {
                 link.unanswered = 0;
             }
         } else if let Some(asker) = self.take_asker(peer, header) {
-            self.send_control(asker, frame.bytes().to_vec());
+            self.answer_app(asker, frame.bytes().to_vec(), now);
         }
         // The answer to the check of the link has done its work by coming.
         Step::Taken
@@ -380,7 +374,6 @@ impl Connector {
         link.replaced |= reason == Some(CloseReason::Replaced);
         let peer =
             if let State::Up { peer } = link.state { self.peers.get(peer).map(|p| p.name.clone()) } else { None };
-        let reason = reason.map_or("for a reason that is not known here", CloseReason::word);
         self.tell(Event::PeerSaid { peer: peer.unwrap_or_default(), reason });
         Step::Taken
     }
@@ -395,7 +388,7 @@ impl Connector {
         let step = if header.response_id.is_some()
             && let Some(asker) = self.take_asker(peer, header)
         {
-            self.send_control(asker, bytes.to_vec());
+            self.answer_app(asker, bytes.to_vec(), now);
             Step::Taken
         } else if let Some(&inbox) = self.inbox_of_type.get(header.message_type.as_ref()) {
             if changed.is_none() && header.response_id.is_none() {
