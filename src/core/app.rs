@@ -14,40 +14,26 @@ use crate::wire::frame::{self, Frame};
 use crate::wire::header::{self, Change, Header, MessageId, json_string};
 use crate::wire::names::Role;
 
-/// What became of an app's frame.
-#[derive(Debug)]
-pub(super) enum AppStep {
-    Step(Step),
-    /// It goes nowhere, for this reason.
-    Dropped {
-        peer: String,
-        message_type: String,
-        reason: Reason,
-    },
-}
-
 impl Connector {
-    pub(super) fn app_frame(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> AppStep {
+    pub(super) fn app_frame(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> Step {
         let memo = self.conns.get_mut(id).and_then(|conn| conn.app_mut()?.memo.take());
         let as_before = |memo: &AppMemo| memo.header == frame.header() && memo.with_binary == frame.binary().is_some();
         if let Some(memo) = memo.filter(as_before)
             && let Some(step) = self.forward_as_before(id, frame, &memo)
         {
             self.remember(id, memo);
-            return AppStep::Step(self.after_one(id, step));
+            return self.after_one(id, step);
         }
         let header = match Header::parse(frame.header()) {
             Ok(header) => header,
-            Err(error) => return AppStep::Step(Step::End(Cause::BadInput(error.to_string()))),
+            Err(error) => return Step::End(Cause::BadInput(error.to_string())),
         };
         if header.with_binary != frame.binary().is_some() {
             let what = "the header's \"with_binary\" and the parts of the frame do not agree";
-            return AppStep::Step(Step::End(Cause::BadInput(what.to_owned())));
+            return Step::End(Cause::BadInput(what.to_owned()));
         }
-        match self.forward(id, frame, &header, now) {
-            AppStep::Step(step) => AppStep::Step(self.after_one(id, step)),
-            dropped => dropped,
-        }
+        let step = self.forward(id, frame, &header, now);
+        self.after_one(id, step)
     }
 
     /// Forwards a frame whose header is that of the frame before; `None` if the peer is not as it was.
@@ -74,34 +60,17 @@ impl Connector {
         step
     }
 
-    fn forward(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> AppStep {
+    fn forward(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
         let destination = match self.settings.role {
-            Role::Client => self.settings.server_id.clone(),
-            Role::Server => header.destination_id.clone().unwrap_or_default().into_owned(),
+            Role::Client => Cow::Owned(self.settings.server_id.clone()),
+            Role::Server => Cow::Borrowed(header.destination_id.as_deref().unwrap_or_default()),
         };
-        let dropped = |reason| {
-            let message_type = header.message_type.clone().into_owned();
-            AppStep::Dropped { peer: destination.clone(), message_type, reason }
+        let (peer, link) = match self.way_to(&destination, header) {
+            Ok(way) => way,
+            Err(reason) => return self.refuse(&destination, header, reason, now),
         };
-        if !self.may_send(&header.message_type) {
-            return dropped(Reason::TypeNotAllowed);
-        }
-        let peer = self.peers.find(&destination);
-        let Some((peer, link)) = peer.and_then(|p| Some((p, self.peers.get(p)?.link?))) else {
-            let known = peer.is_some() || self.settings.role == Role::Client;
-            if header.await_response {
-                // The asker learns from the end of its connection that no answer will come.
-                self.count_drop(&destination, &header.message_type, Reason::PeerAway, 1, now);
-                return AppStep::Step(Step::End(Cause::Done));
-            }
-            return dropped(if known { Reason::PeerAway } else { Reason::UnknownPeer });
-        };
-        if header.await_response && self.requests >= REQUESTS_MAX {
-            self.count_drop(&destination, &header.message_type, Reason::TooManyRequests, 1, now);
-            return AppStep::Step(Step::End(Cause::Done));
-        }
         let Ok((rewritten, request)) = self.prepare(frame, header, &destination) else {
-            return dropped(Reason::HeaderTooLong);
+            return self.refuse(&destination, header, Reason::HeaderTooLong, now);
         };
         let step = self.enqueue(id, peer, link, frame, rewritten.as_deref());
         if let (Step::Taken, Some(request)) = (&step, request) {
@@ -112,7 +81,28 @@ impl Connector {
                 AppMemo { header: frame.header().to_vec(), with_binary: header.with_binary, peer, rewritten },
             );
         }
-        AppStep::Step(step)
+        step
+    }
+
+    /// The peer that a message is for, and its link; or why it cannot go there.
+    fn way_to(&self, destination: &str, header: &Header<'_>) -> Result<(Id, Id), Reason> {
+        if !self.may_send(&header.message_type) {
+            return Err(Reason::TypeNotAllowed);
+        }
+        let Some(peer) = self.peers.find(destination) else {
+            return Err(if self.settings.role == Role::Client { Reason::PeerAway } else { Reason::UnknownPeer });
+        };
+        let link = self.peers.get(peer).and_then(|p| p.link).ok_or(Reason::PeerAway)?;
+        if header.await_response && self.requests >= REQUESTS_MAX {
+            return Err(Reason::TooManyRequests);
+        }
+        Ok((peer, link))
+    }
+
+    /// A message goes nowhere. Who waits for an answer learns from the end of the connection that none will come.
+    fn refuse(&mut self, destination: &str, header: &Header<'_>, reason: Reason, now: Instant) -> Step {
+        self.count_drop(destination, &header.message_type, reason, 1, now);
+        if header.await_response { Step::End(Cause::Done) } else { Step::Taken }
     }
 
     fn may_send(&self, message_type: &str) -> bool {
@@ -189,7 +179,7 @@ impl Connector {
             self.requests += 1;
         }
         if let Some(app) = self.conns.get_mut(app_id).and_then(|c| c.app_mut()) {
-            app.requests.push((peer_id, key));
+            app.requests.insert((peer_id, key));
         }
     }
 
@@ -199,7 +189,7 @@ impl Connector {
         let asker = self.peers.get_mut(peer)?.requests.remove(&key)?;
         self.requests -= 1;
         if let Some(app) = self.conns.get_mut(asker).and_then(|c| c.app_mut()) {
-            app.requests.retain(|(p, k)| !(*p == peer && *k == key));
+            app.requests.remove(&(peer, key));
         }
         Some(asker)
     }
@@ -207,13 +197,13 @@ impl Connector {
     /// Tells all who await an answer of this peer that it will not come.
     pub(super) fn fail_requests(&mut self, peer: Id) {
         let Some(entry) = self.peers.get_mut(peer) else { return };
-        let requests: Vec<(RequestKey, Id)> = entry.requests.drain().collect();
+        let requests = std::mem::take(&mut entry.requests);
         self.requests -= requests.len();
         for (key, asker) in requests {
-            if let Some(app) = self.conns.get_mut(asker).and_then(|c| c.app_mut()) {
-                app.requests.retain(|(p, k)| !(*p == peer && *k == key));
-            }
             self.send_control(asker, control::no_answer(&key.1, DISCONNECTED_DURING_WAIT));
+            if let Some(app) = self.conns.get_mut(asker).and_then(|c| c.app_mut()) {
+                app.requests.remove(&(peer, key));
+            }
         }
     }
 

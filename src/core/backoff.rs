@@ -35,7 +35,7 @@ impl Backoff {
 
     /// The link was well for [`STABLE_PERIOD`].
     pub fn reset(&mut self) {
-        (self.failures, self.replacements) = (0, 0);
+        self.failures = 0;
     }
 
     /// The wait before the next attempt: none at first, then doubling, between half and the whole of it at random.
@@ -48,8 +48,12 @@ impl Backoff {
         }
     }
 
-    /// The wait after another connection took this one's place.
-    pub fn after_replacement(&mut self) -> Duration {
+    /// The wait after another connection took the place of this one, which was up for `lifetime`. While two take each
+    /// other's place in turn each is up for as long as the other waits, so only more than the longest wait is well.
+    pub fn after_replacement(&mut self, lifetime: Duration) -> Duration {
+        if lifetime > REPLACED_MAX {
+            self.replacements = 0;
+        }
         let delay = double(REPLACED_MIN, self.replacements, REPLACED_MAX);
         self.replacements = self.replacements.saturating_add(1);
         self.jitter(delay)
@@ -88,11 +92,13 @@ mod tests {
 
     #[test]
     fn a_replaced_client_stays_away_for_long() {
-        let mut backoff = Backoff::new(2);
-        assert!(backoff.after_replacement() >= REPLACED_MIN / 2);
+        let (mut backoff, wait) = (Backoff::new(2), Duration::from_secs(100));
+        assert!(backoff.after_replacement(wait) >= REPLACED_MIN / 2);
         for _ in 0..50 {
-            backoff.after_replacement();
+            backoff.after_replacement(wait);
+            backoff.reset();
         }
-        assert!(backoff.after_replacement() >= REPLACED_MAX / 2);
+        assert!(backoff.after_replacement(wait) >= REPLACED_MAX / 2);
+        assert!(backoff.after_replacement(2 * REPLACED_MAX) <= REPLACED_MIN);
     }
 }

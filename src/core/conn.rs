@@ -1,7 +1,8 @@
 //! One connection as the core sees it.
 
-use std::collections::VecDeque;
+use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
+use std::time::Instant;
 
 use super::event::Cause;
 use super::slots::Id;
@@ -16,6 +17,8 @@ pub(super) struct Conn {
     pub control: Control,
     /// Nothing more is read until what it waits for has room.
     pub paused: bool,
+    /// What it waits for is its own `control`.
+    pub awaits_control: bool,
     /// Nothing more is read at all; it is closed, for this reason, when `control` has gone out.
     pub closing: Option<Cause>,
     /// The shell has been told that there is something to send.
@@ -31,6 +34,7 @@ impl Conn {
             deframer: Deframer::new(frame_limit),
             control: Control::default(),
             paused: false,
+            awaits_control: false,
             closing: None,
             told_to_write: false,
             progress: false,
@@ -43,6 +47,16 @@ impl Conn {
 
     pub fn link_mut(&mut self) -> Option<&mut Link> {
         if let Kind::Link(link) = &mut self.kind { Some(link) } else { None }
+    }
+
+    /// The cause of its end, which is another if it came in the middle of a message.
+    pub fn amid_message(&self, cause: Cause) -> Cause {
+        match (cause, self.deframer.kept()) {
+            (Cause::ClosedByPeer, kept @ 1..) => {
+                Cause::BadInput(format!("closed by the other side after the first {kept} bytes of a message"))
+            }
+            (cause, _) => cause,
+        }
     }
 
     /// Whether it is a link that carries messages.
@@ -79,6 +93,8 @@ pub(super) struct Link {
     pub unanswered: u32,
     /// The other side said that another connection has taken this one's place.
     pub replaced: bool,
+    /// When messages began to flow.
+    pub up_since: Option<Instant>,
 }
 
 /// Where a link is on its way to carrying messages. Each state names what is waited for.
@@ -118,7 +134,7 @@ pub(super) struct App {
     /// How the frames of the last header are forwarded.
     pub memo: Option<AppMemo>,
     /// The requests that await their answer on this connection.
-    pub requests: Vec<(Id, RequestKey)>,
+    pub requests: BTreeSet<(Id, RequestKey)>,
 }
 
 /// A header of an app's message, and what becomes of frames that have the same.

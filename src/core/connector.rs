@@ -8,7 +8,6 @@ use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
-use super::app::AppStep;
 use super::backoff::Backoff;
 use super::conn::{App, Conn, Kind, Link, State};
 use super::delivery::Inbox;
@@ -124,7 +123,7 @@ impl Connector {
     }
 
     pub(super) fn add_link(&mut self, remote: Option<SocketAddr>) -> Id {
-        let link = Link { state: State::Opening, remote, memo: None, unanswered: 0, replaced: false };
+        let link = Link { state: State::Opening, remote, memo: None, unanswered: 0, replaced: false, up_since: None };
         self.conns.insert(Conn::new(Kind::Link(link), UNIDENTIFIED_MAX))
     }
 
@@ -168,7 +167,7 @@ impl Connector {
         let mut deframer = std::mem::replace(&mut conn.deframer, Deframer::new(0));
         let paused = conn.paused;
         let end = self.feed_frames(id, &mut deframer, bytes, paused, now);
-        let limit = self.settings.max_message_size;
+        let limit = self.settings.link_frame_max();
         if let Some(conn) = self.conns.get_mut(id) {
             conn.deframer = deframer;
             if conn.is_up() {
@@ -200,7 +199,7 @@ impl Connector {
             };
             match step {
                 Step::Taken => {}
-                Step::Identified => frames.set_limit(self.settings.max_message_size),
+                Step::Identified => frames.set_limit(self.settings.link_frame_max()),
                 Step::Blocked => {
                     frames.hold_back();
                     self.pause(id);
@@ -212,21 +211,16 @@ impl Connector {
     }
 
     fn frame(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> Step {
-        let Some(conn) = self.conns.get(id) else { return Step::Taken };
+        let Some(conn) = self.conns.get_mut(id) else { return Step::Taken };
         if conn.closing.is_some() {
             return Step::Taken;
         }
-        if conn.control.used() > CONTROL_HIGH {
+        conn.awaits_control = conn.control.used() > CONTROL_HIGH;
+        if conn.awaits_control {
             return Step::Blocked;
         }
         match &conn.kind {
-            Kind::App(_) => match self.app_frame(id, frame, now) {
-                AppStep::Step(step) => step,
-                AppStep::Dropped { peer, message_type, reason } => {
-                    self.count_drop(&peer, &message_type, reason, 1, now);
-                    Step::Taken
-                }
-            },
+            Kind::App(_) => self.app_frame(id, frame, now),
             Kind::Link(_) => self.link_frame(id, frame, now),
             Kind::Delivery { .. } | Kind::Admin(_) => Step::Taken,
         }
@@ -245,7 +239,7 @@ impl Connector {
             if !conn.paused || conn.closing.is_some() {
                 continue;
             }
-            conn.paused = false;
+            (conn.paused, conn.awaits_control) = (false, false);
             self.feed(id, &[], now);
             if self.conns.get(id).is_some_and(|conn| !conn.paused) {
                 self.outputs.push_back(Output::Resume(id));
@@ -256,7 +250,10 @@ impl Connector {
     /// The connection ended on its own, or could not be opened.
     pub fn closed(&mut self, id: Id, cause: Cause, now: Instant) {
         // A connection that was being closed ends for the reason that it was closed for.
-        let cause = self.conns.get(id).and_then(|c| c.closing.clone()).unwrap_or(cause);
+        let cause = match self.conns.get(id) {
+            Some(conn) => conn.closing.clone().unwrap_or_else(|| conn.amid_message(cause)),
+            None => return,
+        };
         self.close(id, cause, now);
         self.check_drained(now);
     }
@@ -341,11 +338,12 @@ impl Connector {
             Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
                 self.peers.get_mut(*peer).filter(|p| p.link == Some(id)).map(|p| &mut p.outbox)
             }
-            Kind::Delivery { inbox, opened: true } => Some(&mut self.inboxes[*inbox].ring),
+            Kind::Delivery { inbox, opened: true } if conn.closing.is_none() => Some(&mut self.inboxes[*inbox].ring),
             _ => None,
         };
         let mid_frame = ring.as_ref().is_some_and(|r| r.is_mid_frame());
         if let Some(front) = conn.control.front().filter(|_| !mid_frame) {
+            let front = &front[..front.len().min(left)];
             let offered = front.len();
             let taken = sink(front);
             conn.control.sent(taken);
@@ -371,14 +369,18 @@ impl Connector {
             self.close(id, cause, now);
             return false;
         }
-        if conn.paused && conn.control.used() <= CONTROL_HIGH / 2 && took_some {
+        if conn.awaits_control && conn.control.used() <= CONTROL_HIGH / 2 {
             self.unblock(vec![id], now);
         }
         let waiting = self.take_waiting(id, took_some);
         self.unblock(waiting, now);
         let pending = self.has_pending(id);
         if pending {
-            self.timers.arm_if_idle(Timer::Progress(id), now + self.settings.send_timeout);
+            let timer = match self.conns.get(id).map(|conn| &conn.kind) {
+                Some(Kind::Delivery { inbox, .. }) => Timer::Unread(*inbox),
+                _ => Timer::Progress(id),
+            };
+            self.timers.arm_if_idle(timer, now + self.settings.send_timeout);
         }
         pending
     }
@@ -389,6 +391,7 @@ impl Connector {
             Some(Kind::Link(Link { state: State::Up { peer }, .. })) => self.take_waiting_for_peer(*peer),
             Some(Kind::Delivery { inbox, .. }) => {
                 let inbox = &mut self.inboxes[*inbox];
+                inbox.progress |= took_some;
                 inbox.stalled &= !took_some;
                 inbox.take_waiting()
             }
@@ -430,6 +433,7 @@ impl Connector {
                 Timer::Progress(id) => self.check_progress(id, now),
                 Timer::Linger(id) => self.linger_over(id, now),
                 Timer::Stable(_) => self.backoff.reset(),
+                Timer::Unread(inbox) => self.check_unread(inbox, now),
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Redial => self.dial(now),
                 Timer::Report => self.report(),
@@ -450,13 +454,7 @@ impl Connector {
             self.timers.arm(Timer::Progress(id), now + self.settings.send_timeout);
             return;
         }
-        match conn.kind {
-            Kind::Delivery { inbox, .. } => {
-                self.timers.arm(Timer::Progress(id), now + self.settings.send_timeout);
-                self.app_stalled(inbox, now);
-            }
-            _ => self.close(id, Cause::SendTimeout(self.settings.send_timeout), now),
-        }
+        self.close(id, Cause::SendTimeout(self.settings.send_timeout), now);
     }
 
     fn tidy(&mut self, now: Instant) {
@@ -554,6 +552,11 @@ impl Connector {
     /// # Panics
     /// When it does not.
     pub fn check_invariants(&self) {
+        for blocked in self.peers.iter().map(|(_, p)| &p.blocked).chain(self.inboxes.iter().map(|i| &i.blocked)) {
+            let mut waiting: Vec<Id> = blocked.iter().copied().filter(|id| self.conns.get(*id).is_some()).collect();
+            waiting.sort_unstable();
+            assert!(waiting.windows(2).all(|two| two[0] != two[1]), "nobody waits twice for the same room");
+        }
         for (id, peer) in self.peers.iter() {
             peer.outbox.check_invariants();
             let is_up =

@@ -20,6 +20,8 @@ pub(super) struct Inbox {
     pub conn: Option<Id>,
     /// Links that are not read until there is room.
     pub blocked: Vec<Id>,
+    /// The app took something since the last look at it.
+    pub progress: bool,
     /// The app has read nothing for so long that nobody waits for it any more.
     pub stalled: bool,
 }
@@ -28,7 +30,14 @@ impl Inbox {
     pub fn new(message_type: &str) -> Self {
         // Links are stopped at INBOX_HIGH, so this limit is one for a single frame's overshoot only.
         let ring = Ring::new(Heap::default(), usize::MAX / 4);
-        Self { message_type: message_type.to_owned(), ring, conn: None, blocked: Vec::new(), stalled: false }
+        Self {
+            message_type: message_type.to_owned(),
+            ring,
+            conn: None,
+            blocked: Vec::new(),
+            progress: false,
+            stalled: false,
+        }
     }
 
     /// The links that waited, if there is room for them now.
@@ -66,7 +75,7 @@ impl Connector {
     }
 
     pub(super) fn dial_app(&mut self, index: usize) {
-        if self.inboxes[index].conn.is_some() {
+        if self.inboxes[index].conn.is_some() || self.inboxes[index].ring.is_empty() {
             return;
         }
         let id = self.conns.insert(Conn::new(Kind::Delivery { inbox: index, opened: false }, 0));
@@ -78,10 +87,11 @@ impl Connector {
     pub(super) fn delivery_closed(&mut self, index: usize, opened: bool, took_some: bool, cause: &Cause, now: Instant) {
         let inbox = &mut self.inboxes[index];
         inbox.conn = None;
-        inbox.stalled = false;
         inbox.ring.rewind();
+        // An app that does not even take connections, or closes them unread, must not make links wait for ever either.
+        self.timers.arm_if_idle(Timer::Unread(index), now + self.settings.send_timeout);
         match cause {
-            _ if inbox.ring.is_empty() => {}
+            _ if self.inboxes[index].ring.is_empty() => {}
             Cause::NoListener => self.drop_inbox(index, Reason::NoListener, now),
             _ if opened && took_some => self.dial_app(index),
             // An app that takes connections and closes them unread must not keep the loop busy.
@@ -101,8 +111,20 @@ impl Connector {
         }
     }
 
+    /// Looks whether the app has taken some of what is in its inbox.
+    pub(super) fn check_unread(&mut self, index: usize, now: Instant) {
+        let inbox = &mut self.inboxes[index];
+        if inbox.ring.is_empty() {
+            return;
+        }
+        self.timers.arm(Timer::Unread(index), now + self.settings.send_timeout);
+        if !std::mem::take(&mut inbox.progress) {
+            self.app_stalled(index, now);
+        }
+    }
+
     /// An app has read nothing for long: links wait for it no longer.
-    pub(super) fn app_stalled(&mut self, index: usize, now: Instant) {
+    fn app_stalled(&mut self, index: usize, now: Instant) {
         let inbox = &mut self.inboxes[index];
         if inbox.stalled || inbox.ring.used() < INBOX_HIGH {
             return;

@@ -6,6 +6,9 @@ use std::fmt;
 /// Most entries; what comes for further ones is counted under [`OTHERS`], so that no sender can make the ledger grow.
 pub const ENTRIES_MAX: usize = 4096;
 
+/// Longest name or type in an entry, bytes; of longer ones the beginning is kept. Those that are allowed are shorter.
+pub const NAME_MAX: usize = 128;
+
 /// Stands for the peers and types that have no entry of their own.
 pub const OTHERS: &str = "(others)";
 
@@ -88,7 +91,7 @@ impl Ledger {
         if messages == 0 {
             return;
         }
-        let entry = Entry { peer: peer.to_owned(), message_type: message_type.to_owned(), reason };
+        let entry = Entry { peer: shorten(peer).to_owned(), message_type: shorten(message_type).to_owned(), reason };
         let entry = if self.counts.len() < ENTRIES_MAX || self.counts.contains_key(&entry) {
             entry
         } else {
@@ -115,6 +118,11 @@ impl Ledger {
     pub fn total(&self) -> u64 {
         self.counts.values().map(|c| c.total).sum()
     }
+}
+
+fn shorten(name: &str) -> &str {
+    let end = (0..=name.len().min(NAME_MAX)).rev().find(|end| name.is_char_boundary(*end));
+    &name[..end.unwrap_or(0)]
 }
 
 #[cfg(test)]

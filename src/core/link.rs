@@ -36,6 +36,9 @@ impl Connector {
     /// The connection of a link is ready to carry bytes, and this is known of who is there.
     pub fn secured(&mut self, id: Id, secured: Secured, now: Instant) {
         let (role, mode, own_id) = (self.settings.role, self.settings.mode, self.settings.id.clone());
+        if mode == Mode::Certificates && secured == Secured::Anonymous {
+            return self.close(id, Cause::BadInput("no certificate was shown".to_owned()), now);
+        }
         let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
         match (role, secured) {
             (Role::Server, Secured::Anonymous) => link.state = State::Hello,
@@ -69,7 +72,7 @@ impl Connector {
 
     fn apply_frame_limit(&mut self, id: Id) {
         if let Some(conn) = self.conns.get_mut(id) {
-            conn.deframer.set_limit(self.settings.max_message_size);
+            conn.deframer.set_limit(self.settings.link_frame_max());
         }
     }
 
@@ -77,7 +80,7 @@ impl Connector {
     fn link_up(&mut self, id: Id, name: &str, now: Instant) {
         let peer_id = self.peers.find_or_add(name, self.settings.queue_max_bytes);
         let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
-        link.state = State::Up { peer: peer_id };
+        (link.state, link.up_since) = (State::Up { peer: peer_id }, Some(now));
         let remote = link.remote;
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
         let (old, mid_frame) = (peer.link.replace(id), peer.outbox.is_mid_frame());
@@ -123,7 +126,9 @@ impl Connector {
         let Some(peer) = self.peers.get_mut(peer_id).filter(|p| p.link == Some(id)) else { return };
         peer.link = None;
         peer.outbox.rewind();
-        let (name, waiting) = (peer.name.clone(), std::mem::take(&mut peer.blocked));
+        // With a newer link in its place, the apps go on waiting for room.
+        let waiting = if *cause == Cause::Replaced { Vec::new() } else { std::mem::take(&mut peer.blocked) };
+        let name = peer.name.clone();
         self.tell(Event::PeerDown { peer: name, cause: cause.clone() });
         self.fail_requests(peer_id);
         self.unblock(waiting, now);
@@ -156,7 +161,8 @@ impl Connector {
             self.tell(Event::NotDialledAgain);
             return;
         }
-        let after = if link.replaced { self.backoff.after_replacement() } else { self.backoff.after_failure() };
+        let lifetime = link.up_since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
+        let after = if link.replaced { self.backoff.after_replacement(lifetime) } else { self.backoff.after_failure() };
         self.timers.arm(Timer::Redial, now + after);
         self.tell(Event::DialAgain { after, cause });
     }
@@ -218,6 +224,7 @@ impl Connector {
     fn hello(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
         let expected = match self.settings.mode {
             Mode::AllowAll => control::HANDSHAKE_SSL,
+            // With certificates there is no greeting: such a link is never in this state.
             Mode::Plain | Mode::Certificates => control::HANDSHAKE_NO_SSL,
         };
         if header.message_type != expected || frame.data() != control::HELLO {
@@ -423,7 +430,9 @@ impl Connector {
 
     pub(super) fn keep_alive_overdue(&mut self, id: Id, now: Instant) {
         let Some(settings) = self.settings.keep_alive else { return };
-        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
+        // While this side does not read, because an app does not, silence is its own doing.
+        let Some(conn) = self.conns.get_mut(id).filter(|c| !c.paused) else { return };
+        let Some(link) = conn.link_mut() else { return };
         link.unanswered += 1;
         if link.unanswered >= settings.unanswered_max {
             self.close(id, Cause::KeepAlive(settings.unanswered_max), now);

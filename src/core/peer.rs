@@ -1,6 +1,6 @@
 //! A peer: its outbox, and who waits for it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 
 use super::conn::RequestKey;
 use super::slots::{Id, Slots};
@@ -16,7 +16,7 @@ pub(super) struct Peer {
     /// Apps' connections that are not read until the outbox has room.
     pub blocked: Vec<Id>,
     /// The apps' connections that await an answer of this peer.
-    pub requests: HashMap<RequestKey, Id>,
+    pub requests: BTreeMap<RequestKey, Id>,
 }
 
 /// All peers, by id and by name.
@@ -45,7 +45,7 @@ impl Peers {
             return id;
         }
         let outbox = Ring::new(Heap::default(), queue_max_bytes);
-        let peer = Peer { name: name.to_owned(), link: None, outbox, blocked: Vec::new(), requests: HashMap::new() };
+        let peer = Peer { name: name.to_owned(), link: None, outbox, blocked: Vec::new(), requests: BTreeMap::new() };
         let id = self.slots.insert(peer);
         self.names.insert(name.to_owned(), id);
         id

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
+use crate::wire::frame::HEADER_MAX;
 use crate::wire::names::Role;
 
 /// Longest wait from the opening of a peer's connection until it has said who it is.
@@ -99,4 +100,12 @@ pub struct Settings {
     pub shutdown_timeout: Duration,
     /// Sets the jitter of reconnects.
     pub seed: u64,
+}
+
+impl Settings {
+    /// Longest frame on a link, bytes: the peer's connector may have made the header of an app's longest message longer.
+    #[must_use]
+    pub(super) fn link_frame_max(&self) -> usize {
+        self.max_message_size.saturating_add(HEADER_MAX)
+    }
 }

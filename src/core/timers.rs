@@ -20,6 +20,8 @@ pub enum Timer {
     Linger(Id),
     /// The link has been up for long enough to forget earlier failures.
     Stable(Id),
+    /// The app of an inbox must have taken some of what is in it.
+    Unread(usize),
     /// An app that could not take a connection is tried again: the inbox.
     DialApp(usize),
     /// The server is dialled again.

@@ -43,6 +43,15 @@ impl RawPeer {
         self.stream.write_all(&frame.encode()).unwrap_or_else(|error| panic!("{frame:?} was not taken: {error}"));
     }
 
+    /// Answers the `_ping` that must come next, as every connector does.
+    #[track_caller]
+    pub fn answer_ping(&mut self) {
+        let ping = self.receive();
+        assert_eq!((ping.field("message_type"), ping.field("await_response")), ("_ping".into(), true.into()));
+        let header = json!({"message_type": "_ping", "source_id": "raw", "response_id": ping.field("request_id")});
+        self.send(&Frame::new(header, ping.data));
+    }
+
     /// Writes what may not be taken to its end.
     pub fn send_bytes(&mut self, bytes: &[u8]) -> io::Result<()> {
         self.stream.write_all(bytes)

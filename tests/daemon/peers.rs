@@ -18,6 +18,8 @@ fn a_client_names_itself_first_and_then_both_talk() {
     let hello = server.receive();
     assert_eq!(hello.field("message_type"), "_handshake_no_ssl");
     assert_eq!((hello.field("source_id"), hello.data), ("client1".into(), b"hello".to_vec()));
+    // It wants to hear from the server once before it hands over messages.
+    server.answer_ping();
     let receiver = RawReceiver::listen(client.receive_socket("any"));
     let header = json!({"message_type": "any", "source_id": "server", "destination_id": "client1"});
     server.send(&Frame::new(header, "down"));

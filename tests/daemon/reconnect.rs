@@ -74,6 +74,8 @@ fn a_server_that_answers_no_keep_alive_is_left() {
     let _client = client.start();
     let mut server = RawPeer::accept(&listener);
     assert_eq!(server.receive().field("message_type"), "_handshake_no_ssl");
+    // The check at the link's beginning, and then no more.
+    server.answer_ping();
     let ping = server.receive();
     assert_eq!(ping.field("message_type"), "_ping");
     assert_eq!(ping.field("request_id"), "keep_alive_client_check");

@@ -1,0 +1,9 @@
+//! The connector's core, one behaviour a test: bytes, times and outcomes go in, bytes and outputs come out.
+
+mod apps;
+mod delivery;
+mod handshake;
+mod links;
+mod requests;
+mod rig;
+mod stop;
