@@ -26,19 +26,56 @@ pub const TIMEOUT: Duration = Duration::from_secs(10);
 #[derive(Debug)]
 pub enum RemoteError {
     /// Nobody listens on the admin socket.
-    NotRunning { path: PathBuf },
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+    },
     /// No whole answer came in time.
-    TimedOut { path: PathBuf, command: String, after: Duration },
+    TimedOut {
+        /// The socket.
+        path: PathBuf,
+        /// The command.
+        command: String,
+        /// After so long.
+        after: Duration,
+    },
     /// The connector closed the connection before a whole answer: it refuses the command, or has stopped.
-    Closed { path: PathBuf, command: String },
+    Closed {
+        /// The socket.
+        path: PathBuf,
+        /// The command.
+        command: String,
+    },
     /// The answer says that it is longer than [`ANSWER_MAX`].
-    TooLong { path: PathBuf, length: usize },
+    TooLong {
+        /// The socket.
+        path: PathBuf,
+        /// Its length, bytes.
+        length: usize,
+    },
     /// The answer is not UTF-8.
-    NotText { path: PathBuf, command: String },
+    NotText {
+        /// The socket.
+        path: PathBuf,
+        /// The command.
+        command: String,
+    },
     /// The answer was expected to be JSON: its text.
-    NotJson { path: PathBuf, command: String, answer: String },
+    NotJson {
+        /// The socket.
+        path: PathBuf,
+        /// The command.
+        command: String,
+        /// The answer.
+        answer: String,
+    },
     /// The system refused something else.
-    Io { path: PathBuf, source: io::Error },
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 impl fmt::Display for RemoteError {

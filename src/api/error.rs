@@ -13,13 +13,39 @@ use crate::wire::names::{NameError, SOCKET_PATH_MAX};
 #[derive(Debug)]
 pub enum ConfigError {
     /// The file cannot be read.
-    Unreadable { file: PathBuf, source: io::Error },
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// It is not JSON, or not an object.
-    NotAnObject { file: PathBuf, problem: String },
+    NotAnObject {
+        /// The file.
+        file: PathBuf,
+        /// What it is instead.
+        problem: String,
+    },
     /// A key has a value that it cannot have.
-    Key { file: PathBuf, key: &'static str, found: String, expected: &'static str },
+    Key {
+        /// The file.
+        file: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// Its value, as JSON.
+        found: String,
+        /// What is right.
+        expected: &'static str,
+    },
     /// `client_name` breaks a rule of names.
-    ClientName { file: PathBuf, name: String, source: NameError },
+    ClientName {
+        /// The file.
+        file: PathBuf,
+        /// The name.
+        name: String,
+        /// The rule.
+        source: NameError,
+    },
 }
 
 impl fmt::Display for ConfigError {
@@ -71,21 +97,57 @@ pub enum ApiError {
     /// The config file does not say which connector is meant.
     Config(ConfigError),
     /// The name breaks a rule of client names.
-    ClientName { name: String, source: NameError },
+    ClientName {
+        /// The name.
+        name: String,
+        /// The rule.
+        source: NameError,
+    },
     /// Nobody listens on the connector's socket.
-    NotRunning { path: PathBuf },
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+    },
     /// The connector took or sent nothing for so long.
-    TimedOut { path: PathBuf, step: Step, after: Duration },
+    TimedOut {
+        /// The socket.
+        path: PathBuf,
+        /// What the app was doing.
+        step: Step,
+        /// After so long.
+        after: Duration,
+    },
     /// The connector closed the connection while a message was written to it, a second time in a row.
-    Closed { path: PathBuf },
+    Closed {
+        /// The socket.
+        path: PathBuf,
+    },
     /// The connector closed the connection instead of an answer: the peer is not connected, or refuses the message.
-    NoAnswer { path: PathBuf },
+    NoAnswer {
+        /// The socket.
+        path: PathBuf,
+    },
     /// No answer will come: the `error` of the header that came in its place, as `disconnected_during_wait`.
-    Refused { path: PathBuf, error: String },
+    Refused {
+        /// The socket.
+        path: PathBuf,
+        /// The connector's word for why.
+        error: String,
+    },
     /// The type is not among those that the connector's config names.
-    UnknownType { message_type: String, direction: &'static str, known: Vec<String> },
+    UnknownType {
+        /// The type.
+        message_type: String,
+        /// `send` or `recv`.
+        direction: &'static str,
+        /// The types that there are.
+        known: Vec<String>,
+    },
     /// A server sends to a client, and this message names none.
-    NoDestination { message_type: String },
+    NoDestination {
+        /// The type.
+        message_type: String,
+    },
     /// A tag has letters, digits, `-`, `_` and `:`, 128 at most.
     Tag(String),
     /// The data cannot be written as JSON.
@@ -93,19 +155,48 @@ pub enum ApiError {
     /// The message does not fit in a frame.
     Encode(EncodeError),
     /// What the connector sent is no frame.
-    BadFrame { path: PathBuf, source: FrameError },
+    BadFrame {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: FrameError,
+    },
     /// A frame's header is none.
-    BadHeader { path: PathBuf, source: HeaderError },
+    BadHeader {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: HeaderError,
+    },
     /// A living process listens on this type's socket already.
-    InUse { path: PathBuf },
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
     /// Where the socket should be there is something else.
-    NotASocket { path: PathBuf },
+    NotASocket {
+        /// What lies there.
+        path: PathBuf,
+    },
     /// This api waits for messages of that type already.
-    AlreadyWaiting { message_type: String },
+    AlreadyWaiting {
+        /// The type.
+        message_type: String,
+    },
     /// The socket's path is longer than a Unix socket's path can be.
-    PathTooLong { path: PathBuf },
+    PathTooLong {
+        /// The socket.
+        path: PathBuf,
+    },
     /// The system refused something else.
-    Io { path: PathBuf, step: Step, source: io::Error },
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What the app was doing.
+        step: Step,
+        /// Why.
+        source: io::Error,
+    },
 }
 
 impl ApiError {

@@ -52,9 +52,9 @@ impl Conn {
     /// The cause of its end, which is another if it came in the middle of a message.
     pub fn amid_message(&self, cause: Cause) -> Cause {
         match (cause, self.deframer.kept()) {
-            (Cause::ClosedByPeer, kept @ 1..) => {
-                Cause::BadInput(format!("closed by the other side after the first {kept} bytes of a message"))
-            }
+            (Cause::ClosedByPeer, kept @ 1..) => Cause::BadInput(format!(
+                "closed by the other side in the middle of a message, after {kept} bytes of it"
+            )),
             (cause, _) => cause,
         }
     }

@@ -194,7 +194,7 @@ impl fmt::Display for Event {
             }
             Event::LinkRefused { remote: None, cause } => write!(f, "no connection: {cause}"),
             Event::AppRefused { cause } => write!(f, "connection of a sending app closed: {cause}"),
-            Event::AdminRefused { cause } => write!(f, "connection of an admin closed: {cause}"),
+            Event::AdminRefused { cause } => write!(f, "an admin was refused: {cause}"),
             Event::AppStalled { message_type, after } => write!(
                 f,
                 "the app that receives {message_type:?} has read nothing for {} s and its queue is full: \

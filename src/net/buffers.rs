@@ -1,5 +1,7 @@
 //! Memory that all connections share: what is read and written passes through it within one turn.
 
+use super::session::KEPT_MAX;
+
 /// Bytes that one call reads from a socket at the most, and that one connection may deliver before others have a turn.
 pub const READ_SIZE: usize = 256 * 1024;
 
@@ -9,14 +11,10 @@ pub const SEAL_SIZE: usize = 64 * 1024;
 /// Room for what TLS adds: at most 5 + 8 + 16 + 1 bytes a record of 16 KiB, and a key update now and then.
 const SEAL_OVERHEAD: usize = 4 * 1024;
 
-/// Room in front of what is read, for what TLS could not use the time before: an incomplete record, or records with
-/// parts of a handshake message, of which rustls takes none over 64 KiB.
-pub const KEPT_MAX: usize = 128 * 1024;
-
 /// The shared memory.
 #[derive(Debug)]
 pub struct Buffers {
-    /// For what is read.
+    /// For what is read, behind what TLS could not use the time before.
     pub read: Vec<u8>,
     /// For what is sealed.
     pub sealed: Vec<u8>,

@@ -78,6 +78,8 @@ pub struct Resolver {
     sender: Sender<(Id, Result<SocketAddr, DialError>)>,
     receiver: Receiver<(Id, Result<SocketAddr, DialError>)>,
     waker: Arc<Waker>,
+    /// Look-ups so far.
+    asked: usize,
 }
 
 impl Resolver {
@@ -85,19 +87,22 @@ impl Resolver {
     #[must_use]
     pub fn new(waker: Arc<Waker>) -> Self {
         let (sender, receiver) = channel();
-        Self { sender, receiver, waker }
+        Self { sender, receiver, waker, asked: 0 }
     }
 
     /// Begins to look up where `target` is; the answer comes by [`Resolver::answer`]. An address needs no look-up and
-    /// is returned at once.
-    pub fn ask(&self, id: Id, target: &Target) -> Option<SocketAddr> {
+    /// is returned at once. Of the addresses of a name each has its turn, one an attempt: the server may listen on one
+    /// of them only.
+    pub fn ask(&mut self, id: Id, target: &Target) -> Option<SocketAddr> {
         if let Some(ip) = target.host.parse::<IpAddr>().ok().or_else(|| interface_address(&target.host)) {
             return Some(SocketAddr::new(ip, target.port));
         }
         let (host, port) = (target.host.clone(), target.port);
         let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
+        let turn = self.asked;
+        self.asked = turn.wrapping_add(1);
         std::thread::spawn(move || {
-            let found = look_up(&host, port);
+            let found = look_up(&host, port).map(|all| in_turn(&all, turn));
             // If the loop is gone, nobody waits for the answer.
             let _ = sender.send((id, found));
             let _ = waker.wake();
@@ -111,10 +116,17 @@ impl Resolver {
     }
 }
 
-fn look_up(host: &str, port: u16) -> Result<SocketAddr, DialError> {
+/// The addresses of a name, at least one.
+fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
     let fail = |error: String| DialError::Name { host: host.to_owned(), error };
-    let mut found = (host, port).to_socket_addrs().map_err(|e| fail(e.to_string()))?;
-    found.next().ok_or_else(|| fail("the answer is empty".to_owned()))
+    let mut found: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(|e| fail(e.to_string()))?.collect();
+    found.dedup();
+    if found.is_empty() { Err(fail("the answer is empty".to_owned())) } else { Ok(found) }
+}
+
+/// One of the addresses, of which there is at least one.
+fn in_turn(all: &[SocketAddr], turn: usize) -> SocketAddr {
+    all[turn % all.len()]
 }
 
 /// Begins a connection. It is open when the socket becomes writable without an error.
@@ -142,7 +154,7 @@ pub fn connect(address: SocketAddr, bind: Option<&str>, send_timeout: Duration) 
 }
 
 /// Sets the options of a link's socket: no waiting for full segments, and a peer whose machine is gone is noticed, with
-/// data on the way after `send_timeout`, without after [`IDLE_PROBE`] and [`PROBES`] unanswered probes.
+/// data on the way after `send_timeout`, without after two minutes of silence.
 pub fn set_up(socket: &TcpStream, send_timeout: Duration) {
     let socket = SockRef::from(socket);
     let probes = TcpKeepalive::new().with_time(IDLE_PROBE).with_interval(PROBE_PERIOD).with_retries(PROBES);
@@ -150,4 +162,23 @@ pub fn set_up(socket: &TcpStream, send_timeout: Duration) {
     let _ = socket.set_tcp_nodelay(true);
     let _ = socket.set_tcp_keepalive(&probes);
     let _ = socket.set_tcp_user_timeout(Some(send_timeout));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_of_a_name_has_its_turn() {
+        let all: Vec<SocketAddr> = vec!["[::1]:7".parse().unwrap(), "127.0.0.1:7".parse().unwrap()];
+        let tried: Vec<SocketAddr> = (0..4).map(|turn| in_turn(&all, turn)).collect();
+        assert_eq!(tried, [all[0], all[1], all[0], all[1]]);
+        assert_eq!(in_turn(&look_up("127.0.0.1", 7).unwrap(), usize::MAX), all[1]);
+    }
+
+    #[test]
+    fn a_name_without_an_address_is_an_error_that_names_it() {
+        let error = look_up("no-such-host.invalid", 7).unwrap_err().to_string();
+        assert!(error.contains("no-such-host.invalid"), "{error}");
+    }
 }

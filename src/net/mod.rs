@@ -4,6 +4,7 @@ mod accept;
 pub mod buffers;
 pub mod dial;
 pub mod listener;
+mod open;
 pub mod security;
 pub mod session;
 pub mod shell;

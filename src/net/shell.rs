@@ -5,23 +5,21 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::net::SocketAddr as UnixAddress;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, UnixStream};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::CommonState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::buffers::Buffers;
-use super::dial::{self, Resolver, Target};
+use super::dial::{Resolver, Target};
 use super::listener::UnixServer;
 use super::security::{Secure, Security};
 use super::session::{Handler, Session};
-use super::stream::{End, Received, Socket, Stream};
+use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
 use crate::core::{Cause, Connector, Id, Output, Reading, Secured};
 use crate::wire::names::SocketPaths;
@@ -138,9 +136,9 @@ pub struct Shell {
     poll: Poll,
     pub(super) parts: Parts,
     signals: Signals,
-    resolver: Resolver,
+    pub(super) resolver: Resolver,
     /// The connection whose server's name is being looked up.
-    looked_up: Option<Id>,
+    pub(super) looked_up: Option<Id>,
     buffers: Buffers,
     connections: Vec<Option<Entry>>,
     /// Connections that may have something to read.
@@ -483,71 +481,8 @@ impl Shell {
         }
         if let Some(entry) = self.entry(id) {
             entry.paused = false;
-            // Even if the socket is empty, TLS may still hold something.
-            if !entry.listed {
-                entry.listed = true;
-                self.to_read.push(id);
-            }
         }
-    }
-
-    fn dial(&mut self, id: Id, now: Instant) {
-        let Some(target) = self.parts.target.clone() else { return };
-        match self.resolver.ask(id, &target) {
-            Some(address) => self.connect(id, address, now),
-            None => self.looked_up = Some(id),
-        }
-    }
-
-    fn take_answers(&mut self, now: Instant) {
-        while let Some((id, answer)) = self.resolver.answer() {
-            // An answer can come when its connection has been given up, and another one may be in its place.
-            if self.looked_up.take_if(|waiting| *waiting == id).is_none() {
-                continue;
-            }
-            match answer {
-                Ok(address) => self.connect(id, address, now),
-                Err(error) => self.parts.connector.closed(id, Cause::Failed(error.to_string()), now),
-            }
-            self.do_outputs(now);
-        }
-    }
-
-    fn connect(&mut self, id: Id, address: std::net::SocketAddr, now: Instant) {
-        let bind = self.parts.target.as_ref().and_then(|t| t.bind.clone());
-        let begun = self.parts.security.begin().map_err(|e| e.to_string());
-        let connected = begun.and_then(|s| {
-            Ok((s, dial::connect(address, bind.as_deref(), self.parts.send_timeout).map_err(|e| e.to_string())?))
-        });
-        match connected {
-            Ok((secure, socket)) => {
-                let (session, link) = LinkEntry::new(secure, true);
-                let stream = Stream::new(Socket::Tcp(socket), session);
-                self.add(id, stream, Kind::Link(Box::new(link)), now);
-            }
-            Err(error) => self.parts.connector.closed(id, Cause::Failed(error), now),
-        }
-    }
-
-    fn dial_app(&mut self, id: Id, message_type: &str, now: Instant) {
-        let path: PathBuf = self.parts.paths.receive(message_type);
-        match UnixAddress::from_pathname(&path).and_then(|address| UnixStream::connect_addr(&address)) {
-            Ok(socket) => {
-                self.add_unix(id, socket, Kind::Delivery, now);
-                self.parts.connector.opened(id, None, now);
-            }
-            Err(error) => {
-                let cause = match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Cause::NoListener,
-                    io::ErrorKind::WouldBlock => Cause::Busy,
-                    _ => {
-                        log::warn!("{}: cannot connect to the app that listens there: {error}", path.display());
-                        Cause::NoListener
-                    }
-                };
-                self.parts.connector.closed(id, cause, now);
-            }
-        }
+        self.list(id);
     }
 
     /// Lets go of a connection. The end of a link is waited for, because closing a socket that still has something to

@@ -11,7 +11,7 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
-use super::buffers::{Buffers, KEPT_MAX, READ_SIZE, SEAL_SIZE};
+use super::buffers::{Buffers, READ_SIZE, SEAL_SIZE};
 use super::session::{Handler, Progress, SealError, Session};
 
 /// A stream socket.
@@ -85,10 +85,6 @@ pub enum Received {
 pub struct Stream {
     socket: Socket,
     session: Option<Session>,
-    /// Ciphertext that was read and not yet used.
-    ciphertext: Vec<u8>,
-    /// The reader stopped in the middle of it.
-    paused: bool,
     /// Bytes on their way out that the socket did not take yet.
     pending: Vec<u8>,
     pending_start: usize,
@@ -107,8 +103,6 @@ impl Stream {
         Self {
             socket,
             session,
-            ciphertext: Vec::new(),
-            paused: false,
             pending: Vec::new(),
             pending_start: 0,
             readable: false,
@@ -172,47 +166,23 @@ impl Stream {
     }
 
     fn receive_sealed(&mut self, buffer: &mut [u8], handler: &mut dyn Handler) -> Result<Received, End> {
-        let kept = self.ciphertext.len();
-        if std::mem::take(&mut self.paused) {
-            // The reader stopped in the middle of what was read before; the rest of that comes first.
-            let mut rest = std::mem::take(&mut self.ciphertext);
-            let progress = self.process(&mut rest, handler)?;
-            return Ok(self.received(progress));
-        }
-        if kept > KEPT_MAX {
-            return Err(End::Tls(rustls::Error::General(format!("{kept} bytes that make no message"))));
-        }
-        buffer[..kept].copy_from_slice(&self.ciphertext);
-        self.ciphertext.clear();
-        let count = match self.read(&mut buffer[kept..]) {
-            Ok(count) => count.unwrap_or(0),
-            Err(end) => {
-                // Whole records that came before the end still count.
-                self.process(&mut buffer[..kept], handler)?;
-                return Err(end);
-            }
-        };
-        let progress = self.process(&mut buffer[..kept + count], handler)?;
-        Ok(self.received(progress))
-    }
-
-    fn received(&mut self, progress: Progress) -> Received {
-        match progress {
-            Progress::Paused => {
-                self.paused = true;
-                Received::Paused
-            }
+        let kept = self.session.as_ref().map_or(&[][..], Session::kept);
+        buffer[..kept.len()].copy_from_slice(kept);
+        let kept = kept.len();
+        let Some(count) = self.read(&mut buffer[kept..])? else { return Ok(Received::Drained) };
+        Ok(match self.process(&mut buffer[..kept + count], handler)? {
+            Progress::Paused => Received::Paused,
             Progress::PeerClosed => Received::End(End::Closed),
             Progress::NeedsInput if self.readable => Received::More,
             Progress::NeedsInput => Received::Drained,
-        }
+        })
     }
 
-    /// Has TLS work through `incoming`, keeps what it does not use, and sends what it has to say.
+    /// Has TLS work through `incoming`, and sends what it has to say.
     fn process(&mut self, incoming: &mut [u8], handler: &mut dyn Handler) -> Result<Progress, End> {
         let Some(session) = &mut self.session else { return Ok(Progress::NeedsInput) };
-        let (used, progress) = session.receive(incoming, &mut self.pending, handler);
-        self.ciphertext.extend_from_slice(&incoming[used..]);
+        let progress = session.receive(incoming, &mut self.pending, handler);
+        // What is said to a peer that is refused may find it gone, and why it was refused matters more.
         let flushed = self.flush();
         let progress = progress.map_err(End::Tls)?;
         flushed.map_err(End::Io)?;

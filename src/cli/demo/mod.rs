@@ -70,7 +70,16 @@ pub enum DemoError {
     /// A message could not be sent or received.
     Api(ApiError),
     /// Messages did not arrive, or not in order.
-    Lost { way: &'static str, sent: u64, received: u64, out_of_order: u64 },
+    Lost {
+        /// From where to where.
+        way: &'static str,
+        /// Messages that were sent.
+        sent: u64,
+        /// Messages that arrived.
+        received: u64,
+        /// Messages that arrived behind a later one.
+        out_of_order: u64,
+    },
     /// No answer of an app's came.
     Silent(&'static str),
     /// Stdout cannot be written.

@@ -46,7 +46,12 @@ pub struct Plan {
 #[derive(Debug)]
 pub enum PairError {
     /// A file or folder could not be made.
-    File { path: PathBuf, source: io::Error },
+    File {
+        /// The file or folder.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
     /// The certificates could not be made.
     Certificates(certs::Error),
     /// No port is free.
@@ -54,11 +59,28 @@ pub enum PairError {
     /// A config that was written is not understood.
     Api(ApiError),
     /// The program could not be started.
-    Start { program: OsString, source: io::Error },
+    Start {
+        /// The program.
+        program: OsString,
+        /// Why.
+        source: io::Error,
+    },
     /// A connector has ended.
-    Exited { name: &'static str, status: ExitStatus, log: Vec<String> },
+    Exited {
+        /// Which one.
+        name: &'static str,
+        /// How.
+        status: ExitStatus,
+        /// The last lines of its log.
+        log: Vec<String>,
+    },
     /// They did not connect in time: the last lines of the client's log.
-    NotConnected { after: Duration, log: Vec<String> },
+    NotConnected {
+        /// After so long.
+        after: Duration,
+        /// Those lines.
+        log: Vec<String>,
+    },
 }
 
 impl fmt::Display for PairError {

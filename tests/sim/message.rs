@@ -1,0 +1,134 @@
+//! The messages of the simulation: all that is in them follows from their number.
+
+use std::sync::OnceLock;
+
+use aioconnectors::wire::frame::{self, Frame};
+use serde_json::{Map, Value, json};
+
+/// Bytes that bodies are cut from.
+const BLOCK: usize = 1 << 20;
+
+/// What a message is made of.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    pub message_type: &'static str,
+    /// The ids of the connectors that it goes from and to.
+    pub source: String,
+    pub destination: String,
+    pub style: Style,
+    pub size: usize,
+    pub binary: Option<usize>,
+    pub request: Option<Request>,
+    /// The `request_id` that it answers, as it was received.
+    pub response_id: Option<Value>,
+}
+
+/// What the app itself writes of the header.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Style {
+    /// The same for each message, ids as they must be.
+    Same,
+    /// The same for each message, ids to be corrected.
+    SameWrong,
+    /// Another for each message.
+    Numbered,
+}
+
+/// How an app asks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Request {
+    WithId,
+    WithoutId,
+}
+
+impl Draft {
+    /// The header as the app writes it.
+    pub fn header(&self, number: usize) -> Map<String, Value> {
+        let mut header = Map::new();
+        header.insert("message_type".into(), self.message_type.into());
+        header.insert("sim".into(), json!({"nested": [1, 2.5, null], "é": "ü"}));
+        match self.style {
+            Style::Same => {
+                header.insert("source_id".into(), self.source.as_str().into());
+                header.insert("destination_id".into(), self.destination.as_str().into());
+            }
+            // A server needs the destination; the source is the connector's business.
+            Style::SameWrong => {
+                header.insert("destination_id".into(), self.destination.as_str().into());
+                header.insert("source_id".into(), "somebody else".into());
+            }
+            Style::Numbered => {
+                header.insert("destination_id".into(), self.destination.as_str().into());
+                header.insert("n".into(), number.into());
+            }
+        }
+        if self.size < 8 {
+            header.insert("n".into(), number.into());
+        }
+        if self.binary.is_some() {
+            header.insert("with_binary".into(), true.into());
+        }
+        self.conversation(number, &mut header);
+        header
+    }
+
+    fn conversation(&self, number: usize, header: &mut Map<String, Value>) {
+        if let Some(request) = self.request {
+            header.insert("await_response".into(), true.into());
+            if request == Request::WithId {
+                header.insert("request_id".into(), format!("ask-{number}").into());
+            }
+        }
+        if let Some(id) = &self.response_id {
+            header.insert("response_id".into(), id.clone());
+        }
+    }
+
+    /// The frame as the app writes it.
+    pub fn encode(&self, number: usize) -> Vec<u8> {
+        let header = Value::Object(self.header(number)).to_string();
+        let mut out = Vec::new();
+        let data = self.data(number);
+        let written = frame::encode(header.as_bytes(), &data, self.binary(number), &mut out);
+        assert_eq!(written, Ok(()));
+        out
+    }
+
+    fn data(&self, number: usize) -> Vec<u8> {
+        let mut data = slice(number, self.size).to_vec();
+        if let Some(first) = data.first_chunk_mut::<8>() {
+            *first = (number as u64).to_le_bytes();
+        }
+        data
+    }
+
+    fn binary(&self, number: usize) -> Option<&'static [u8]> {
+        self.binary.map(|size| slice(number + 7, size))
+    }
+
+    /// Checks that a frame is this message, as the receiving app must get it.
+    pub fn check(&self, number: usize, bytes: &[u8]) {
+        let frame = Frame::parse(bytes).unwrap_or_else(|e| panic!("message {number} is no frame: {e}"));
+        assert!(frame.data() == self.data(number), "the data of message {number} is as it was sent");
+        assert!(frame.binary() == self.binary(number), "the binary of message {number} is as it was sent");
+        let received: Value = serde_json::from_slice(frame.header()).unwrap_or_default();
+        let mut expected = self.header(number);
+        expected.insert("source_id".into(), self.source.as_str().into());
+        expected.insert("destination_id".into(), self.destination.as_str().into());
+        if self.request == Some(Request::WithoutId) {
+            assert!(received["request_id"].is_string(), "message {number} was given a request_id");
+            expected.insert("request_id".into(), received["request_id"].clone());
+        }
+        assert_eq!(received, Value::Object(expected), "the header of message {number}");
+    }
+}
+
+fn slice(number: usize, size: usize) -> &'static [u8] {
+    static BYTES: OnceLock<Vec<u8>> = OnceLock::new();
+    let bytes = BYTES.get_or_init(|| {
+        let mut rng = fastrand::Rng::with_seed(7);
+        (0..BLOCK).map(|_| rng.u8(..)).collect()
+    });
+    let start = number * 31 % (BLOCK / 2);
+    &bytes[start..start + size]
+}

@@ -1,0 +1,50 @@
+//! Reads along with a stream: which of the model's messages have passed, whole.
+
+use aioconnectors::wire::frame::{Deframer, Frame};
+use serde_json::Value;
+
+/// Nothing in the simulation is longer.
+const LIMIT: usize = 64 * 1024 * 1024;
+
+/// What one frame is, as far as the simulation cares.
+#[derive(Clone, Debug)]
+pub struct Seen {
+    /// The message's number in the model; frames of the connectors' own have none.
+    pub message: Option<usize>,
+    pub bytes: Vec<u8>,
+}
+
+/// A place where a stream is read along.
+#[derive(Debug)]
+pub struct Tap(Deframer);
+
+impl Default for Tap {
+    fn default() -> Self {
+        Self(Deframer::new(LIMIT))
+    }
+}
+
+impl Tap {
+    /// The whole frames that these bytes complete. Garbage has none.
+    pub fn pass(&mut self, bytes: &[u8]) -> Vec<Seen> {
+        let mut frames = self.0.feed(bytes);
+        let mut out = Vec::new();
+        while let Ok(Some(frame)) = frames.next() {
+            out.push(Seen { message: number(&frame), bytes: frame.bytes().to_vec() });
+        }
+        out
+    }
+}
+
+/// The message's number: in the header where the data is too short for it, else at the beginning of the data.
+fn number(frame: &Frame<'_>) -> Option<usize> {
+    let header: Value = serde_json::from_slice(frame.header()).ok()?;
+    if header.get("error").is_some() || header["sim"].is_null() {
+        return None;
+    }
+    if let Some(number) = header["n"].as_u64() {
+        return usize::try_from(number).ok();
+    }
+    let first = frame.data().first_chunk::<8>()?;
+    usize::try_from(u64::from_le_bytes(*first)).ok()
+}
