@@ -80,6 +80,10 @@ fn run(options: &Options) -> Result<bool, Failure> {
     for kind in Kind::ALL.into_iter().filter(wanted) {
         systems.push(System::start(kind, folder.path())?);
     }
+    if systems.is_empty() {
+        let names = Kind::ALL.map(Kind::name).join("; ");
+        return Err(format!("--only {:?}: is in none of: {names}", options.only).into());
+    }
     let mut rows: Vec<Row> = Vec::new();
     for (size, default) in SIZES {
         let messages = options.messages(default);

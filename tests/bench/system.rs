@@ -65,8 +65,13 @@ impl System {
             let (counter, inside) = (Counter::listen(&exit)?, Inside::Pump(Pump::new(&entry, &exit)?));
             return Ok(Self { kind, inside, entry, header, counter });
         }
-        let program = vec![env!("CARGO_BIN_EXE_aioconnectorsd").into()];
-        let plan = Plan { program, tls: kind == Kind::Tls, client_name: CLIENT, message_types: &[MESSAGE_TYPE] };
+        let plan = Plan {
+            program: env!("CARGO_BIN_EXE_aioconnectorsd").into(),
+            arguments: &[],
+            tls: kind == Kind::Tls,
+            client_name: CLIENT,
+            message_types: &[MESSAGE_TYPE],
+        };
         let mut pair = Pair::start(&folder, &plan)?;
         pair.wait_until_connected(CONNECT_TIMEOUT, || false)?;
         let server = pair.server().api()?.id().to_owned();

@@ -176,8 +176,13 @@ fn make_folder() -> io::Result<TempDir> {
 
 fn start(screen: &mut Screen<'_>, folder: &Path, program: &Path, interrupt: &Interrupt) -> Result<Pair, DemoError> {
     let begin = Instant::now();
-    let program = vec![program.into(), "create_connector".into()];
-    let plan = Plan { program, tls: true, client_name: CLIENT, message_types: &[TALK, RATE] };
+    let plan = Plan {
+        program: program.into(),
+        arguments: &["create-connector"],
+        tls: true,
+        client_name: CLIENT,
+        message_types: &[TALK, RATE],
+    };
     let mut pair = Pair::start(folder, &plan)?;
     screen.line(&format!("Certificates, configs, sockets and logs are in {}", folder.display()))?;
     for (name, connector) in [("server", pair.server()), ("client", pair.client())] {

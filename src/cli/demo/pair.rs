@@ -30,8 +30,10 @@ const LOG_LINES: usize = 10;
 /// What the two are.
 #[derive(Clone, Debug)]
 pub struct Plan {
-    /// The program that runs a connector, and its arguments before the config file; never empty.
-    pub program: Vec<OsString>,
+    /// The program that runs a connector.
+    pub program: OsString,
+    /// Its arguments before the config file.
+    pub arguments: &'static [&'static str],
     /// TLS with certificates, or plain TCP.
     pub tls: bool,
     /// The client's name.
@@ -129,12 +131,10 @@ impl Connector {
         fs::write(&file, format!("{config:#}\n")).map_err(fail(&file))?;
         let output = folder.join("output.log");
         let output = File::create(&output).and_then(|f| Ok((f.try_clone()?, f))).map_err(fail(&output))?;
-        // Who makes a plan names a program.
-        let (program, arguments) = plan.program.split_first().expect("a plan has a program: its first word");
-        let mut command = Command::new(program);
-        command.args(arguments).arg(&file).process_group(0);
+        let mut command = Command::new(&plan.program);
+        command.args(plan.arguments).arg(&file).process_group(0);
         command.stdin(Stdio::null()).stdout(output.0).stderr(output.1);
-        let child = command.spawn().map_err(|source| PairError::Start { program: program.clone(), source })?;
+        let child = command.spawn().map_err(|source| PairError::Start { program: plan.program.clone(), source })?;
         Ok(Self { name, child, config: file, folder })
     }
 
