@@ -28,7 +28,12 @@ const ACTIVE_CONNECTORS: &str = "active_connectors.json";
 #[derive(Debug)]
 pub enum StartError {
     /// A folder cannot be made.
-    Folder { path: PathBuf, error: io::Error },
+    Folder {
+        /// The folder.
+        path: PathBuf,
+        /// Why not.
+        error: io::Error,
+    },
     /// A socket cannot be listened on.
     Listen(ListenError),
     /// Certificates or TLS are not as they must be.
@@ -104,35 +109,47 @@ fn start_and_run(loaded: Loaded, config_path: &Path) -> Result<(), StartError> {
     for warning in warnings {
         log::warn!("{warning}");
     }
+    raise_file_limit();
     let mut shell = Shell::new(parts(&config)?)?;
     let active = ActiveConnector::add(&config);
     log::info!("connector {} runs, version {}", config.id(), env!("CARGO_PKG_VERSION"));
-    let result = turn_until_stopped(&mut shell, config_path);
+    let result = turn_until_stopped(&mut shell, &config, config_path);
     drop(active);
     log::info!("connector {} stopped", config.id());
     result
 }
 
-fn turn_until_stopped(shell: &mut Shell, config_path: &Path) -> Result<(), StartError> {
+/// Allows as many open files as this process may have: each peer and each app needs one.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        log::warn!("the limit of open files stays as it is: {error}");
+    }
+}
+
+fn turn_until_stopped(shell: &mut Shell, config: &Config, config_path: &Path) -> Result<(), StartError> {
     let mut events = Events::with_capacity(EVENTS);
     loop {
         match shell.turn(&mut events)? {
             Wish::GoOn => {}
-            Wish::Reload => reload(shell, config_path),
+            Wish::Reload => reload(shell, config, config_path),
             Wish::End => return Ok(()),
         }
     }
 }
 
-/// Takes over what can change while the connector runs: the log level and the certificates. All else stays as it was.
-fn reload(shell: &mut Shell, config_path: &Path) {
+/// Takes over what can change while the connector runs: the log level, and the certificates in the folder that it has
+/// used from the start. All else stays as it is in `running`.
+fn reload(shell: &mut Shell, running: &Config, config_path: &Path) {
     let config = match Config::load(config_path) {
         Ok(loaded) => loaded.config,
         Err(errors) => {
             return log::error!("not reloaded, all stays as it was: {errors}");
         }
     };
-    match security(&config) {
+    match security(running) {
         Ok(security) => shell.set_security(security),
         Err(error) => return log::error!("not reloaded, all stays as it was: {error}"),
     }
@@ -150,10 +167,11 @@ fn parts(config: &Config) -> Result<Parts, StartError> {
         Role::Server => (Some(listener::tcp(&host, port, config.reuse_server_sockaddr)?), None),
         Role::Client => (None, Some(Target { host, port, bind: config.client_bind_ip.clone() })),
     };
-    let admins = listener::unix(&paths.commander(), 0o660)?;
-    let apps = listener::unix(&paths.send(), if config.everybody_can_send_messages { 0o777 } else { 0o770 })?;
+    let admins = listener::unix(&paths.commander(), 0o660, config.reuse_uds_path_commander_server)?;
+    let apps_mode = if config.everybody_can_send_messages { 0o777 } else { 0o770 };
+    let apps = listener::unix(&paths.send(), apps_mode, config.reuse_uds_path_send_to_connector)?;
     let connector = Connector::new(settings(config));
-    Ok(Parts { connector, security, links, target, apps, admins, paths })
+    Ok(Parts { connector, security, links, target, apps, admins, paths, send_timeout: config.send_timeout })
 }
 
 struct Address {

@@ -7,8 +7,14 @@ pub mod command;
 pub mod create_certificates;
 pub mod create_connector;
 pub mod daemon;
+pub mod demo;
 pub mod help;
+pub mod interrupt;
+pub mod ping;
 pub mod print_config_templates;
+pub mod test_receive_messages;
+pub mod test_send_messages;
+pub mod tool;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
@@ -28,8 +34,16 @@ pub const EXIT_USAGE: u8 = 2;
 const SUMMARY: &str = "aioconnectorsctl sets up, tests and controls aioconnectors, a message broker.";
 
 /// All commands, in the order of the help.
-pub static COMMANDS: &[Command] =
-    &[print_config_templates::COMMAND, check_config::COMMAND, create_certificates::COMMAND, create_connector::COMMAND];
+pub static COMMANDS: &[Command] = &[
+    demo::COMMAND,
+    print_config_templates::COMMAND,
+    check_config::COMMAND,
+    create_certificates::COMMAND,
+    create_connector::COMMAND,
+    ping::COMMAND,
+    test_send_messages::COMMAND,
+    test_receive_messages::COMMAND,
+];
 
 /// `aioconnectorsctl`.
 #[must_use]

@@ -11,18 +11,6 @@ struct Outcome {
     err: String,
 }
 
-/// Commands that need what other modules do, with something else in its place.
-const WITH_STAND_INS: &[Command] = &[
-    print_config_templates::COMMAND,
-    check_config::COMMAND,
-    create_certificates::command(|args, out| create_certificates::run(args, out, refuse_ca)),
-    create_connector::command(|args, _| create_connector::run(args, seven)),
-];
-
-fn refuse_ca(dir: &Path, ca: bool) -> Result<(), String> {
-    if ca { Err(format!("{}: no CA here", dir.display())) } else { Ok(()) }
-}
-
 fn seven(config: &Path) -> ExitCode {
     assert_eq!(config, Path::new("c.json"));
     ExitCode::from(7)
@@ -30,7 +18,7 @@ fn seven(config: &Path) -> ExitCode {
 
 fn ctl(line: &str) -> Outcome {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = run(WITH_STAND_INS, line.split_whitespace().map(OsString::from), &mut out, &mut err);
+    let code = run(COMMANDS, line.split_whitespace().map(OsString::from), &mut out, &mut err);
     Outcome { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
@@ -39,7 +27,7 @@ fn the_help_names_every_command_with_its_arguments() {
     for line in ["--help", "-h", "help"] {
         let Outcome { code, out, err } = ctl(line);
         assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""));
-        for command in WITH_STAND_INS {
+        for command in COMMANDS {
             assert!(out.contains(&format!("  {} ", help::synopsis(command))), "{out}");
             assert!(out.contains(command.summary), "{out}");
         }
@@ -49,7 +37,7 @@ fn the_help_names_every_command_with_its_arguments() {
 
 #[test]
 fn each_command_has_its_own_help() {
-    for command in WITH_STAND_INS.iter().map(|command| command.name) {
+    for command in COMMANDS.iter().map(|command| command.name) {
         for line in [format!("{command} --help"), format!("help {command}")] {
             let Outcome { code, out, .. } = ctl(&line);
             assert_eq!(code, ExitCode::SUCCESS, "{line}");
@@ -119,22 +107,27 @@ fn check_config_says_who_a_right_config_makes() {
 }
 
 #[test]
-fn certificates_are_made_where_they_are_wanted() {
-    let Outcome { code, out, .. } = ctl("create_certificates /some/where");
-    assert_eq!((code, out.as_str()), (ExitCode::SUCCESS, "Made /some/where/certificates\n"));
-    assert_eq!(ctl("create-certificates").out, "Made /var/tmp/aioconnectors/certificates\n");
-}
+fn certificates_are_made_where_they_are_wanted_and_never_twice() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = format!("create_certificates {}", folder.path().display());
+    let root = folder.path().join("certificates");
+    let Outcome { code, out, err } = ctl(&line);
+    assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""));
+    assert!(out.contains(&format!("{}/server/server-cert/server.pem: ", root.display())), "{out}");
+    let end = format!("A server needs {0}/server, its clients need {0}/client.\n", root.display());
+    assert!(out.ends_with(&end) && !root.join("server/server-cert/server_ca.pem").exists(), "{out}");
 
-#[test]
-fn a_failure_is_one_line_and_exit_code_1() {
-    let Outcome { code, out, err } = ctl("create-certificates --ca /some/where");
+    let Outcome { code, out, err } = ctl(&format!("{line} --ca"));
     assert_eq!((code, out.as_str()), (ExitCode::FAILURE, ""));
-    assert_eq!(err, "aioconnectorsctl: /some/where: no CA here\n");
+    assert!(err.starts_with("aioconnectorsctl: ") && err.contains(&*root.to_string_lossy()), "{err}");
+    assert_eq!(err.lines().count(), 1, "{err}");
 }
 
 #[test]
-fn a_connector_ends_with_the_exit_code_of_its_own() {
-    assert_eq!(ctl("create_connector c.json").code, ExitCode::from(7));
+fn a_connector_without_a_config_file_ends_with_exit_code_1() {
+    let folder = tempfile::tempdir().unwrap();
+    let line = format!("create_connector {}", folder.path().join("c.json").display());
+    assert_eq!(ctl(&line).code, ExitCode::FAILURE);
 }
 
 /// A stdout that fails.

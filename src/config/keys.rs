@@ -233,7 +233,7 @@ keys! {
     pubsub_central_broker: bool = "false", Free, NotYet, Both,
         "Server: whether it hands published messages to those who subscribed.";
     queue_max_bytes: u64 = "67108864", Bytes(64 * KIB, TIB), Now, Manager,
-        "How many bytes each queue in memory may have.";
+        "How many bytes the queue to each peer may have in memory.";
     receive_from_any_connector_owner: bool = "true", Free, Apps, Api,
         "Whether an app receives from a connector that runs as another user.";
     recv_message_types: Vec<String> = "[\"any\"]", MessageTypes, Now, Both,

@@ -6,7 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::conn::Kind;
 use super::connector::Connector;
-use super::event::Cause;
+use super::event::{Cause, Event};
 use super::slots::Id;
 use crate::wire::admin::{self, Request};
 
@@ -27,11 +27,15 @@ impl Connector {
     }
 
     /// The answer to an admin's request, as the Python connector words it.
-    fn answer(&self, request: &Request) -> String {
+    fn answer(&mut self, request: &Request) -> String {
         match request.command.as_str() {
             "show_connected_peers" => self.show_connected_peers().to_string(),
             "peek_queues" => format!("{:#}", self.peek_queues()),
-            other => json!({"status": false, "msg": format!("the command {other:?} is not known")}).to_string(),
+            other => {
+                let why = format!("the command {other:?} is not known");
+                self.tell(Event::AdminRefused { cause: Cause::BadInput(why.clone()) });
+                json!({"status": false, "msg": why}).to_string()
+            }
         }
     }
 

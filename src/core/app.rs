@@ -7,7 +7,7 @@ use super::conn::{App, AppMemo, RequestKey};
 use super::connector::{Connector, Step};
 use super::event::{Cause, Event};
 use super::ledger::Reason;
-use super::settings::{OUTBOX_HIGH, OUTBOX_LOW, REQUESTS_MAX};
+use super::settings::{ANSWERS_MAX, OUTBOX_HIGH, OUTBOX_LOW, REQUESTS_MAX};
 use super::slots::Id;
 use crate::wire::control::{self, DISCONNECTED_DURING_WAIT};
 use crate::wire::frame::{self, Frame};
@@ -17,7 +17,8 @@ use crate::wire::names::Role;
 impl Connector {
     pub(super) fn app_frame(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> Step {
         let memo = self.conns.get_mut(id).and_then(|conn| conn.app_mut()?.memo.take());
-        if let Some(memo) = memo.filter(|memo| memo.header == frame.header())
+        let as_before = |memo: &AppMemo| memo.header == frame.header() && memo.with_binary == frame.binary().is_some();
+        if let Some(memo) = memo.filter(as_before)
             && let Some(step) = self.forward_as_before(id, frame, &memo)
         {
             self.remember(id, memo);
@@ -27,6 +28,10 @@ impl Connector {
             Ok(header) => header,
             Err(error) => return Step::End(Cause::BadInput(error.to_string())),
         };
+        if header.with_binary != frame.binary().is_some() {
+            let what = "the header's \"with_binary\" and the parts of the frame do not agree";
+            return Step::End(Cause::BadInput(what.to_owned()));
+        }
         let step = self.forward(id, frame, &header, now);
         self.after_one(id, step)
     }
@@ -71,7 +76,10 @@ impl Connector {
         if let (Step::Taken, Some(request)) = (&step, request) {
             self.await_answer(id, peer, (header.message_type.clone().into_owned(), request));
         } else if matches!(step, Step::Taken) && !header.with_file {
-            self.remember(id, AppMemo { header: frame.header().to_vec(), peer, rewritten });
+            self.remember(
+                id,
+                AppMemo { header: frame.header().to_vec(), with_binary: header.with_binary, peer, rewritten },
+            );
         }
         step
     }
@@ -186,13 +194,22 @@ impl Connector {
         Some(asker)
     }
 
+    /// Gives an app the answer to its request.
+    pub(super) fn answer_app(&mut self, asker: Id, frame: Vec<u8>, now: Instant) {
+        if self.conns.get(asker).is_some_and(|conn| conn.control.used() > ANSWERS_MAX) {
+            let what = format!("it asks and does not read: more than {ANSWERS_MAX} bytes of answers wait for it");
+            return self.close(asker, Cause::BadInput(what), now);
+        }
+        self.send_control(asker, frame);
+    }
+
     /// Tells all who await an answer of this peer that it will not come.
-    pub(super) fn fail_requests(&mut self, peer: Id) {
+    pub(super) fn fail_requests(&mut self, peer: Id, now: Instant) {
         let Some(entry) = self.peers.get_mut(peer) else { return };
         let requests = std::mem::take(&mut entry.requests);
         self.requests -= requests.len();
         for (key, asker) in requests {
-            self.send_control(asker, control::no_answer(&key.1, DISCONNECTED_DURING_WAIT));
+            self.answer_app(asker, control::no_answer(&key.1, DISCONNECTED_DURING_WAIT), now);
             if let Some(app) = self.conns.get_mut(asker).and_then(|c| c.app_mut()) {
                 app.requests.remove(&(peer, key));
             }

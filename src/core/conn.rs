@@ -14,6 +14,8 @@ use crate::wire::header::MessageId;
 pub(super) struct Conn {
     pub kind: Kind,
     pub deframer: Deframer,
+    /// Longest frame that may come, bytes.
+    pub frame_limit: usize,
     pub control: Control,
     /// Nothing more is read until what it waits for has room.
     pub paused: bool,
@@ -32,6 +34,7 @@ impl Conn {
         Self {
             kind,
             deframer: Deframer::new(frame_limit),
+            frame_limit,
             control: Control::default(),
             paused: false,
             awaits_control: false,
@@ -47,6 +50,21 @@ impl Conn {
 
     pub fn link_mut(&mut self) -> Option<&mut Link> {
         if let Kind::Link(link) = &mut self.kind { Some(link) } else { None }
+    }
+
+    /// The cause of its end, which is another if it came in the middle of a message.
+    pub fn amid_message(&self, cause: Cause) -> Cause {
+        match (cause, self.deframer.kept()) {
+            (Cause::ClosedByPeer, kept @ 1..) => Cause::BadInput(format!(
+                "closed by the other side in the middle of a message, after {kept} bytes of it"
+            )),
+            (cause, _) => cause,
+        }
+    }
+
+    /// Whether it is a link that carries messages.
+    pub fn is_up(&self) -> bool {
+        self.link().is_some_and(|link| matches!(link.state, State::Up { .. }))
     }
 
     pub fn app_mut(&mut self) -> Option<&mut App> {
@@ -93,6 +111,9 @@ pub(super) enum State {
     EnrolmentRequest,
     /// Server: the certificate from the shell.
     Issuing,
+    /// Client: a sign of life from the server. With TLS 1.3 a client is done with the handshake before the server has
+    /// looked at its certificate, so only what comes back shows that it was let in.
+    Checking,
     /// Client: the certificate from the server.
     Certificate,
     /// Client: the shell to store the certificate.
@@ -105,6 +126,8 @@ pub(super) enum State {
 #[derive(Debug)]
 pub(super) struct LinkMemo {
     pub header: Vec<u8>,
+    /// What the header says of the frame's parts.
+    pub with_binary: bool,
     pub inbox: usize,
 }
 
@@ -121,6 +144,8 @@ pub(super) struct App {
 #[derive(Debug)]
 pub(super) struct AppMemo {
     pub header: Vec<u8>,
+    /// What the header says of the frame's parts.
+    pub with_binary: bool,
     pub peer: Id,
     /// The header to send instead, if the app's own must be changed.
     pub rewritten: Option<Vec<u8>>,

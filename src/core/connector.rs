@@ -19,8 +19,6 @@ use super::settings::{
 };
 use super::slots::{Id, Slots};
 use super::timers::{Timer, Timers};
-use crate::ring::Ring;
-use crate::wire::control::CloseReason;
 use crate::wire::frame::{Deframer, Frame};
 use crate::wire::names::Role;
 
@@ -65,9 +63,9 @@ pub struct Connector {
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
     pub(super) outputs: VecDeque<Output>,
-    scratch: Vec<u8>,
+    pub(super) scratch: Vec<u8>,
     pub(super) stopping: bool,
-    stopped: bool,
+    pub(super) stopped: bool,
 }
 
 impl Connector {
@@ -115,9 +113,11 @@ impl Connector {
         self.conns.insert(Conn::new(Kind::App(App::default()), self.settings.max_message_size))
     }
 
-    /// An admin's connection was accepted.
-    pub fn accept_admin(&mut self) -> Id {
-        self.conns.insert(Conn::new(Kind::Admin(Vec::new()), 0))
+    /// An admin's connection was accepted. It is for one request, which must come in time.
+    pub fn accept_admin(&mut self, now: Instant) -> Id {
+        let id = self.conns.insert(Conn::new(Kind::Admin(Vec::new()), 0));
+        self.timers.arm(Timer::Handshake(id), now + HANDSHAKE_TIMEOUT);
+        id
     }
 
     pub(super) fn add_link(&mut self, remote: Option<SocketAddr>) -> Id {
@@ -163,6 +163,7 @@ impl Connector {
     pub(super) fn feed(&mut self, id: Id, bytes: &[u8], now: Instant) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut deframer = std::mem::replace(&mut conn.deframer, Deframer::new(0));
+        deframer.set_limit(conn.frame_limit);
         let paused = conn.paused;
         let end = self.feed_frames(id, &mut deframer, bytes, paused, now);
         if let Some(conn) = self.conns.get_mut(id) {
@@ -244,7 +245,10 @@ impl Connector {
     /// The connection ended on its own, or could not be opened.
     pub fn closed(&mut self, id: Id, cause: Cause, now: Instant) {
         // A connection that was being closed ends for the reason that it was closed for.
-        let cause = self.conns.get(id).and_then(|c| c.closing.clone()).unwrap_or(cause);
+        let cause = match self.conns.get(id) {
+            Some(conn) => conn.closing.clone().unwrap_or_else(|| conn.amid_message(cause)),
+            None => return,
+        };
         self.close(id, cause, now);
         self.check_drained(now);
     }
@@ -258,7 +262,7 @@ impl Connector {
             Kind::App(app) => self.app_closed(id, app, cause),
             Kind::Delivery { inbox, opened } => self.delivery_closed(inbox, opened, conn.progress, &cause, now),
             Kind::Admin(_) => {
-                if let Cause::BadInput(_) = cause {
+                if let Cause::BadInput(_) | Cause::HandshakeTimeout(_) = cause {
                     self.tell(Event::AdminRefused { cause });
                 }
             }
@@ -295,114 +299,6 @@ impl Connector {
         }
     }
 
-    /// Gives what is to be sent on a connection to `sink`, at most `budget` bytes of it. The sink says how much it has
-    /// taken; if that is not all, the shell calls again when the connection has room. Whether there is more to send
-    /// than the budget allowed.
-    pub fn transmit(&mut self, id: Id, budget: usize, now: Instant, sink: &mut dyn FnMut(&[u8]) -> usize) -> bool {
-        let Some(conn) = self.conns.get_mut(id) else { return false };
-        conn.told_to_write = false;
-        let (mut left, mut has_room) = (budget, true);
-        while left > 0 && has_room {
-            match self.transmit_once(id, left, sink) {
-                Some((taken, offered)) => {
-                    left -= taken;
-                    has_room = taken == offered;
-                }
-                None => break,
-            }
-        }
-        if left < budget
-            && let Some(conn) = self.conns.get_mut(id)
-        {
-            conn.progress = true;
-        }
-        let pending = self.after_transmit(id, left < budget, now);
-        self.check_drained(now);
-        pending && has_room
-    }
-
-    /// Offers one piece; how much was taken of how much.
-    fn transmit_once(&mut self, id: Id, left: usize, sink: &mut dyn FnMut(&[u8]) -> usize) -> Option<(usize, usize)> {
-        let conn = self.conns.get_mut(id)?;
-        let one_frame = matches!(conn.kind, Kind::Delivery { .. }) && !self.settings.preserve_receive_socket;
-        let ring = match &conn.kind {
-            Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
-                self.peers.get_mut(*peer).filter(|p| p.link == Some(id)).map(|p| &mut p.outbox)
-            }
-            Kind::Delivery { inbox, opened: true } if conn.closing.is_none() => Some(&mut self.inboxes[*inbox].ring),
-            _ => None,
-        };
-        let mid_frame = ring.as_ref().is_some_and(|r| r.is_mid_frame());
-        if let Some(front) = conn.control.front().filter(|_| !mid_frame) {
-            let front = &front[..front.len().min(left)];
-            let offered = front.len();
-            let taken = sink(front);
-            conn.control.sent(taken);
-            return Some((taken, offered));
-        }
-        let ring = ring.filter(|r| r.has_unsent())?;
-        // Frames that wait to go ahead do so as soon as the frame that was begun is out.
-        let gather = !one_frame && conn.control.is_empty();
-        let (taken, offered) = offer(ring, left, gather, &mut self.scratch, sink);
-        let completed = ring.sent(taken);
-        ring.release_sent();
-        if one_frame && completed > 0 {
-            conn.closing = Some(Cause::Done);
-        }
-        Some((taken, offered))
-    }
-
-    /// What follows from having sent: those who waited for room go on, a closing connection closes. Whether there is
-    /// more to send.
-    fn after_transmit(&mut self, id: Id, took_some: bool, now: Instant) -> bool {
-        let Some(conn) = self.conns.get(id) else { return false };
-        if let Some(cause) = conn.closing.clone().filter(|_| conn.control.is_empty()) {
-            self.close(id, cause, now);
-            return false;
-        }
-        if conn.awaits_control && conn.control.used() <= CONTROL_HIGH / 2 {
-            self.unblock(vec![id], now);
-        }
-        let waiting = self.take_waiting(id, took_some);
-        self.unblock(waiting, now);
-        let pending = self.has_pending(id);
-        if pending {
-            let timer = match self.conns.get(id).map(|conn| &conn.kind) {
-                Some(Kind::Delivery { inbox, .. }) => Timer::Unread(*inbox),
-                _ => Timer::Progress(id),
-            };
-            self.timers.arm_if_idle(timer, now + self.settings.send_timeout);
-        }
-        pending
-    }
-
-    /// The connections that waited for room in the queue of this one, if there is enough now.
-    fn take_waiting(&mut self, id: Id, took_some: bool) -> Vec<Id> {
-        match self.conns.get(id).map(|conn| &conn.kind) {
-            Some(Kind::Link(Link { state: State::Up { peer }, .. })) => self.take_waiting_for_peer(*peer),
-            Some(Kind::Delivery { inbox, .. }) => {
-                let inbox = &mut self.inboxes[*inbox];
-                inbox.progress |= took_some;
-                inbox.stalled &= !took_some;
-                inbox.take_waiting()
-            }
-            _ => Vec::new(),
-        }
-    }
-
-    /// Whether there is something to send on a connection.
-    fn has_pending(&self, id: Id) -> bool {
-        let Some(conn) = self.conns.get(id) else { return false };
-        let queued = match &conn.kind {
-            Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
-                self.peers.get(*peer).is_some_and(|p| p.link == Some(id) && p.outbox.has_unsent())
-            }
-            Kind::Delivery { inbox, opened: true } => self.inboxes[*inbox].ring.has_unsent(),
-            _ => false,
-        };
-        queued || !conn.control.is_empty()
-    }
-
     /// The next thing for the shell to do.
     pub fn poll_output(&mut self) -> Option<Output> {
         self.outputs.pop_front()
@@ -435,19 +331,6 @@ impl Connector {
         self.check_drained(now);
     }
 
-    fn check_progress(&mut self, id: Id, now: Instant) {
-        let pending = self.has_pending(id);
-        let Some(conn) = self.conns.get_mut(id) else { return };
-        if !pending {
-            return;
-        }
-        if std::mem::take(&mut conn.progress) {
-            self.timers.arm(Timer::Progress(id), now + self.settings.send_timeout);
-            return;
-        }
-        self.close(id, Cause::SendTimeout(self.settings.send_timeout), now);
-    }
-
     fn tidy(&mut self, now: Instant) {
         for id in self.peers.ids() {
             if let Some(peer) = self.peers.get_mut(id) {
@@ -465,7 +348,7 @@ impl Connector {
         }
     }
 
-    fn report(&mut self) {
+    pub(super) fn report(&mut self) {
         for (entry, messages) in self.ledger.report() {
             self.tell(Event::Dropped { entry, messages });
         }
@@ -479,63 +362,6 @@ impl Connector {
     #[must_use]
     pub fn ledger(&self) -> &Ledger {
         &self.ledger
-    }
-
-    /// Begins the end: what is queued is still sent, and when it is, or when the time for it is over,
-    /// [`Output::Stopped`] comes. The shell accepts no connections any more and reads nothing more.
-    pub fn stop(&mut self, now: Instant) {
-        if self.stopping {
-            return;
-        }
-        self.stopping = true;
-        self.timers.arm(Timer::Shutdown, now + self.settings.shutdown_timeout);
-        self.timers.disarm(Timer::Redial);
-        let opening: Vec<Id> = self.conns.iter().filter(|(_, c)| is_opening(c)).map(|(id, _)| id).collect();
-        for id in opening {
-            self.close(id, Cause::Stopping, now);
-        }
-        self.check_drained(now);
-    }
-
-    pub(super) fn check_drained(&mut self, now: Instant) {
-        if !self.stopping || self.stopped || !self.is_drained() {
-            return;
-        }
-        let links: Vec<Id> = self.conns.iter().filter(|(_, c)| c.link().is_some()).map(|(id, _)| id).collect();
-        if links.is_empty() {
-            self.end(now);
-        }
-        for id in links {
-            if self.conns.get(id).is_some_and(|c| c.closing.is_none()) {
-                self.say_goodbye(id, CloseReason::Stopping, now);
-            }
-        }
-    }
-
-    fn is_drained(&self) -> bool {
-        self.peers.iter().all(|(_, p)| p.link.is_none() || p.outbox.is_empty())
-            && self.inboxes.iter().all(|i| i.conn.is_none() || i.ring.is_empty())
-            && self.conns.iter().all(|(_, c)| !(c.paused && matches!(c.kind, Kind::App(_))))
-    }
-
-    fn end(&mut self, now: Instant) {
-        if self.stopped {
-            return;
-        }
-        self.stopped = true;
-        for id in self.peers.ids() {
-            let Some(peer) = self.peers.get_mut(id) else { continue };
-            let (name, mut frames) = (peer.name.clone(), Vec::new());
-            drain_types(&mut peer.outbox, &mut frames);
-            for (message_type, _, count) in frames {
-                self.count_drop(&name, &message_type, Reason::Stopping, count, now);
-            }
-        }
-        for inbox in 0..self.inboxes.len() {
-            self.drop_inbox(inbox, Reason::Stopping, now);
-        }
-        self.report();
-        self.outputs.push_back(Output::Stopped);
     }
 
     /// Checks what must always hold; for tests.
@@ -571,50 +397,4 @@ impl Connector {
             assert!(inbox.conn.is_none_or(|c| self.conns.get(c).is_some()), "the app's connection is there");
         }
     }
-}
-
-fn is_opening(conn: &Conn) -> bool {
-    conn.link().is_some_and(|link| !matches!(link.state, State::Up { .. }))
-}
-
-/// Offers the next piece of a queue: large frames from where they lie, small ones gathered.
-fn offer(
-    ring: &Ring,
-    left: usize,
-    gather: bool,
-    scratch: &mut [u8],
-    sink: &mut dyn FnMut(&[u8]) -> usize,
-) -> (usize, usize) {
-    let front = ring.front().unwrap_or_default();
-    let piece = if !gather || front.len() >= scratch.len() {
-        &front[..front.len().min(left)]
-    } else {
-        let room = scratch.len().min(left);
-        let filled = ring.peek(&mut scratch[..room]);
-        &scratch[..filled]
-    };
-    (sink(piece), piece.len())
-}
-
-/// Takes all frames out of a queue that will not be sent: their types, sources, and how many of each in a row.
-pub(super) fn drain_types(ring: &mut Ring, out: &mut Vec<(String, String, u64)>) {
-    use crate::wire::header::Header;
-    ring.rewind();
-    let mut last: Vec<u8> = Vec::new();
-    while let Some(bytes) = ring.front() {
-        let length = bytes.len();
-        let header = Frame::parse(bytes).map(|f| f.header()).unwrap_or_default();
-        match out.last_mut() {
-            Some((_, _, count)) if header == last => *count += 1,
-            _ => {
-                last = header.to_vec();
-                let header = Header::parse(header).unwrap_or_default();
-                let source = header.source_id.unwrap_or_default().into_owned();
-                out.push((header.message_type.into_owned(), source, 1));
-            }
-        }
-        ring.sent(length);
-        ring.release_sent();
-    }
-    ring.clear();
 }

@@ -3,11 +3,12 @@
 use std::time::Instant;
 
 use super::conn::{Conn, Kind};
-use super::connector::{Connector, Step, drain_types};
+use super::connector::{Connector, Step};
 use super::event::{Cause, Event, Output};
 use super::ledger::Reason;
 use super::settings::{DIAL_APP_AGAIN, INBOX_HIGH, INBOX_LOW};
 use super::slots::Id;
+use super::stop::drain_types;
 use super::timers::Timer;
 use crate::ring::{Heap, Ring};
 

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::ledger::{Entry, Reason};
 use super::slots::Id;
-use crate::wire::control::NewCertificate;
+use crate::wire::control::{CloseReason, NewCertificate};
 
 /// Who the TLS layer says that the other side is, or with what this side has shown itself.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -82,7 +82,9 @@ impl fmt::Display for Cause {
             Cause::Failed(why) | Cause::BadInput(why) => f.write_str(why),
             Cause::NoListener => write!(f, "nobody listens"),
             Cause::Busy => write!(f, "its queue of connections is full"),
-            Cause::HandshakeTimeout(t) => write!(f, "it did not say who it is within {} s", t.as_secs_f32()),
+            Cause::HandshakeTimeout(t) => {
+                write!(f, "it did not say what it must say first within {} s", t.as_secs_f32())
+            }
             Cause::ConnectTimeout(t) => write!(f, "no connection within connect_timeout, {} s", t.as_secs_f32()),
             Cause::SendTimeout(t) => write!(f, "it took nothing for send_timeout, {} s", t.as_secs_f32()),
             Cause::KeepAlive(n) => write!(f, "{n} keep-alives in a row were not answered"),
@@ -99,29 +101,73 @@ impl fmt::Display for Cause {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
     /// A peer's link is up.
-    PeerUp { peer: String, remote: SocketAddr },
+    PeerUp {
+        /// Its name.
+        peer: String,
+        /// Its address.
+        remote: SocketAddr,
+    },
     /// A peer's link is gone.
-    PeerDown { peer: String, cause: Cause },
+    PeerDown {
+        /// Its name.
+        peer: String,
+        /// Why.
+        cause: Cause,
+    },
     /// A connection ended before its peer was known.
-    LinkRefused { remote: Option<SocketAddr>, cause: Cause },
+    LinkRefused {
+        /// The address of the other side, if the connection was open.
+        remote: Option<SocketAddr>,
+        /// Why.
+        cause: Cause,
+    },
     /// An app's connection was closed for what it sent.
-    AppRefused { cause: Cause },
+    AppRefused {
+        /// Why.
+        cause: Cause,
+    },
     /// An admin's connection was closed for what it sent.
-    AdminRefused { cause: Cause },
+    AdminRefused {
+        /// Why.
+        cause: Cause,
+    },
     /// The app that listens for this type has not read for so long; what comes for it is dropped until it does.
-    AppStalled { message_type: String, after: Duration },
+    AppStalled {
+        /// The type.
+        message_type: String,
+        /// For how long it has read nothing.
+        after: Duration,
+    },
     /// A client was given a certificate.
-    Issued { client: String },
+    Issued {
+        /// Its name.
+        client: String,
+    },
     /// This client has got a certificate of its own.
     Enrolled,
     /// The peer said why it ends the link.
-    PeerSaid { peer: String, reason: &'static str },
+    PeerSaid {
+        /// Its name; empty if it has not said it yet.
+        peer: String,
+        /// Its reason, in words.
+        reason: Option<CloseReason>,
+    },
     /// The server will be dialled again.
-    DialAgain { after: Duration, cause: Cause },
+    DialAgain {
+        /// How long after now.
+        after: Duration,
+        /// Why there is no link.
+        cause: Cause,
+    },
     /// The server will not be dialled again: `enable_client_try_reconnect` is false.
     NotDialledAgain,
     /// Messages were not delivered since the last report.
-    Dropped { entry: Entry, messages: u64 },
+    Dropped {
+        /// Whose messages, and why.
+        entry: Entry,
+        /// How many.
+        messages: u64,
+    },
 }
 
 impl Event {
@@ -130,6 +176,7 @@ impl Event {
     pub fn is_warning(&self) -> bool {
         match self {
             Event::PeerUp { .. } | Event::Issued { .. } | Event::Enrolled => false,
+            Event::PeerSaid { reason, .. } => *reason != Some(CloseReason::Stopping),
             Event::PeerDown { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Enrolled),
             Event::LinkRefused { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Enrolled),
             _ => true,
@@ -147,7 +194,7 @@ impl fmt::Display for Event {
             }
             Event::LinkRefused { remote: None, cause } => write!(f, "no connection: {cause}"),
             Event::AppRefused { cause } => write!(f, "connection of a sending app closed: {cause}"),
-            Event::AdminRefused { cause } => write!(f, "connection of an admin closed: {cause}"),
+            Event::AdminRefused { cause } => write!(f, "an admin was refused: {cause}"),
             Event::AppStalled { message_type, after } => write!(
                 f,
                 "the app that receives {message_type:?} has read nothing for {} s and its queue is full: \
@@ -156,7 +203,10 @@ impl fmt::Display for Event {
             ),
             Event::Issued { client } => write!(f, "a certificate was issued for client {client}"),
             Event::Enrolled => write!(f, "got a certificate of its own from the server"),
-            Event::PeerSaid { peer, reason } => write!(f, "peer {peer} ends the link: {reason}"),
+            Event::PeerSaid { peer, reason } => {
+                let reason = reason.map_or("for a reason that is not known here", CloseReason::word);
+                write!(f, "peer {peer} ends the link: {reason}")
+            }
             Event::DialAgain { after, cause } => {
                 write!(f, "no link to the server ({cause}); next attempt in {:.1} s", after.as_secs_f32())
             }

@@ -4,8 +4,8 @@
 //! server  Opening ─ no TLS, or TLS without identity ─▶ Hello ─ its name ─▶ Up
 //!                 ─ certificate of its own ──────────────────────────────▶ Up
 //!                 ─ shared certificate ─▶ EnrolmentRequest ─ its name ─▶ Issuing ─ certificate ─▶ sent, closed
-//! client  Opening ─ no TLS, or TLS without identity ─ says its name ─────▶ Up
-//!                 ─ certificate of its own ──────────────────────────────▶ Up
+//! client  Opening ─ no TLS, or TLS without identity ─ says its name, asks ─▶ Checking ─ anything comes ─▶ Up
+//!                 ─ certificate of its own ─ asks ─────────────────────────▶ Checking ─ anything comes ─▶ Up
 //!                 ─ shared certificate ─ asks ─▶ Certificate ─ it comes ─▶ Storing ─ done ─▶ closed, dials again
 //! ```
 
@@ -43,48 +43,44 @@ impl Connector {
         match (role, secured) {
             (Role::Server, Secured::Anonymous) => link.state = State::Hello,
             (Role::Server, Secured::Shared) => link.state = State::EnrolmentRequest,
-            (Role::Server, Secured::Named(name)) => {
-                self.link_up(id, &name, now);
-                self.apply_frame_limit(id);
-            }
+            (Role::Server, Secured::Named(name)) => self.link_up(id, &name, now),
             (Role::Client, Secured::Shared) => {
                 link.state = State::Certificate;
                 self.send_control(id, control::get_new_certificate(&own_id));
             }
             (Role::Client, Secured::Anonymous | Secured::Named(_)) => {
+                link.state = State::Checking;
                 match mode {
-                    Mode::Plain => {
-                        self.send_control(id, control::own_frame(control::HANDSHAKE_NO_SSL, &own_id, control::HELLO))
-                    }
-                    Mode::AllowAll => {
-                        self.send_control(id, control::own_frame(control::HANDSHAKE_SSL, &own_id, control::HELLO))
-                    }
+                    Mode::Plain => self.greet(id, control::HANDSHAKE_NO_SSL),
+                    Mode::AllowAll => self.greet(id, control::HANDSHAKE_SSL),
                     Mode::Certificates => {}
                 }
-                let server = self.settings.server_id.clone();
-                self.link_up(id, &server, now);
-                self.apply_frame_limit(id);
+                let question = control::ping(&own_id, &self.settings.server_id, control::LINK_CHECK_ID);
+                self.send_control(id, question);
             }
         }
     }
 
-    fn apply_frame_limit(&mut self, id: Id) {
-        if let Some(conn) = self.conns.get_mut(id) {
-            conn.deframer.set_limit(self.settings.link_frame_max());
-        }
+    /// Says this client's name.
+    fn greet(&mut self, id: Id, message_type: &str) {
+        let hello = control::own_frame(message_type, &self.settings.id, control::HELLO);
+        self.send_control(id, hello);
     }
 
     /// Messages flow from now on.
     fn link_up(&mut self, id: Id, name: &str, now: Instant) {
-        let peer = self.peers.find_or_add(name, self.settings.queue_max_bytes);
-        if let Some(old) = self.peers.get(peer).and_then(|p| p.link) {
-            self.replace(old, peer, now);
-        }
-        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
-        (link.state, link.up_since) = (State::Up { peer }, Some(now));
+        let peer_id = self.peers.find_or_add(name, self.settings.queue_max_bytes);
+        let frame_limit = self.settings.link_frame_max();
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.frame_limit = frame_limit;
+        let Some(link) = conn.link_mut() else { return };
+        (link.state, link.up_since) = (State::Up { peer: peer_id }, Some(now));
         let remote = link.remote;
-        if let Some(peer) = self.peers.get_mut(peer) {
-            peer.link = Some(id);
+        let Some(peer) = self.peers.get_mut(peer_id) else { return };
+        let (old, mid_frame) = (peer.link.replace(id), peer.outbox.is_mid_frame());
+        peer.outbox.rewind();
+        if let Some(old) = old {
+            self.replaced(old, peer_id, mid_frame, now);
         }
         self.timers.disarm(Timer::Handshake(id));
         if self.settings.role == Role::Client {
@@ -99,10 +95,11 @@ impl Connector {
         self.want_write(id);
     }
 
-    /// A newer connection takes the place of `old`, which is told so.
-    fn replace(&mut self, old: Id, peer: Id, now: Instant) {
-        let mid_frame = self.peers.get(peer).is_some_and(|p| p.outbox.is_mid_frame());
-        self.detach(old, peer, &Cause::Replaced, now);
+    /// A newer connection has taken the place of `old`, which is told so, unless that would stand amid a message.
+    fn replaced(&mut self, old: Id, peer_id: Id, mid_frame: bool, now: Instant) {
+        let peer = self.peers.get(peer_id).map(|p| p.name.clone()).unwrap_or_default();
+        self.tell(Event::PeerDown { peer, cause: Cause::Replaced });
+        self.fail_requests(peer_id, now);
         if mid_frame {
             self.close(old, Cause::Replaced, now);
         } else {
@@ -127,17 +124,11 @@ impl Connector {
         let waiting = if *cause == Cause::Replaced { Vec::new() } else { std::mem::take(&mut peer.blocked) };
         let name = peer.name.clone();
         self.tell(Event::PeerDown { peer: name, cause: cause.clone() });
-        self.fail_requests(peer_id);
+        self.fail_requests(peer_id, now);
         self.unblock(waiting, now);
+        // A server need not remember a peer that is away and has nothing to come.
         if self.settings.role == Role::Server && self.peers.get(peer_id).is_some_and(|p| p.outbox.is_empty()) {
-            self.forget_unless_up(peer_id, cause);
-        }
-    }
-
-    /// A server need not remember a peer that is away and has nothing to come.
-    fn forget_unless_up(&mut self, peer: Id, cause: &Cause) {
-        if *cause != Cause::Replaced {
-            self.peers.remove(peer);
+            self.peers.remove(peer_id);
         }
     }
 
@@ -171,8 +162,8 @@ impl Connector {
     }
 
     pub(super) fn handshake_overdue(&mut self, id: Id, now: Instant) {
-        let opened = self.conns.get(id).and_then(|c| c.link()).is_some_and(|l| l.remote.is_some());
-        let cause = if opened {
+        let is_opening = self.conns.get(id).and_then(|c| c.link()).is_some_and(|l| l.remote.is_none());
+        let cause = if !is_opening {
             Cause::HandshakeTimeout(HANDSHAKE_TIMEOUT)
         } else {
             Cause::ConnectTimeout(self.settings.connect_timeout)
@@ -186,6 +177,7 @@ impl Connector {
         let state = link.state;
         if let (State::Up { peer }, Some(memo)) = (state, &link.memo)
             && memo.header == frame.header()
+            && memo.with_binary == frame.binary().is_some()
         {
             return self.deliver(memo.inbox, &[frame.bytes()], peer, id, now);
         }
@@ -197,11 +189,28 @@ impl Connector {
             State::Up { peer } => self.message(id, peer, frame, &header, now),
             State::Hello => self.hello(id, frame, &header, now),
             State::EnrolmentRequest => self.enrolment_request(id, frame, &header),
+            State::Checking => self.checked(id, frame, &header, now),
             State::Certificate => self.certificate(id, frame, &header),
             State::Opening | State::Issuing | State::Storing => {
                 let what = format!("a {:?} message came while {state:?} was under way", header.message_type);
                 Step::End(Cause::BadInput(what))
             }
+        }
+    }
+
+    /// Client: the server has let this client in, since it answers.
+    fn checked(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
+        if header.message_type == control::CLOSE {
+            return self.peer_says_goodbye(id, frame, header);
+        }
+        let server = self.settings.server_id.clone();
+        self.link_up(id, &server, now);
+        let State::Up { peer } = self.conns.get(id).and_then(|c| c.link()).map_or(State::Checking, |l| l.state) else {
+            return Step::Taken;
+        };
+        match self.message(id, peer, frame, header, now) {
+            Step::Taken => Step::Identified,
+            other => other,
         }
     }
 
@@ -302,7 +311,7 @@ impl Connector {
         }
         match header.message_type.as_ref() {
             control::PING if header.await_response => self.answer_ping(id, frame, header),
-            control::PING => self.ping_answer(id, peer, frame, header),
+            control::PING => self.ping_answer(id, peer, frame, header, now),
             control::CLOSE => self.peer_says_goodbye(id, frame, header),
             // Acknowledgements of messages that ask for none, and a second greeting, change nothing.
             control::ACK | control::HANDSHAKE_NO_SSL | control::HANDSHAKE_SSL => Step::Taken,
@@ -341,7 +350,7 @@ impl Connector {
         }
     }
 
-    fn ping_answer(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
+    fn ping_answer(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
         let is_keep_alive = header.response_id.as_ref().is_some_and(|r| *r == control::KEEP_ALIVE_ID.into());
         if is_keep_alive && self.settings.keep_alive.is_some() {
             self.timers.disarm(Timer::KeepAliveAnswer(id));
@@ -349,8 +358,9 @@ impl Connector {
                 link.unanswered = 0;
             }
         } else if let Some(asker) = self.take_asker(peer, header) {
-            self.send_control(asker, frame.bytes().to_vec());
+            self.answer_app(asker, frame.bytes().to_vec(), now);
         }
+        // The answer to the check of the link has done its work by coming.
         Step::Taken
     }
 
@@ -364,7 +374,6 @@ impl Connector {
         link.replaced |= reason == Some(CloseReason::Replaced);
         let peer =
             if let State::Up { peer } = link.state { self.peers.get(peer).map(|p| p.name.clone()) } else { None };
-        let reason = reason.map_or("for a reason that is not known here", CloseReason::word);
         self.tell(Event::PeerSaid { peer: peer.unwrap_or_default(), reason });
         Step::Taken
     }
@@ -379,7 +388,7 @@ impl Connector {
         let step = if header.response_id.is_some()
             && let Some(asker) = self.take_asker(peer, header)
         {
-            self.send_control(asker, bytes.to_vec());
+            self.answer_app(asker, bytes.to_vec(), now);
             Step::Taken
         } else if let Some(&inbox) = self.inbox_of_type.get(header.message_type.as_ref()) {
             if changed.is_none() && header.response_id.is_none() {
@@ -399,13 +408,14 @@ impl Connector {
 
     fn remember_inbox(&mut self, id: Id, frame: &Frame<'_>, inbox: usize) {
         if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
-            link.memo = Some(LinkMemo { header: frame.header().to_vec(), inbox });
+            let with_binary = frame.binary().is_some();
+            link.memo = Some(LinkMemo { header: frame.header().to_vec(), with_binary, inbox });
         }
     }
 
     pub(super) fn keep_alive(&mut self, id: Id, now: Instant) {
         let Some(settings) = self.settings.keep_alive else { return };
-        let question = control::keep_alive(&self.settings.id, &self.settings.server_id);
+        let question = control::ping(&self.settings.id, &self.settings.server_id, control::KEEP_ALIVE_ID);
         self.send_control(id, question);
         self.timers.arm_if_idle(Timer::KeepAliveAnswer(id), now + settings.timeout);
         self.timers.arm(Timer::KeepAlive(id), now + settings.period);
@@ -440,14 +450,20 @@ fn client_name(header: &Header<'_>) -> Result<String, Cause> {
 }
 
 /// The frame as the app gets it, if that is not as it came: without the number that asks for an acknowledgement, and
-/// without the bytes of a file.
+/// without the bytes of a file. A Python connector leaves an empty binary out and says all the same that there is one,
+/// at which Python apps stumble, so it is put back.
 fn changed_for_app(frame: &Frame<'_>, header: &Header<'_>) -> Result<Option<Vec<u8>>, Cause> {
-    if header.transport_id.is_none() && !header.with_file {
+    let lacks_binary = header.with_binary && frame.binary().is_none();
+    if header.transport_id.is_none() && !header.with_file && !lacks_binary {
         return Ok(None);
     }
     let bad = |error: &dyn std::fmt::Display| Cause::BadInput(error.to_string());
     let mut changes: Vec<Change<'_>> = vec![("transport_id", None)];
-    let binary = if header.with_file { own_binary(frame) } else { frame.binary() };
+    let binary = match frame.binary() {
+        _ if header.with_file => own_binary(frame),
+        None if lacks_binary => Some(&[][..]),
+        binary => binary,
+    };
     if binary.is_none() {
         changes.push(("with_binary", None));
     }

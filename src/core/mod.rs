@@ -15,7 +15,9 @@ mod link;
 mod peer;
 pub mod settings;
 mod slots;
+mod stop;
 mod timers;
+mod transmit;
 
 pub use connector::{Connector, Reading};
 pub use event::{Cause, Event, Output, Secured};

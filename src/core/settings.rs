@@ -28,6 +28,9 @@ pub const INBOX_LOW: usize = INBOX_HIGH / 2;
 /// Bytes of answers, pings and acknowledgements that wait for one connection before nothing more is read from it.
 pub const CONTROL_HIGH: usize = 256 * 1024;
 
+/// Bytes of answers that wait for an app that asked. One that does not read them is let go beyond that.
+pub const ANSWERS_MAX: usize = 64 * 1024 * 1024;
+
 /// Longest wait for the last words to a connection to go out.
 pub const LINGER: Duration = Duration::from_secs(1);
 

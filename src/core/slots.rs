@@ -2,7 +2,7 @@
 
 use std::fmt;
 
-/// Names an entry of [`Slots`].
+/// Names an entry of a table; an id that outlived its entry finds nothing.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Id {
     index: u32,

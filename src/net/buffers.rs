@@ -1,5 +1,7 @@
 //! Memory that all connections share: what is read and written passes through it within one turn.
 
+use super::session::KEPT_MAX;
+
 /// Bytes that one call reads from a socket at the most, and that one connection may deliver before others have a turn.
 pub const READ_SIZE: usize = 256 * 1024;
 
@@ -9,13 +11,10 @@ pub const SEAL_SIZE: usize = 64 * 1024;
 /// Room for what TLS adds: at most 5 + 8 + 16 + 1 bytes a record of 16 KiB, and a key update now and then.
 const SEAL_OVERHEAD: usize = 4 * 1024;
 
-/// Room in front of what is read, for the incomplete TLS record of the time before: one record at most is incomplete.
-pub const RECORD_MAX: usize = 16 * 1024 + 2048 + 5;
-
 /// The shared memory.
 #[derive(Debug)]
 pub struct Buffers {
-    /// For what is read.
+    /// For what is read, behind what TLS could not use the time before.
     pub read: Vec<u8>,
     /// For what is sealed.
     pub sealed: Vec<u8>,
@@ -23,6 +22,6 @@ pub struct Buffers {
 
 impl Default for Buffers {
     fn default() -> Self {
-        Self { read: vec![0; RECORD_MAX + READ_SIZE], sealed: vec![0; SEAL_SIZE + SEAL_OVERHEAD] }
+        Self { read: vec![0; KEPT_MAX + READ_SIZE], sealed: vec![0; SEAL_SIZE + SEAL_OVERHEAD] }
     }
 }

@@ -5,13 +5,23 @@ use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender, channel};
+use std::time::Duration;
 
 use mio::Waker;
 use mio::net::TcpStream;
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockRef, Socket, TcpKeepalive, Type};
 
 use super::listener::interface_address;
 use crate::core::Id;
+
+/// A link is silent for so long before TCP asks whether the other machine is still there.
+const IDLE_PROBE: Duration = Duration::from_secs(60);
+
+/// Time between two such questions.
+const PROBE_PERIOD: Duration = Duration::from_secs(15);
+
+/// After so many without an answer the link is gone.
+const PROBES: u32 = 4;
 
 /// Where and from where to connect.
 #[derive(Clone, Debug)]
@@ -28,11 +38,26 @@ pub struct Target {
 #[derive(Debug)]
 pub enum DialError {
     /// The name has no address.
-    Name { host: String, error: String },
+    Name {
+        /// The name.
+        host: String,
+        /// Why not.
+        error: String,
+    },
     /// `client_bind_ip` is no address or interface of this machine.
-    Bind { bind: String, error: String },
+    Bind {
+        /// What the config gives.
+        bind: String,
+        /// Why not.
+        error: String,
+    },
     /// The connection failed.
-    Connect { address: SocketAddr, error: io::Error },
+    Connect {
+        /// Where to.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
 }
 
 impl fmt::Display for DialError {
@@ -53,6 +78,8 @@ pub struct Resolver {
     sender: Sender<(Id, Result<SocketAddr, DialError>)>,
     receiver: Receiver<(Id, Result<SocketAddr, DialError>)>,
     waker: Arc<Waker>,
+    /// Look-ups so far.
+    asked: usize,
 }
 
 impl Resolver {
@@ -60,19 +87,22 @@ impl Resolver {
     #[must_use]
     pub fn new(waker: Arc<Waker>) -> Self {
         let (sender, receiver) = channel();
-        Self { sender, receiver, waker }
+        Self { sender, receiver, waker, asked: 0 }
     }
 
     /// Begins to look up where `target` is; the answer comes by [`Resolver::answer`]. An address needs no look-up and
-    /// is returned at once.
-    pub fn ask(&self, id: Id, target: &Target) -> Option<SocketAddr> {
+    /// is returned at once. Of the addresses of a name each has its turn, one an attempt: the server may listen on one
+    /// of them only.
+    pub fn ask(&mut self, id: Id, target: &Target) -> Option<SocketAddr> {
         if let Some(ip) = target.host.parse::<IpAddr>().ok().or_else(|| interface_address(&target.host)) {
             return Some(SocketAddr::new(ip, target.port));
         }
         let (host, port) = (target.host.clone(), target.port);
         let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
+        let turn = self.asked;
+        self.asked = turn.wrapping_add(1);
         std::thread::spawn(move || {
-            let found = look_up(&host, port);
+            let found = look_up(&host, port).map(|all| in_turn(&all, turn));
             // If the loop is gone, nobody waits for the answer.
             let _ = sender.send((id, found));
             let _ = waker.wake();
@@ -86,21 +116,27 @@ impl Resolver {
     }
 }
 
-fn look_up(host: &str, port: u16) -> Result<SocketAddr, DialError> {
+/// The addresses of a name, at least one.
+fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
     let fail = |error: String| DialError::Name { host: host.to_owned(), error };
-    let mut found = (host, port).to_socket_addrs().map_err(|e| fail(e.to_string()))?;
-    found.next().ok_or_else(|| fail("the answer is empty".to_owned()))
+    let mut found: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(|e| fail(e.to_string()))?.collect();
+    found.dedup();
+    if found.is_empty() { Err(fail("the answer is empty".to_owned())) } else { Ok(found) }
+}
+
+/// One of the addresses, of which there is at least one.
+fn in_turn(all: &[SocketAddr], turn: usize) -> SocketAddr {
+    all[turn % all.len()]
 }
 
 /// Begins a connection. It is open when the socket becomes writable without an error.
 ///
 /// # Errors
 /// It cannot be begun.
-pub fn connect(address: SocketAddr, bind: Option<&str>) -> Result<TcpStream, DialError> {
+pub fn connect(address: SocketAddr, bind: Option<&str>, send_timeout: Duration) -> Result<TcpStream, DialError> {
     let fail = |error| DialError::Connect { address, error };
     let socket = Socket::new(Domain::for_address(address), Type::STREAM, Some(Protocol::TCP)).map_err(fail)?;
     socket.set_nonblocking(true).map_err(fail)?;
-    socket.set_tcp_nodelay(true).map_err(fail)?;
     if let Some(bind) = bind {
         let fail = |error: String| DialError::Bind { bind: bind.to_owned(), error };
         let ip = bind.parse().ok().or_else(|| interface_address(bind));
@@ -112,5 +148,37 @@ pub fn connect(address: SocketAddr, bind: Option<&str>) -> Result<TcpStream, Dia
         Err(e) if e.raw_os_error() == Some(nix::libc::EINPROGRESS) => {}
         Err(e) => return Err(fail(e)),
     }
-    Ok(TcpStream::from_std(socket.into()))
+    let socket = TcpStream::from_std(socket.into());
+    set_up(&socket, send_timeout);
+    Ok(socket)
+}
+
+/// Sets the options of a link's socket: no waiting for full segments, and a peer whose machine is gone is noticed, with
+/// data on the way after `send_timeout`, without after two minutes of silence.
+pub fn set_up(socket: &TcpStream, send_timeout: Duration) {
+    let socket = SockRef::from(socket);
+    let probes = TcpKeepalive::new().with_time(IDLE_PROBE).with_interval(PROBE_PERIOD).with_retries(PROBES);
+    // A socket that cannot be set up this way is still good for messages.
+    let _ = socket.set_tcp_nodelay(true);
+    let _ = socket.set_tcp_keepalive(&probes);
+    let _ = socket.set_tcp_user_timeout(Some(send_timeout));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_address_of_a_name_has_its_turn() {
+        let all: Vec<SocketAddr> = vec!["[::1]:7".parse().unwrap(), "127.0.0.1:7".parse().unwrap()];
+        let tried: Vec<SocketAddr> = (0..4).map(|turn| in_turn(&all, turn)).collect();
+        assert_eq!(tried, [all[0], all[1], all[0], all[1]]);
+        assert_eq!(in_turn(&look_up("127.0.0.1", 7).unwrap(), usize::MAX), all[1]);
+    }
+
+    #[test]
+    fn a_name_without_an_address_is_an_error_that_names_it() {
+        let error = look_up("no-such-host.invalid", 7).unwrap_err().to_string();
+        assert!(error.contains("no-such-host.invalid"), "{error}");
+    }
 }

@@ -4,7 +4,7 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use mio::net::{TcpListener, UnixListener};
@@ -17,15 +17,38 @@ const BACKLOG: i32 = 1024;
 #[derive(Debug)]
 pub enum ListenError {
     /// The host of `server_sockaddr` is no address, interface or name of this machine.
-    Host { host: String, error: String },
+    Host {
+        /// What the config gives.
+        host: String,
+        /// Why not.
+        error: String,
+    },
     /// The address cannot be bound.
-    Address { address: SocketAddr, error: io::Error },
+    Address {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
     /// Another process listens on the Unix socket.
-    InUse { path: PathBuf },
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
     /// Something that is not a socket lies at the path.
-    NoSocket { path: PathBuf },
+    NoSocket {
+        /// What lies there.
+        path: PathBuf,
+    },
     /// The Unix socket cannot be made.
-    Path { path: PathBuf, doing: &'static str, error: io::Error },
+    Path {
+        /// The socket.
+        path: PathBuf,
+        /// What failed, as in `listen`.
+        doing: &'static str,
+        /// Why.
+        error: io::Error,
+    },
 }
 
 impl fmt::Display for ListenError {
@@ -101,40 +124,46 @@ pub fn interface_address(name: &str) -> Option<IpAddr> {
     ips.iter().find(|ip| ip.is_ipv4()).or(ips.first()).copied()
 }
 
-/// A Unix socket that is listened on; its file is removed when this is dropped.
+/// A Unix socket that is listened on; its file is removed when this is dropped, unless another one is in its place.
 #[derive(Debug)]
 pub struct UnixServer {
     /// The listener.
     pub listener: UnixListener,
     path: PathBuf,
+    /// Device and inode of the file.
+    file: (u64, u64),
 }
 
 impl Drop for UnixServer {
     fn drop(&mut self) {
-        // It may be gone already.
-        let _ = fs::remove_file(&self.path);
+        if fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.file) {
+            // It may be gone by now.
+            let _ = fs::remove_file(&self.path);
+        }
     }
 }
 
-/// Listens on a Unix socket that `mode` lets be used. A file of a dead process is taken over.
+/// Listens on a Unix socket that `mode` lets be used. A file of a dead process is taken over, with `reuse` also that of
+/// a live one.
 ///
 /// # Errors
 /// Another process listens there, or the socket cannot be made.
-pub fn unix(path: &Path, mode: u32) -> Result<UnixServer, ListenError> {
-    clear(path)?;
+pub fn unix(path: &Path, mode: u32, reuse: bool) -> Result<UnixServer, ListenError> {
+    clear(path, reuse)?;
     let fail = |doing| move |error| ListenError::Path { path: path.to_owned(), doing, error };
     // Nobody is let in before the mode is set.
     let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
     let bound = UnixListener::bind(path);
     nix::sys::stat::umask(before);
     let listener = bound.map_err(fail("listen"))?;
-    let server = UnixServer { listener, path: path.to_owned() };
+    let made = fs::symlink_metadata(path).map_err(fail("look at it"))?;
+    let server = UnixServer { listener, path: path.to_owned(), file: (made.dev(), made.ino()) };
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(fail("set the mode"))?;
     Ok(server)
 }
 
-/// Removes the socket file of a process that is gone.
-fn clear(path: &Path) -> Result<(), ListenError> {
+/// Removes the socket file of a process that is gone, with `reuse` also that of another one.
+fn clear(path: &Path, reuse: bool) -> Result<(), ListenError> {
     let fail = |doing| move |error| ListenError::Path { path: path.to_owned(), doing, error };
     match fs::symlink_metadata(path) {
         Err(e) if e.kind() == io::ErrorKind::NotFound => return Ok(()),
@@ -148,6 +177,10 @@ fn clear(path: &Path) -> Result<(), ListenError> {
             fs::remove_file(path).map_err(fail("remove it"))
         }
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Ok(_) if reuse => {
+            log::warn!("{}: another process listens there, taken over", path.display());
+            fs::remove_file(path).map_err(fail("remove it"))
+        }
         Ok(_) => Err(ListenError::InUse { path: path.to_owned() }),
         Err(e) => Err(fail("find out whether it is in use")(e)),
     }
@@ -162,9 +195,21 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         drop(std::os::unix::net::UnixListener::bind(&path).unwrap());
-        let server = unix(&path, 0o600).unwrap();
-        assert!(matches!(unix(&path, 0o600), Err(ListenError::InUse { .. })));
+        let server = unix(&path, 0o600, false).unwrap();
+        assert!(matches!(unix(&path, 0o600, false), Err(ListenError::InUse { .. })));
         drop(server);
+        assert!(!path.exists());
+    }
+
+    #[test]
+    fn a_live_socket_is_taken_over_on_demand_and_its_first_owner_leaves_it_alone() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let first = unix(&path, 0o600, false).unwrap();
+        let second = unix(&path, 0o600, true).unwrap();
+        drop(first);
+        assert!(path.exists());
+        drop(second);
         assert!(!path.exists());
     }
 
@@ -173,7 +218,7 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("s");
         fs::write(&path, "precious").unwrap();
-        assert!(matches!(unix(&path, 0o600), Err(ListenError::NoSocket { .. })));
+        assert!(matches!(unix(&path, 0o600, false), Err(ListenError::NoSocket { .. })));
         assert_eq!(fs::read_to_string(&path).unwrap(), "precious");
     }
 

@@ -1,8 +1,10 @@
 //! The shell around the core: sockets, TLS and the loop.
 
+mod accept;
 pub mod buffers;
 pub mod dial;
 pub mod listener;
+mod open;
 pub mod security;
 pub mod session;
 pub mod shell;

@@ -29,6 +29,11 @@ pub struct ServerSecurity {
     tls: ServerTls,
     /// In certificate mode, who may connect.
     registry: Option<SharedRegistry>,
+    shown: String,
+}
+
+fn in_words(pair: &Pair) -> String {
+    format!("the certificate {} ({})", pair.certificate().serial(), pair.certificate().subject())
 }
 
 /// A client's TLS. Certificates are read anew for each connection, so that new ones take effect without a restart.
@@ -93,6 +98,8 @@ pub struct Secure {
     pub known: Option<Secured>,
     /// Where the reason of a refusal is found.
     pub refusals: Refusals,
+    /// The certificate that the peer is shown, in words.
+    pub shown: Option<String>,
 }
 
 /// Now, in Unix seconds.
@@ -111,7 +118,7 @@ impl ServerSecurity {
         let own = Pair::load(&layout.server_certificate(), &layout.server_key(), unix_now())?;
         let registry = if allow_all { None } else { Some(SharedRegistry::new(Registry::open(dir, max_certs)?)) };
         let clients = registry.clone().map_or(Clients::Anyone, Clients::Registered);
-        Ok(Self { tls: tls::server_config(&own, clients, Vec::new())?, registry })
+        Ok(Self { tls: tls::server_config(&own, clients, Vec::new())?, registry, shown: in_words(&own) })
     }
 }
 
@@ -134,9 +141,9 @@ impl ClientSecurity {
         Ok(security)
     }
 
-    fn tls(&self) -> Result<(ClientTls, Secured), SecurityError> {
+    fn tls(&self) -> Result<(ClientTls, Secured, Option<String>), SecurityError> {
         if self.allow_all {
-            return Ok((tls::client_config(None, Servers::Anyone, &self.host, Vec::new())?, Secured::Anonymous));
+            return Ok((tls::client_config(None, Servers::Anyone, &self.host, Vec::new())?, Secured::Anonymous, None));
         }
         let own = self.folder.own(&self.name, unix_now())?;
         let has_own = self.folder.has_own(&self.name);
@@ -145,7 +152,7 @@ impl ClientSecurity {
             None => Servers::Pinned(self.folder.pinned_servers()?),
         };
         let secured = if has_own { Secured::Named(self.name.clone()) } else { Secured::Shared };
-        Ok((tls::client_config(Some(&own), servers, &self.host, Vec::new())?, secured))
+        Ok((tls::client_config(Some(&own), servers, &self.host, Vec::new())?, secured, Some(in_words(&own))))
     }
 }
 
@@ -156,29 +163,33 @@ impl Security {
     /// TLS cannot be set up.
     pub fn begin(&self) -> Result<Secure, SecurityError> {
         match self {
-            Security::Plain => Ok(Secure { session: None, known: None, refusals: Refusals::default() }),
+            Security::Plain => Ok(Secure { session: None, known: None, refusals: Refusals::default(), shown: None }),
             Security::Server(server) => {
                 let session = Session::server(server.tls.config.clone())?;
-                Ok(Secure { session: Some(session), known: None, refusals: server.tls.refusals.clone() })
+                let (refusals, shown) = (server.tls.refusals.clone(), Some(server.shown.clone()));
+                Ok(Secure { session: Some(session), known: None, refusals, shown })
             }
             Security::Client(client) => {
-                let (tls, known) = client.tls()?;
+                let (tls, known, shown) = client.tls()?;
                 let session = Session::client(tls.config, tls.server_name)?;
-                Ok(Secure { session: Some(session), known: Some(known), refusals: tls.refusals })
+                Ok(Secure { session: Some(session), known: Some(known), refusals: tls.refusals, shown })
             }
         }
     }
 
     /// Who the client at the other end of a secured connection is.
-    #[must_use]
-    pub fn identify(&self, state: &CommonState) -> Secured {
-        let Security::Server(ServerSecurity { registry: Some(registry), .. }) = self else { return Secured::Anonymous };
+    ///
+    /// # Errors
+    /// Nobody who may connect. The handshake let its certificate through, so the folder changed in between.
+    pub fn identify(&self, state: &CommonState) -> Result<Secured, String> {
+        let Security::Server(ServerSecurity { registry: Some(registry), .. }) = self else {
+            return Ok(Secured::Anonymous);
+        };
         let certificate = tls::peer_certificate(state).map_or(&[][..], |c| c.as_ref());
         match registry.identify(certificate) {
-            Identity::Named { name, .. } => Secured::Named(name),
-            // The handshake let the certificate through, so a stranger's can be here only if the folder changed in
-            // between; with no name it gets no further than one that is shared, and enrolment is refused below.
-            Identity::Default { .. } | Identity::Unknown(_) => Secured::Shared,
+            Identity::Named { name, .. } => Ok(Secured::Named(name)),
+            Identity::Default { .. } => Ok(Secured::Shared),
+            Identity::Unknown(stranger) => Err(stranger.to_string()),
         }
     }
 

@@ -1,4 +1,8 @@
 //! One TLS session, from memory to memory: rustls without buffers of its own.
+//!
+//! rustls remembers places in the bytes that it was given and could not use yet, so each call must begin with these
+//! very bytes: the session keeps them. It works through all whole records at once, whether or not the reader wants more,
+//! so what is kept never holds a record that sealing would have to skip. After an error only an alert can come out.
 
 use std::fmt;
 use std::sync::Arc;
@@ -13,16 +17,19 @@ use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 pub trait Handler {
     /// The handshake is done: what is known of the peer is in `state`. Called once, before any data.
     fn secured(&mut self, state: &CommonState);
-    /// Data of the peer; whether more may come now.
+    /// Data of the peer; whether more should be read now. More may come all the same, of what was read already.
     fn data(&mut self, plaintext: &[u8]) -> bool;
 }
+
+/// Most bytes that wait for the rest of a record or of a handshake message; rustls takes none over 64 KiB.
+pub const KEPT_MAX: usize = 128 * 1024;
 
 /// How far a session came with what it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
     /// It needs more bytes of the peer.
     NeedsInput,
-    /// The handler took no more; what is left must be given again.
+    /// The same, but the handler wants no more for now.
     Paused,
     /// The peer said that nothing more comes.
     PeerClosed,
@@ -56,7 +63,10 @@ enum Side {
 /// A TLS session.
 pub struct Session {
     side: Side,
+    /// Bytes of the peer that rustls could not use yet.
+    kept: Vec<u8>,
     announced: bool,
+    failed: bool,
 }
 
 impl fmt::Debug for Session {
@@ -67,7 +77,10 @@ impl fmt::Debug for Session {
 
 /// What one state of rustls asks for.
 enum Step {
-    Again,
+    /// To be asked again; whether the handler wants more.
+    Again {
+        goes_on: bool,
+    },
     Stop(Progress),
 }
 
@@ -77,8 +90,7 @@ impl Session {
     /// # Errors
     /// rustls refuses the settings.
     pub fn client(config: Arc<ClientConfig>, server: ServerName<'static>) -> Result<Self, Error> {
-        let side = Side::Client(UnbufferedClientConnection::new(config, server)?);
-        Ok(Self { side, announced: false })
+        Ok(Self::new(Side::Client(UnbufferedClientConnection::new(config, server)?)))
     }
 
     /// The side that accepts.
@@ -86,8 +98,17 @@ impl Session {
     /// # Errors
     /// rustls refuses the settings.
     pub fn server(config: Arc<ServerConfig>) -> Result<Self, Error> {
-        let side = Side::Server(UnbufferedServerConnection::new(config)?);
-        Ok(Self { side, announced: false })
+        Ok(Self::new(Side::Server(UnbufferedServerConnection::new(config)?)))
+    }
+
+    fn new(side: Side) -> Self {
+        Self { side, kept: Vec::new(), announced: false, failed: false }
+    }
+
+    /// What must stand in front of the bytes that are given next.
+    #[must_use]
+    pub fn kept(&self) -> &[u8] {
+        &self.kept
     }
 
     fn state(&self) -> &CommonState {
@@ -97,49 +118,77 @@ impl Session {
         }
     }
 
-    /// Works through `incoming`; how many bytes of it are used up, and how far it came. What the protocol itself has to
-    /// say goes to `out`, also after an error: an alert for the peer.
+    /// Works through `incoming`, which begins with [`Session::kept`]. What the protocol itself has to say goes to `out`,
+    /// also after an error: an alert for the peer.
+    ///
+    /// # Errors
+    /// The peer broke the protocol, or was refused.
     pub fn receive(
         &mut self,
         incoming: &mut [u8],
         out: &mut Vec<u8>,
         handler: &mut dyn Handler,
+    ) -> Result<Progress, Error> {
+        let (used, result) = self.work_through(incoming, out, handler);
+        self.kept.clear();
+        if result.is_ok() {
+            self.kept.extend_from_slice(&incoming[used..]);
+        } else {
+            self.failed = true;
+            self.collect_alert(out);
+        }
+        if self.kept.len() > KEPT_MAX {
+            return Err(Error::General(format!("{} bytes that make no message", self.kept.len())));
+        }
+        result
+    }
+
+    fn work_through(
+        &mut self,
+        incoming: &mut [u8],
+        out: &mut Vec<u8>,
+        handler: &mut dyn Handler,
     ) -> (usize, Result<Progress, Error>) {
-        let mut used = 0;
+        let (mut used, mut goes_on) = (0, true);
         loop {
             // The peer's first data may come with the end of the handshake; who it is has to be told first.
             let (announced, mut early) = (self.announced, Early::default());
             let handler_now: &mut dyn Handler = if announced { handler } else { &mut early };
-            let (discard, step) = match &mut self.side {
-                Side::Client(connection) => step(connection, &mut incoming[used..], out, handler_now),
-                Side::Server(connection) => step(connection, &mut incoming[used..], out, handler_now),
-            };
+            let (discard, step) = self.step(&mut incoming[used..], out, handler_now);
             used += discard;
             if !announced && step.is_ok() && !self.state().is_handshaking() {
                 self.announced = true;
                 handler.secured(self.state());
             }
-            let paused = !early.0.is_empty() && !handler.data(&early.0);
+            if !early.0.is_empty() {
+                goes_on &= handler.data(&early.0);
+            }
             match step {
-                Ok(Step::Again) if paused => return (used, Ok(Progress::Paused)),
-                Ok(Step::Again) => {}
+                Ok(Step::Again { goes_on: more }) => goes_on &= more,
+                Ok(Step::Stop(Progress::NeedsInput)) if !goes_on => return (used, Ok(Progress::Paused)),
                 Ok(Step::Stop(progress)) => return (used, Ok(progress)),
-                Err(error) => {
-                    self.collect_alert(out);
-                    return (used, Err(error));
-                }
+                Err(error) => return (used, Err(error)),
             }
         }
     }
 
-    /// After an error rustls gives out what it has for the peer, piece by piece, before the error comes again.
+    fn step(
+        &mut self,
+        incoming: &mut [u8],
+        out: &mut Vec<u8>,
+        handler: &mut dyn Handler,
+    ) -> (usize, Result<Step, Error>) {
+        match &mut self.side {
+            Side::Client(connection) => step(connection, incoming, out, handler),
+            Side::Server(connection) => step(connection, incoming, out, handler),
+        }
+    }
+
+    /// After an error rustls still gives out what it has for the peer. It must not be asked for anything else: it would
+    /// look for the places that it remembers.
     fn collect_alert(&mut self, out: &mut Vec<u8>) {
-        loop {
-            let (_, step) = match &mut self.side {
-                Side::Client(connection) => step(connection, &mut [], out, &mut Nobody),
-                Side::Server(connection) => step(connection, &mut [], out, &mut Nobody),
-            };
-            if !matches!(step, Ok(Step::Again)) {
+        while self.state().wants_write() {
+            if self.step(&mut [], out, &mut Early::default()).1.is_err() {
                 return;
             }
         }
@@ -150,11 +199,7 @@ impl Session {
     /// # Errors
     /// The session is not secured, or has failed, or `sealed` is too small.
     pub fn seal(&mut self, plaintext: &[u8], sealed: &mut [u8]) -> Result<usize, SealError> {
-        let write = |traffic: &mut dyn Seal, room: &mut [u8]| traffic.seal(plaintext, room);
-        match &mut self.side {
-            Side::Client(connection) => write_traffic(connection, sealed, &write),
-            Side::Server(connection) => write_traffic(connection, sealed, &write),
-        }
+        self.write(sealed, &|traffic, room| traffic.seal(plaintext, room))
     }
 
     /// Writes into `sealed` that nothing more comes; how many bytes that makes.
@@ -162,10 +207,16 @@ impl Session {
     /// # Errors
     /// The session is not secured, or has failed, or `sealed` is too small.
     pub fn close(&mut self, sealed: &mut [u8]) -> Result<usize, SealError> {
-        let write = |traffic: &mut dyn Seal, room: &mut [u8]| traffic.close(room);
+        self.write(sealed, &|traffic, room| traffic.close(room))
+    }
+
+    fn write(&mut self, sealed: &mut [u8], write: Write<'_>) -> Result<usize, SealError> {
+        if self.failed || !self.announced {
+            return Err(SealError("the session is not secured".to_owned()));
+        }
         match &mut self.side {
-            Side::Client(connection) => write_traffic(connection, sealed, &write),
-            Side::Server(connection) => write_traffic(connection, sealed, &write),
+            Side::Client(connection) => write_traffic(connection, &mut self.kept, sealed, write),
+            Side::Server(connection) => write_traffic(connection, &mut self.kept, sealed, write),
         }
     }
 }
@@ -194,15 +245,6 @@ impl Handler for Early {
     }
 }
 
-struct Nobody;
-
-impl Handler for Nobody {
-    fn secured(&mut self, _: &CommonState) {}
-    fn data(&mut self, _: &[u8]) -> bool {
-        false
-    }
-}
-
 /// [`WriteTraffic`] of either side.
 trait Seal {
     fn seal(&mut self, plaintext: &[u8], sealed: &mut [u8]) -> Result<usize, EncryptError>;
@@ -222,12 +264,19 @@ impl<Data> Seal for WriteTraffic<'_, Data> {
 /// Writes sealed bytes into the room that it is given.
 type Write<'a> = &'a dyn Fn(&mut dyn Seal, &mut [u8]) -> Result<usize, EncryptError>;
 
-fn write_traffic<M: Machine>(machine: &mut M, sealed: &mut [u8], write: Write<'_>) -> Result<usize, SealError> {
+fn write_traffic<M: Machine>(
+    machine: &mut M,
+    kept: &mut Vec<u8>,
+    sealed: &mut [u8],
+    write: Write<'_>,
+) -> Result<usize, SealError> {
     let mut used = 0;
     loop {
-        match machine.process(&mut []).state {
+        let UnbufferedStatus { discard, state } = machine.process(kept);
+        match state {
             Ok(ConnectionState::WriteTraffic(mut traffic)) => {
                 let written = write(&mut traffic, &mut sealed[used..]).map_err(|e| SealError(e.to_string()))?;
+                kept.drain(..discard);
                 return Ok(used + written);
             }
             Ok(ConnectionState::EncodeTlsData(mut data)) => {
@@ -238,6 +287,7 @@ fn write_traffic<M: Machine>(machine: &mut M, sealed: &mut [u8], write: Write<'_
             Ok(other) => return Err(SealError(format!("the session is in the state {other:?}"))),
             Err(error) => return Err(SealError(error.to_string())),
         }
+        kept.drain(..discard);
     }
 }
 
@@ -254,15 +304,15 @@ fn step<M: Machine>(
             while let Some(Ok(record)) = traffic.next_record() {
                 goes_on &= handler.data(record.payload);
             }
-            if goes_on { Step::Again } else { Step::Stop(Progress::Paused) }
+            Step::Again { goes_on }
         }
         ConnectionState::EncodeTlsData(mut data) => {
             encode(out, |room| data.encode(room));
-            Step::Again
+            Step::Again { goes_on: true }
         }
         ConnectionState::TransmitTlsData(data) => {
             data.done();
-            Step::Again
+            Step::Again { goes_on: true }
         }
         ConnectionState::PeerClosed | ConnectionState::Closed => Step::Stop(Progress::PeerClosed),
         _ => Step::Stop(Progress::NeedsInput),

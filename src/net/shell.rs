@@ -5,35 +5,27 @@
 
 use std::collections::HashMap;
 use std::io;
-use std::os::unix::net::SocketAddr as UnixAddress;
-use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::{TcpListener, UnixStream};
+use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::CommonState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
 use super::buffers::Buffers;
-use super::dial::{self, Resolver, Target};
+use super::dial::{Resolver, Target};
 use super::listener::UnixServer;
 use super::security::{Secure, Security};
-use super::session::Handler;
-use super::stream::{End, Received, Socket, Stream};
+use super::session::{Handler, Session};
+use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
 use crate::core::{Cause, Connector, Id, Output, Reading, Secured};
 use crate::wire::names::SocketPaths;
 
 /// Bytes that one connection may send before others have a turn.
 const WRITE_BUDGET: usize = 256 * 1024;
-
-/// Connections that are accepted before others have a turn.
-const ACCEPT_BUDGET: usize = 64;
-
-/// Wait before accepting again after it failed, as it does while the process has no more file descriptors.
-const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
 /// Longest wait for the other side to have read what was sent before the connection was closed.
 const LINGER: Duration = Duration::from_secs(1);
@@ -71,6 +63,8 @@ pub struct Parts {
     pub admins: UnixServer,
     /// Where the other sockets are.
     pub paths: SocketPaths,
+    /// Longest wait for a peer's machine to confirm what was sent to it.
+    pub send_timeout: Duration,
 }
 
 /// What the owner of the loop is asked for.
@@ -95,20 +89,56 @@ struct Entry {
     listed: bool,
 }
 
+impl Entry {
+    fn is_opening(&self) -> bool {
+        matches!(&self.kind, Kind::Link(link) if link.opening)
+    }
+
+    /// Why TLS failed, and, if the peer did not like it, the certificate that it was shown.
+    fn explain(&self, error: &rustls::Error) -> String {
+        let Kind::Link(link) = &self.kind else { return error.to_string() };
+        let why = tls::explain(error, &link.refusals);
+        match (&link.shown, error) {
+            (Some(shown), rustls::Error::AlertReceived(_)) => format!("{why}; it was shown {shown}"),
+            _ => why,
+        }
+    }
+}
+
 #[derive(Debug)]
-enum Kind {
-    Link { opening: bool, known: Option<Secured>, refusals: Refusals },
+pub(super) enum Kind {
+    Link(Box<LinkEntry>),
     App,
     Delivery,
     Admin,
 }
 
+#[derive(Debug)]
+pub(super) struct LinkEntry {
+    /// It was dialled and is not open yet.
+    opening: bool,
+    /// What is known of the peer once TLS is done, on a client.
+    known: Option<Secured>,
+    refusals: Refusals,
+    /// The certificate that is shown to the peer, for the log if it is refused.
+    shown: Option<String>,
+}
+
+impl LinkEntry {
+    pub(super) fn new(secure: Secure, opening: bool) -> (Option<Session>, Self) {
+        let Secure { session, known, refusals, shown } = secure;
+        (session, Self { opening, known, refusals, shown })
+    }
+}
+
 /// The loop and all that it owns.
 pub struct Shell {
     poll: Poll,
-    parts: Parts,
+    pub(super) parts: Parts,
     signals: Signals,
-    resolver: Resolver,
+    pub(super) resolver: Resolver,
+    /// The connection whose server's name is being looked up.
+    pub(super) looked_up: Option<Id>,
     buffers: Buffers,
     connections: Vec<Option<Entry>>,
     /// Connections that may have something to read.
@@ -117,9 +147,11 @@ pub struct Shell {
     to_write: Vec<Id>,
     lingering: HashMap<Token, (Stream, Instant)>,
     closed: usize,
-    accept_again: Option<Instant>,
+    pub(super) accept_again: Option<Instant>,
+    /// The last attempt to accept failed, and the log says so.
+    pub(super) accept_fails: bool,
     /// Nothing is accepted or read any more.
-    stopping: bool,
+    pub(super) stopping: bool,
     ended: bool,
     wish: Wish,
 }
@@ -145,6 +177,7 @@ impl Shell {
             parts,
             signals,
             resolver,
+            looked_up: None,
             buffers: Buffers::default(),
             connections: Vec::new(),
             to_read: Vec::new(),
@@ -152,6 +185,7 @@ impl Shell {
             lingering: HashMap::new(),
             closed: 0,
             accept_again: None,
+            accept_fails: false,
             stopping: false,
             ended: false,
             wish: Wish::GoOn,
@@ -185,11 +219,7 @@ impl Shell {
         self.do_outputs(now);
         self.write_all(now);
         self.let_go(now);
-        if self.accept_again.is_some_and(|at| at <= now) {
-            self.accept_again = None;
-            self.accept_links(now);
-            self.accept_apps(now);
-        }
+        self.accept_again(now);
         if self.ended && self.lingering.is_empty() {
             return Ok(Wish::End);
         }
@@ -258,79 +288,7 @@ impl Shell {
         self.connections.iter().flatten().filter(|e| wanted(&e.kind)).map(|e| e.id).collect()
     }
 
-    fn accept_links(&mut self, now: Instant) {
-        for _ in 0..ACCEPT_BUDGET {
-            let Some(listener) = self.parts.links.as_ref().filter(|_| !self.stopping) else { return };
-            match listener.accept() {
-                Ok((socket, remote)) => {
-                    // A socket that cannot be set up this way is still good for messages.
-                    let _ = socket.set_nodelay(true);
-                    let id = self.parts.connector.accept_link(remote, now);
-                    self.begin_link(id, socket, now);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) => return self.accept_failed(&e, now),
-            }
-        }
-        self.accept_again = Some(now);
-    }
-
-    fn begin_link(&mut self, id: Id, socket: mio::net::TcpStream, now: Instant) {
-        match self.parts.security.begin() {
-            Ok(Secure { session, known, refusals }) => {
-                let mut stream = Stream::new(Socket::Tcp(socket), session);
-                stream.writable = true;
-                self.add(id, stream, Kind::Link { opening: false, known, refusals }, now);
-                self.secure(id, now);
-            }
-            Err(error) => {
-                self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
-                self.do_outputs(now);
-            }
-        }
-    }
-
-    fn accept_apps(&mut self, now: Instant) {
-        for _ in 0..ACCEPT_BUDGET {
-            match self.parts.apps.listener.accept() {
-                Ok(_) if self.stopping => {}
-                Ok((socket, _)) => {
-                    let id = self.parts.connector.accept_app();
-                    self.add_unix(id, socket, Kind::App, now);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) => return self.accept_failed(&e, now),
-            }
-        }
-        self.accept_again = Some(now);
-    }
-
-    fn accept_admins(&mut self, now: Instant) {
-        for _ in 0..ACCEPT_BUDGET {
-            match self.parts.admins.listener.accept() {
-                Ok((socket, _)) => {
-                    let id = self.parts.connector.accept_admin();
-                    self.add_unix(id, socket, Kind::Admin, now);
-                }
-                Err(e) if e.kind() == io::ErrorKind::WouldBlock => return,
-                Err(e) => return self.accept_failed(&e, now),
-            }
-        }
-    }
-
-    fn accept_failed(&mut self, error: &io::Error, now: Instant) {
-        log::warn!("a connection could not be accepted: {error}");
-        self.accept_again = Some(now + ACCEPT_AGAIN);
-    }
-
-    fn add_unix(&mut self, id: Id, socket: UnixStream, kind: Kind, now: Instant) {
-        let mut stream = Stream::new(Socket::Unix(socket), None);
-        // Both are found out at the first try.
-        (stream.readable, stream.writable) = (true, true);
-        self.add(id, stream, kind, now);
-    }
-
-    fn add(&mut self, id: Id, mut stream: Stream, kind: Kind, now: Instant) {
+    pub(super) fn add(&mut self, id: Id, mut stream: Stream, kind: Kind, now: Instant) {
         if let Err(error) = stream.register(self.poll.registry(), Token(CONNECTIONS + id.index())) {
             self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
             return self.do_outputs(now);
@@ -363,7 +321,7 @@ impl Shell {
         let could_write = entry.stream.writable;
         entry.stream.ready(event);
         let (id, can_write) = (entry.id, entry.stream.writable && !could_write);
-        if let Kind::Link { opening: true, .. } = entry.kind {
+        if entry.is_opening() {
             return self.opening_event(id, now);
         }
         self.list(id);
@@ -382,8 +340,8 @@ impl Shell {
             }
             (Ok(None), Err(_)) => return,
             (Ok(None), Ok(remote)) => {
-                if let Kind::Link { opening, .. } = &mut entry.kind {
-                    *opening = false;
+                if let Kind::Link(link) = &mut entry.kind {
+                    link.opening = false;
                 }
                 self.parts.connector.opened(id, Some(remote), now);
                 self.secure(id, now);
@@ -394,7 +352,7 @@ impl Shell {
     }
 
     /// Begins TLS, or, without it, tells the core that there is none.
-    fn secure(&mut self, id: Id, now: Instant) {
+    pub(super) fn secure(&mut self, id: Id, now: Instant) {
         if matches!(self.parts.security, Security::Plain) {
             self.parts.connector.secured(id, Secured::Anonymous, now);
         } else {
@@ -414,7 +372,7 @@ impl Shell {
         work: impl FnOnce(&mut Stream, &mut Buffers, &mut dyn Handler) -> T,
     ) -> Option<T> {
         let entry = self.connections.get_mut(id.index())?.as_mut().filter(|e| e.id == id)?;
-        let known = if let Kind::Link { known, .. } = &entry.kind { known.clone() } else { None };
+        let known = if let Kind::Link(link) = &entry.kind { link.known.clone() } else { None };
         let (connector, security) = (&mut self.parts.connector, &self.parts.security);
         let mut handler = ToCore { connector, security, id, now, known };
         Some(work(&mut entry.stream, &mut self.buffers, &mut handler))
@@ -453,12 +411,10 @@ impl Shell {
     /// Tells the core that a connection is gone.
     fn ended(&mut self, id: Id, end: &End, now: Instant) {
         let Some(entry) = self.entry(id) else { return };
-        let refusals =
-            if let Kind::Link { refusals, .. } = &entry.kind { refusals.clone() } else { Refusals::default() };
         let cause = match end {
             End::Closed => Cause::ClosedByPeer,
             End::Io(error) => Cause::Failed(error.to_string()),
-            End::Tls(error) => Cause::Failed(tls::explain(error, &refusals)),
+            End::Tls(error) => Cause::Failed(entry.explain(error)),
             End::Seal(error) => Cause::Failed(error.to_string()),
         };
         self.parts.connector.closed(id, cause, now);
@@ -475,7 +431,7 @@ impl Shell {
         let Some(entry) = self.connections.get_mut(id.index()).and_then(Option::as_mut).filter(|e| e.id == id) else {
             return;
         };
-        if !entry.stream.writable || matches!(entry.kind, Kind::Link { opening: true, .. }) {
+        if !entry.stream.writable || entry.is_opening() {
             return;
         }
         let (stream, buffers, mut end) = (&mut entry.stream, &mut self.buffers, None);
@@ -496,7 +452,7 @@ impl Shell {
         self.do_outputs(now);
     }
 
-    fn do_outputs(&mut self, now: Instant) {
+    pub(super) fn do_outputs(&mut self, now: Instant) {
         while let Some(output) = self.parts.connector.poll_output() {
             match output {
                 Output::Write(id) => self.to_write.push(id),
@@ -525,72 +481,17 @@ impl Shell {
         }
         if let Some(entry) = self.entry(id) {
             entry.paused = false;
-            // Even if the socket is empty, TLS may still hold something.
-            if !entry.listed {
-                entry.listed = true;
-                self.to_read.push(id);
-            }
         }
-    }
-
-    fn dial(&mut self, id: Id, now: Instant) {
-        let Some(target) = self.parts.target.clone() else { return };
-        if let Some(address) = self.resolver.ask(id, &target) {
-            self.connect(id, address, now);
-        }
-    }
-
-    fn take_answers(&mut self, now: Instant) {
-        while let Some((id, answer)) = self.resolver.answer() {
-            match answer {
-                Ok(address) => self.connect(id, address, now),
-                Err(error) => self.parts.connector.closed(id, Cause::Failed(error.to_string()), now),
-            }
-            self.do_outputs(now);
-        }
-    }
-
-    fn connect(&mut self, id: Id, address: std::net::SocketAddr, now: Instant) {
-        let bind = self.parts.target.as_ref().and_then(|t| t.bind.clone());
-        let begun = self.parts.security.begin().map_err(|e| e.to_string());
-        let connected =
-            begun.and_then(|s| Ok((s, dial::connect(address, bind.as_deref()).map_err(|e| e.to_string())?)));
-        match connected {
-            Ok((Secure { session, known, refusals }, socket)) => {
-                let stream = Stream::new(Socket::Tcp(socket), session);
-                self.add(id, stream, Kind::Link { opening: true, known, refusals }, now);
-            }
-            Err(error) => self.parts.connector.closed(id, Cause::Failed(error), now),
-        }
-    }
-
-    fn dial_app(&mut self, id: Id, message_type: &str, now: Instant) {
-        let path: PathBuf = self.parts.paths.receive(message_type);
-        match UnixAddress::from_pathname(&path).and_then(|address| UnixStream::connect_addr(&address)) {
-            Ok(socket) => {
-                self.add_unix(id, socket, Kind::Delivery, now);
-                self.parts.connector.opened(id, None, now);
-            }
-            Err(error) => {
-                let cause = match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Cause::NoListener,
-                    io::ErrorKind::WouldBlock => Cause::Busy,
-                    _ => {
-                        log::warn!("{}: cannot connect to the app that listens there: {error}", path.display());
-                        Cause::NoListener
-                    }
-                };
-                self.parts.connector.closed(id, cause, now);
-            }
-        }
+        self.list(id);
     }
 
     /// Lets go of a connection. The end of a link is waited for, because closing a socket that still has something to
     /// read makes TCP throw away what the other side has not read yet.
     fn close(&mut self, id: Id, now: Instant) {
+        self.looked_up.take_if(|waiting| *waiting == id);
         let Some(slot) = self.connections.get_mut(id.index()) else { return };
         let Some(mut entry) = slot.take_if(|e| e.id == id) else { return };
-        let is_open = matches!(entry.kind, Kind::Link { opening: false, .. });
+        let is_open = matches!(entry.kind, Kind::Link(_)) && !entry.is_opening();
         if !is_open || self.lingering.len() >= LINGERING_MAX {
             return;
         }
@@ -623,8 +524,10 @@ struct ToCore<'a> {
 
 impl Handler for ToCore<'_> {
     fn secured(&mut self, state: &CommonState) {
-        let secured = self.known.take().unwrap_or_else(|| self.security.identify(state));
-        self.connector.secured(self.id, secured, self.now);
+        match self.known.take().map_or_else(|| self.security.identify(state), Ok) {
+            Ok(secured) => self.connector.secured(self.id, secured, self.now),
+            Err(why) => self.connector.closed(self.id, Cause::Failed(why), self.now),
+        }
     }
 
     fn data(&mut self, plaintext: &[u8]) -> bool {

@@ -11,7 +11,7 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
-use super::buffers::{Buffers, READ_SIZE, RECORD_MAX, SEAL_SIZE};
+use super::buffers::{Buffers, READ_SIZE, SEAL_SIZE};
 use super::session::{Handler, Progress, SealError, Session};
 
 /// A stream socket.
@@ -85,8 +85,6 @@ pub enum Received {
 pub struct Stream {
     socket: Socket,
     session: Option<Session>,
-    /// Ciphertext that was read and not yet used.
-    ciphertext: Vec<u8>,
     /// Bytes on their way out that the socket did not take yet.
     pending: Vec<u8>,
     pending_start: usize,
@@ -105,7 +103,6 @@ impl Stream {
         Self {
             socket,
             session,
-            ciphertext: Vec::new(),
             pending: Vec::new(),
             pending_start: 0,
             readable: false,
@@ -169,41 +166,23 @@ impl Stream {
     }
 
     fn receive_sealed(&mut self, buffer: &mut [u8], handler: &mut dyn Handler) -> Result<Received, End> {
-        let kept = self.ciphertext.len();
-        if kept > RECORD_MAX {
-            // The reader stopped in the middle of what was read before; the rest of that comes first.
-            let mut rest = std::mem::take(&mut self.ciphertext);
-            let progress = self.process(&mut rest, handler)?;
-            return Ok(self.received(progress));
-        }
-        buffer[..kept].copy_from_slice(&self.ciphertext);
-        self.ciphertext.clear();
-        let count = match self.read(&mut buffer[kept..]) {
-            Ok(count) => count.unwrap_or(0),
-            Err(end) => {
-                // Whole records that came before the end still count.
-                self.process(&mut buffer[..kept], handler)?;
-                return Err(end);
-            }
-        };
-        let progress = self.process(&mut buffer[..kept + count], handler)?;
-        Ok(self.received(progress))
-    }
-
-    fn received(&self, progress: Progress) -> Received {
-        match progress {
+        let kept = self.session.as_ref().map_or(&[][..], Session::kept);
+        buffer[..kept.len()].copy_from_slice(kept);
+        let kept = kept.len();
+        let Some(count) = self.read(&mut buffer[kept..])? else { return Ok(Received::Drained) };
+        Ok(match self.process(&mut buffer[..kept + count], handler)? {
             Progress::Paused => Received::Paused,
             Progress::PeerClosed => Received::End(End::Closed),
             Progress::NeedsInput if self.readable => Received::More,
             Progress::NeedsInput => Received::Drained,
-        }
+        })
     }
 
-    /// Has TLS work through `incoming`, keeps what it does not use, and sends what it has to say.
+    /// Has TLS work through `incoming`, and sends what it has to say.
     fn process(&mut self, incoming: &mut [u8], handler: &mut dyn Handler) -> Result<Progress, End> {
         let Some(session) = &mut self.session else { return Ok(Progress::NeedsInput) };
-        let (used, progress) = session.receive(incoming, &mut self.pending, handler);
-        self.ciphertext.extend_from_slice(&incoming[used..]);
+        let progress = session.receive(incoming, &mut self.pending, handler);
+        // What is said to a peer that is refused may find it gone, and why it was refused matters more.
         let flushed = self.flush();
         let progress = progress.map_err(End::Tls)?;
         flushed.map_err(End::Io)?;

@@ -28,13 +28,13 @@ pub const HELLO: &[u8] = b"hello";
 /// The `request_id` of a client's keep-alive.
 pub const KEEP_ALIVE_ID: &str = "keep_alive_client_check";
 
+/// The `request_id` of the question by which a client finds out that the server has let it in.
+pub const LINK_CHECK_ID: &str = "link_check";
+
 /// `error` of the answer to a request whose peer went away.
 pub const DISCONNECTED_DURING_WAIT: &str = "disconnected_during_wait";
 
 /// One frame of a connector's own.
-///
-/// # Panics
-/// Never: a header of a few ids is far below the limit of a header, see the assertion.
 #[must_use]
 pub fn own_frame(message_type: &str, source_id: &str, data: &[u8]) -> Vec<u8> {
     let mut header = HeaderWriter::new();
@@ -78,13 +78,13 @@ pub fn ack(source_id: &str, transport_id: u64) -> Vec<u8> {
     pack(header, b"")
 }
 
-/// A client's question whether the server is still there.
+/// A client's question whether the server is there; `request_id` says what for.
 #[must_use]
-pub fn keep_alive(client_name: &str, server_id: &str) -> Vec<u8> {
+pub fn ping(client_name: &str, server_id: &str, request_id: &str) -> Vec<u8> {
     let mut header = HeaderWriter::new();
-    header.flag("await_response", true).text("request_id", KEEP_ALIVE_ID);
+    header.flag("await_response", true).text("request_id", request_id);
     header.text("destination_id", server_id).text("message_type", PING).text("source_id", client_name);
-    pack(header, KEEP_ALIVE_ID.as_bytes())
+    pack(header, request_id.as_bytes())
 }
 
 /// The header of the answer to a `_ping`; the frame's data and binary are those of the request.

@@ -23,13 +23,35 @@ pub const HEADER_MAX: usize = u16::MAX as usize;
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FrameError {
     /// The frame says that it is longer than the limit of this connection.
-    TooLong { length: usize, limit: usize },
+    TooLong {
+        /// The length that it says, bytes.
+        length: usize,
+        /// The longest that is taken.
+        limit: usize,
+    },
     /// The frame says that it is too short to hold its own parts.
-    TooShort { length: usize },
+    TooShort {
+        /// The length that it says, bytes.
+        length: usize,
+    },
     /// A part reaches beyond the frame's end.
-    PartBeyondEnd { part: &'static str, offset: usize, length: usize, left: usize },
+    PartBeyondEnd {
+        /// The part's name.
+        part: &'static str,
+        /// Where the part begins.
+        offset: usize,
+        /// The length that it says, bytes.
+        length: usize,
+        /// Bytes from there to the frame's end.
+        left: usize,
+    },
     /// Bytes follow the last part.
-    TrailingBytes { offset: usize, count: usize },
+    TrailingBytes {
+        /// Where they begin.
+        offset: usize,
+        /// How many they are.
+        count: usize,
+    },
 }
 
 impl fmt::Display for FrameError {

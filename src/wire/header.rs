@@ -22,7 +22,12 @@ pub enum HeaderError {
     /// A key that every message must have is absent.
     Missing(&'static str),
     /// The id's text is longer than [`MESSAGE_ID_MAX`].
-    IdTooLong { key: &'static str, length: usize },
+    IdTooLong {
+        /// The id's key.
+        key: &'static str,
+        /// Its length, bytes.
+        length: usize,
+    },
 }
 
 impl fmt::Display for HeaderError {
@@ -313,7 +318,7 @@ pub fn json_string(text: &str) -> String {
 /// Writes a header's JSON with the separators that Python's `json.dumps` uses.
 #[derive(Debug)]
 pub struct HeaderWriter {
-    out: String,
+    out: Vec<u8>,
 }
 
 impl Default for HeaderWriter {
@@ -326,23 +331,29 @@ impl HeaderWriter {
     /// A header without keys.
     #[must_use]
     pub fn new() -> Self {
-        Self { out: String::from("{") }
+        Self::reusing(Vec::new())
+    }
+
+    /// A header without keys that is written to `buffer`, whose bytes give way; its memory is used again.
+    #[must_use]
+    pub fn reusing(mut buffer: Vec<u8>) -> Self {
+        buffer.clear();
+        buffer.push(b'{');
+        Self { out: buffer }
     }
 
     /// Adds a key whose value is JSON already.
     pub fn json(&mut self, key: &str, value: &str) -> &mut Self {
-        if self.out.len() > 1 {
-            self.out.push_str(", ");
-        }
-        self.out.push_str(&json_string(key));
-        self.out.push_str(": ");
-        self.out.push_str(value);
+        self.key(key);
+        self.out.extend_from_slice(value.as_bytes());
         self
     }
 
     /// Adds a key whose value is a text.
     pub fn text(&mut self, key: &str, value: &str) -> &mut Self {
-        self.json(key, &json_string(value))
+        self.key(key);
+        self.string(value);
+        self
     }
 
     /// Adds a key that is `true`, or nothing if `set` is not.
@@ -352,10 +363,22 @@ impl HeaderWriter {
 
     /// The JSON text.
     #[must_use]
-    pub fn finish(self) -> Vec<u8> {
-        let mut out = self.out.into_bytes();
-        out.push(b'}');
-        out
+    pub fn finish(mut self) -> Vec<u8> {
+        self.out.push(b'}');
+        self.out
+    }
+
+    fn key(&mut self, key: &str) {
+        if self.out.len() > 1 {
+            self.out.extend_from_slice(b", ");
+        }
+        self.string(key);
+        self.out.extend_from_slice(b": ");
+    }
+
+    fn string(&mut self, text: &str) {
+        let written = serde_json::to_writer(&mut self.out, text);
+        debug_assert!(written.is_ok(), "a string is always JSON, and memory takes it: {written:?}");
     }
 }
 

@@ -30,8 +30,7 @@ fn a_header_that_is_as_it_must_be_is_not_touched() {
 #[test]
 fn a_client_addresses_all_to_its_server() {
     let mut rig = Rig::client_with(|_| {});
-    let link = rig.open_dialled(Secured::Anonymous);
-    rig.sent(link);
+    let link = rig.up();
     let app = rig.app();
     rig.input(app, &any_to("elsewhere", b""));
     let sent = frames(&rig.sent(link));
@@ -75,8 +74,7 @@ fn a_message_as_long_as_may_be_does_not_break_the_link_by_its_longer_header() {
     let limit = |s: &mut aioconnectors::core::Settings| s.max_message_size = 1000;
     let mut server = Rig::server_with(limit);
     let mut client = Rig::client_with(limit);
-    let (theirs, ours) = (server.link("c1"), client.open_dialled(Secured::Anonymous));
-    client.sent(ours);
+    let (theirs, ours) = (server.link("c1"), client.up());
     let app = client.app();
     let header = r#"{"message_type": "any"}"#;
     let longest = message(header, &vec![0; 1000 - 2 - header.len() - 4]);
@@ -84,14 +82,8 @@ fn a_message_as_long_as_may_be_does_not_break_the_link_by_its_longer_header() {
     assert!(!client.is_closed(app));
     server.input(theirs, &client.sent(ours));
     assert!(!server.is_closed(theirs), "{:?}", server.events());
-    assert_eq!(
-        frames(&{
-            let id = server.open_app();
-            server.sent(id)
-        })
-        .len(),
-        1
-    );
+    let receiver = server.open_app();
+    assert_eq!(frames(&server.sent(receiver)).len(), 1);
 }
 
 #[test]
@@ -148,7 +140,7 @@ fn messages_for_a_server_that_is_away_are_dropped_until_it_is_there() {
     let mut rig = Rig::new(settings(Role::Client));
     let app = rig.app();
     rig.input(app, &any_to(SERVER, b"early"));
-    let link = rig.open_dialled(Secured::Anonymous);
+    let link = rig.up();
     rig.input(app, &any_to(SERVER, b"late"));
     let sent = frames(&rig.sent(link));
     assert_eq!(sent.last().map(|(_, data)| data.as_slice()), Some(&b"late"[..]));

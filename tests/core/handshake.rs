@@ -5,21 +5,53 @@ use std::time::Duration;
 use aioconnectors::core::{Cause, Event, Mode, Output, Reading, Secured};
 use aioconnectors::wire::control::{self, HANDSHAKE_NO_SSL, HANDSHAKE_SSL, HELLO, NewCertificate, own_frame};
 
-use crate::rig::{Rig, message};
+use crate::rig::{Rig, SERVER, any_to, frames, message, ping_answer, typed_from};
 
 #[test]
-fn a_client_says_its_name_first_unless_its_certificate_does() {
+fn a_client_says_its_name_first_unless_its_certificate_does_and_asks_for_an_echo() {
     let said = |mode, secured| {
         let mut rig = Rig::client_with(|s| s.mode = mode);
         let link = rig.open_dialled(secured);
         rig.sent(link)
     };
     let hello = |of_type| message(&format!(r#"{{"message_type": "{of_type}", "source_id": "c1"}}"#), b"hello");
-    assert_eq!(said(Mode::Plain, Secured::Anonymous), hello("_handshake_no_ssl"));
-    assert_eq!(said(Mode::AllowAll, Secured::Anonymous), hello("_handshake_ssl"));
-    assert_eq!(said(Mode::Certificates, Secured::Named("c1".into())), b"");
+    let echo = control::ping("c1", SERVER, control::LINK_CHECK_ID);
+    assert_eq!(said(Mode::Plain, Secured::Anonymous), [hello("_handshake_no_ssl"), echo.clone()].concat());
+    assert_eq!(said(Mode::AllowAll, Secured::Anonymous), [hello("_handshake_ssl"), echo.clone()].concat());
+    assert_eq!(said(Mode::Certificates, Secured::Named("c1".into())), echo);
     let request = message(r#"{"message_type": "_ssl", "source_id": "c1"}"#, br#"{"cmd":"get_new_certificate"}"#);
     assert_eq!(said(Mode::Certificates, Secured::Shared), request);
+}
+
+#[test]
+fn a_link_is_up_when_the_server_answers_and_not_before() {
+    let mut rig = Rig::client_with(|_| {});
+    let (link, app) = (rig.open_dialled(Secured::Anonymous), rig.app());
+    rig.input(app, &any_to(SERVER, b"too early"));
+    assert_eq!((rig.events().len(), rig.ledger()), (0, vec![format!("{SERVER} any peer_away 1")]));
+    rig.sent(link);
+    rig.input(link, &ping_answer(control::LINK_CHECK_ID));
+    rig.input(app, &any_to(SERVER, b"in time"));
+    assert!(matches!(rig.events()[..], [Event::PeerUp { .. }]), "{:?}", rig.events());
+    assert_eq!(frames(&rig.sent(link))[0].1, b"in time");
+}
+
+#[test]
+fn a_message_shows_as_well_that_the_server_is_there_and_is_delivered() {
+    let mut rig = Rig::client_with(|_| {});
+    let link = rig.open_dialled(Secured::Anonymous);
+    rig.input(link, &typed_from("any", SERVER, b"first"));
+    let app = rig.open_app();
+    assert_eq!(frames(&rig.sent(app))[0].1, b"first");
+}
+
+#[test]
+fn a_server_that_never_answers_is_left_after_ten_seconds() {
+    let mut rig = Rig::client_with(|_| {});
+    let link = rig.open_dialled(Secured::Anonymous);
+    rig.pass(Duration::from_secs(11));
+    assert!(rig.is_closed(link));
+    assert!(!rig.events().iter().any(|e| matches!(e, Event::PeerUp { .. })));
 }
 
 #[test]
@@ -144,7 +176,7 @@ fn a_client_waits_longer_from_failure_to_failure_and_forgets_them_after_a_good_w
     assert_eq!(waits[0], Duration::ZERO);
     assert!(waits.iter().all(|wait| *wait <= Duration::from_secs(5)), "{waits:?}");
     assert!(waits[11] >= Duration::from_millis(2500), "{waits:?}");
-    rig.open_dialled(Secured::Anonymous);
+    rig.up();
     rig.pass(Duration::from_secs(11));
     assert_eq!(fail(&mut rig), Duration::ZERO);
 }

@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Cause, Event, KeepAlive, Secured};
+use aioconnectors::core::{Cause, Event, KeepAlive};
 use aioconnectors::wire::control::{CloseReason, close};
 
-use crate::rig::{Rig, SERVER, any_to, frames, message, typed_from};
+use crate::rig::{Rig, SERVER, any_to, frames, message, ping_answer, typed_from};
 
 #[test]
 fn the_newer_of_two_connections_of_a_name_wins_and_the_older_is_told() {
@@ -36,7 +36,7 @@ fn a_client_that_was_replaced_stays_away_for_a_minute_then_for_longer() {
     let mut rig = Rig::client_with(|_| {});
     let mut waits = Vec::new();
     for _ in 0..5 {
-        let link = rig.open_dialled(Secured::Anonymous);
+        let link = rig.up();
         // Long enough to count as well: another machine of the same name comes in turn.
         rig.pass(Duration::from_secs(40));
         rig.input(link, &close(SERVER, CloseReason::Replaced));
@@ -69,16 +69,13 @@ fn a_server_that_leaves_two_keep_alives_in_a_row_unanswered_is_gone() {
         let (period, timeout) = (Duration::from_secs(10), Duration::from_secs(5));
         s.keep_alive = Some(KeepAlive { period, timeout, unanswered_max: 2 });
     });
-    let link = rig.open_dialled(Secured::Anonymous);
-    rig.sent(link);
-    let answer =
-        |id: &str| message(&format!(r#"{{"message_type": "_ping", "source_id": "s", "response_id": "{id}"}}"#), b"");
+    let link = rig.up();
     for round in 0..5 {
         rig.pass(Duration::from_secs(10));
         let asked = frames(&rig.sent(link));
         assert_eq!(asked[0].0["request_id"], "keep_alive_client_check");
         if round % 2 == 1 {
-            rig.input(link, &answer("keep_alive_client_check"));
+            rig.input(link, &ping_answer("keep_alive_client_check"));
         }
     }
     assert!(!rig.is_closed(link), "one unanswered at a time is forgiven");

@@ -34,6 +34,11 @@ pub fn typed_from(message_type: &str, source: &str, data: &[u8]) -> Vec<u8> {
     message(&format!(r#"{{"message_type": "{message_type}", "source_id": "{source}"}}"#), data)
 }
 
+/// A server's answer to the question with this id.
+pub fn ping_answer(id: &str) -> Vec<u8> {
+    message(&format!(r#"{{"message_type": "_ping", "source_id": "s", "response_id": "{id}"}}"#), b"")
+}
+
 /// The frames in `bytes`: their headers, and their data.
 pub fn frames(mut bytes: &[u8]) -> Vec<(Value, Vec<u8>)> {
     let mut out = Vec::new();
@@ -168,6 +173,14 @@ impl Rig {
         self.core.opened(id, Some(([10, 0, 0, 1], 10673).into()), self.now);
         self.drain();
         self.secured(id, secured);
+        id
+    }
+
+    /// The client's link to its server, which has answered.
+    pub fn up(&mut self) -> Id {
+        let id = self.open_dialled(Secured::Anonymous);
+        self.sent(id);
+        self.input(id, &ping_answer("link_check"));
         id
     }
 

@@ -58,7 +58,7 @@ fn a_client_that_stops_does_not_dial_again() {
 }
 
 fn asked(rig: &mut Rig, request: &[u8]) -> Vec<u8> {
-    let admin = rig.core.accept_admin();
+    let admin = rig.core.accept_admin(rig.now);
     rig.input(admin, request);
     let answer = rig.sent(admin);
     assert!(rig.is_closed(admin));

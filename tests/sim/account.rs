@@ -116,7 +116,7 @@ impl World {
     /// The messages that a node's queues hold, as it tells an admin.
     fn queued(&mut self, node: usize) -> u64 {
         let core = &mut self.nodes[node].core;
-        let id = core.accept_admin();
+        let id = core.accept_admin(self.now);
         core.input(id, &encode_request("peek_queues__sync", &Map::new()), self.now);
         let mut answer = Vec::new();
         core.transmit(id, usize::MAX, self.now, &mut |bytes| {

@@ -1,0 +1,262 @@
+//! What can go wrong between an app and its connector.
+
+use std::fmt;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use crate::wire::frame::{EncodeError, FrameError};
+use crate::wire::header::HeaderError;
+use crate::wire::names::{NameError, SOCKET_PATH_MAX};
+
+/// Why a config file does not tell which connector is meant.
+#[derive(Debug)]
+pub enum ConfigError {
+    /// The file cannot be read.
+    Unreadable {
+        /// The file.
+        file: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// It is not JSON, or not an object.
+    NotAnObject {
+        /// The file.
+        file: PathBuf,
+        /// What it is instead.
+        problem: String,
+    },
+    /// A key has a value that it cannot have.
+    Key {
+        /// The file.
+        file: PathBuf,
+        /// The key.
+        key: &'static str,
+        /// Its value, as JSON.
+        found: String,
+        /// What is right.
+        expected: &'static str,
+    },
+    /// `client_name` breaks a rule of names.
+    ClientName {
+        /// The file.
+        file: PathBuf,
+        /// The name.
+        name: String,
+        /// The rule.
+        source: NameError,
+    },
+}
+
+impl fmt::Display for ConfigError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ConfigError::Unreadable { file, source } => write!(f, "{}: {source}", file.display()),
+            ConfigError::NotAnObject { file, problem } => {
+                write!(f, "{}: a JSON object is expected: {problem}", file.display())
+            }
+            ConfigError::Key { file, key, found, expected } => {
+                write!(f, "{}: {key} must be {expected}, found {found}", file.display())
+            }
+            ConfigError::ClientName { file, name, source } => {
+                write!(f, "{}: client_name {name:?}: {source}", file.display())
+            }
+        }
+    }
+}
+
+impl std::error::Error for ConfigError {}
+
+/// What an app was doing on a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Step {
+    /// Connecting to the connector.
+    Connect,
+    /// Writing a message to it.
+    Write,
+    /// Waiting for the answer to a message.
+    AwaitAnswer,
+    /// Setting up the socket that the connector connects to.
+    Listen,
+}
+
+impl fmt::Display for Step {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Step::Connect => "connecting to the connector",
+            Step::Write => "writing to the connector",
+            Step::AwaitAnswer => "waiting for the answer",
+            Step::Listen => "listening for messages",
+        })
+    }
+}
+
+/// Why an app's call failed. A message whose sending failed is not with the connector.
+#[derive(Debug)]
+pub enum ApiError {
+    /// The config file does not say which connector is meant.
+    Config(ConfigError),
+    /// The name breaks a rule of client names.
+    ClientName {
+        /// The name.
+        name: String,
+        /// The rule.
+        source: NameError,
+    },
+    /// Nobody listens on the connector's socket.
+    NotRunning {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The connector took or sent nothing for so long.
+    TimedOut {
+        /// The socket.
+        path: PathBuf,
+        /// What the app was doing.
+        step: Step,
+        /// After so long.
+        after: Duration,
+    },
+    /// The connector closed the connection while a message was written to it, a second time in a row.
+    Closed {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The connector closed the connection instead of an answer: the peer is not connected, or refuses the message.
+    NoAnswer {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// No answer will come: the `error` of the header that came in its place, as `disconnected_during_wait`.
+    Refused {
+        /// The socket.
+        path: PathBuf,
+        /// The connector's word for why.
+        error: String,
+    },
+    /// The type is not among those that the connector's config names.
+    UnknownType {
+        /// The type.
+        message_type: String,
+        /// `send` or `recv`.
+        direction: &'static str,
+        /// The types that there are.
+        known: Vec<String>,
+    },
+    /// A server sends to a client, and this message names none.
+    NoDestination {
+        /// The type.
+        message_type: String,
+    },
+    /// A tag has letters, digits, `-`, `_` and `:`, 128 at most.
+    Tag(String),
+    /// The data cannot be written as JSON.
+    Json(serde_json::Error),
+    /// The message does not fit in a frame.
+    Encode(EncodeError),
+    /// What the connector sent is no frame.
+    BadFrame {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: FrameError,
+    },
+    /// A frame's header is none.
+    BadHeader {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: HeaderError,
+    },
+    /// A living process listens on this type's socket already.
+    InUse {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// Where the socket should be there is something else.
+    NotASocket {
+        /// What lies there.
+        path: PathBuf,
+    },
+    /// This api waits for messages of that type already.
+    AlreadyWaiting {
+        /// The type.
+        message_type: String,
+    },
+    /// The socket's path is longer than a Unix socket's path can be.
+    PathTooLong {
+        /// The socket.
+        path: PathBuf,
+    },
+    /// The system refused something else.
+    Io {
+        /// The socket.
+        path: PathBuf,
+        /// What the app was doing.
+        step: Step,
+        /// Why.
+        source: io::Error,
+    },
+}
+
+impl ApiError {
+    pub(crate) fn io(path: &Path, step: Step, source: io::Error) -> Self {
+        ApiError::Io { path: path.to_owned(), step, source }
+    }
+}
+
+impl fmt::Display for ApiError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            ApiError::Config(e) => e.fmt(f),
+            ApiError::ClientName { name, source } => write!(f, "client name {name:?}: {source}"),
+            ApiError::NotRunning { path } => write!(f, "no connector runs at {}", path.display()),
+            ApiError::TimedOut { path, step, after } => {
+                write!(f, "{step} at {}: nothing came of it for {after:?}", path.display())
+            }
+            ApiError::Closed { path } => {
+                write!(f, "the connector at {} closes the connection as it is written to", path.display())
+            }
+            ApiError::NoAnswer { path } => {
+                write!(f, "the connector at {} has no answer: is the peer connected?", path.display())
+            }
+            ApiError::Refused { path, error } => {
+                write!(f, "the connector at {} has no answer: {error}", path.display())
+            }
+            ApiError::UnknownType { message_type, direction, known } => {
+                write!(f, "{message_type:?} is not among the {direction}_message_types: {}", known.join(", "))
+            }
+            ApiError::NoDestination { message_type } => {
+                write!(f, "a message of type {message_type:?} from a server needs a destination")
+            }
+            ApiError::Tag(tag) => write!(f, "a tag has 1 to 128 letters, digits, '-', '_' and ':', found {tag:?}"),
+            ApiError::Json(e) => write!(f, "the data cannot be written as JSON: {e}"),
+            ApiError::Encode(e) => e.fmt(f),
+            ApiError::BadFrame { path, source } => write!(f, "what came at {} is no frame: {source}", path.display()),
+            ApiError::BadHeader { path, source } => write!(f, "what came at {}: {source}", path.display()),
+            ApiError::InUse { path } => write!(f, "a living process listens at {} already", path.display()),
+            ApiError::NotASocket { path } => write!(f, "{} is in the way: it is not a socket", path.display()),
+            ApiError::AlreadyWaiting { message_type } => {
+                write!(f, "this api waits for messages of type {message_type:?} already")
+            }
+            ApiError::PathTooLong { path } => {
+                write!(f, "{} is longer than the {SOCKET_PATH_MAX} bytes of a socket's path", path.display())
+            }
+            ApiError::Io { path, step, source } => write!(f, "{step} at {}: {source}", path.display()),
+        }
+    }
+}
+
+impl std::error::Error for ApiError {}
+
+impl From<ConfigError> for ApiError {
+    fn from(error: ConfigError) -> Self {
+        ApiError::Config(error)
+    }
+}
+
+impl From<EncodeError> for ApiError {
+    fn from(error: EncodeError) -> Self {
+        ApiError::Encode(error)
+    }
+}

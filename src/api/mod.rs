@@ -1,0 +1,284 @@
+//! For apps: send messages through the connector on this machine, and wait for those that it brings.
+//!
+//! ```no_run
+//! use std::time::Duration;
+//! use aioconnectors::api::ConnectorApi;
+//!
+//! # fn main() -> Result<(), aioconnectors::api::ApiError> {
+//! let api = ConnectorApi::client("client1").build()?; // or ConnectorApi::from_file("client1.json")?
+//!
+//! api.start_waiting_for_messages("any", |message| println!("{message:?}"))?;
+//! api.send_message("any").text("hello").send()?;
+//! let answer = api.send_message("any").json(&vec![1, 2]).await_response(Duration::from_secs(5))?;
+//! println!("{} has answered", answer.source_id().unwrap_or("somebody"));
+//! # Ok(())
+//! # }
+//! ```
+
+mod builder;
+mod connection;
+mod error;
+mod message;
+mod receive;
+mod request;
+mod send;
+mod sender;
+mod settings;
+mod socket_file;
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::Path;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+pub use builder::{Builder, WRITE_TIMEOUT};
+pub use error::{ApiError, ConfigError, Step};
+pub use message::Message;
+pub use send::{Id, SendMessage};
+pub use sender::Sender;
+pub use settings::{FILES_DIR, SERVER_ADDRESS};
+
+use connection::Connection;
+use receive::Waiter;
+use request::Deadline;
+use send::Encoder;
+use settings::Settings;
+
+use crate::remote::Remote;
+use crate::wire::names::{Role, SOCKET_PATH_MAX, SocketPaths};
+
+/// Longest frame that an app takes from its connector: any. Memory grows with the bytes that come, no sooner.
+const FRAME_MAX: usize = u32::MAX as usize;
+
+/// Memory that buffers keep from one message to the next, bytes.
+const KEPT_CAPACITY: usize = 256 * 1024;
+
+/// Whether the sender waits for an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Answer {
+    None,
+    Awaited,
+}
+
+/// An app's side of one connector. Threads may share it; their messages go out in the order in which they get hold of it.
+pub struct ConnectorApi {
+    settings: Settings,
+    paths: SocketPaths,
+    write_timeout: Duration,
+    sending: Mutex<Sending>,
+    waiters: Mutex<HashMap<String, Waiter>>,
+}
+
+/// The kept connection and the memory for the messages on it.
+struct Sending {
+    connection: Connection,
+    encoder: Encoder,
+    frame: Vec<u8>,
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    // What is locked is whole at every point where a panic (of an app's own `Serialize`) could come from.
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl ConnectorApi {
+    /// The api of the connector that a JSON config describes: the connector's own config, or one with only the keys
+    /// `is_server`, `server_sockaddr`, `client_name`, `connector_files_dirpath`, `send_message_types`,
+    /// `recv_message_types`, `uds_path_send_preserve_socket` and `receive_from_any_connector_owner`; other keys are
+    /// not looked at. Without `is_server`, a config with a `client_name` is a client's.
+    ///
+    /// # Errors
+    /// [`ApiError::Config`] names the file, the key and what is right; [`ApiError::PathTooLong`].
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ApiError> {
+        Builder::from_file(path)?.build()
+    }
+
+    /// The api of the client connector `name`.
+    pub fn client(name: &str) -> Builder {
+        Builder::client(name)
+    }
+
+    /// The api of the server connector whose config says `server_sockaddr: [host, port]`.
+    pub fn server(host: &str, port: u16) -> Builder {
+        Builder::server(host, port)
+    }
+
+    fn new(settings: Settings, write_timeout: Duration) -> Result<Self, ApiError> {
+        let paths = SocketPaths::new(&settings.files_dir, settings.role, &settings.id);
+        check_length(&paths.send())?;
+        check_length(&paths.commander())?;
+        let connection = Connection::new(paths.send(), write_timeout, settings.keep_connection);
+        let sending = Mutex::new(Sending { connection, encoder: Encoder::default(), frame: Vec::new() });
+        Ok(Self { settings, paths, write_timeout, sending, waiters: Mutex::default() })
+    }
+
+    /// The connector's own id: a client's name, or a server's address as in `('127.0.0.1', 10673)`.
+    #[must_use]
+    pub fn id(&self) -> &str {
+        &self.settings.id
+    }
+
+    /// Whether the connector is a server.
+    #[must_use]
+    pub fn is_server(&self) -> bool {
+        self.settings.role == Role::Server
+    }
+
+    /// The server's id: the destination of all that a client sends.
+    #[must_use]
+    pub fn server_id(&self) -> &str {
+        &self.settings.server_id
+    }
+
+    /// The types that may be sent; `None` if the config leaves that to the connector.
+    #[must_use]
+    pub fn send_message_types(&self) -> Option<&[String]> {
+        self.settings.send_types.as_deref()
+    }
+
+    /// The types that can be waited for.
+    #[must_use]
+    pub fn recv_message_types(&self) -> &[String] {
+        &self.settings.recv_types
+    }
+
+    /// The admin socket of the same connector.
+    #[must_use]
+    pub fn remote(&self) -> Remote {
+        Remote::new(self.paths.commander())
+    }
+
+    /// A message to send. On a server it needs a [`destination`](SendMessage::destination).
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), aioconnectors::api::ApiError> {
+    /// # let api = aioconnectors::api::ConnectorApi::server("127.0.0.1", 10673).build()?;
+    /// api.send_message("any").destination("client1").request_id(7).text("hello").binary(b"\x01\x02").send()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn send_message<'a>(&'a self, message_type: &'a str) -> SendMessage<'a> {
+        SendMessage::new(self, message_type)
+    }
+
+    /// The answer to a message: its type, to where it came from, with its request id.
+    ///
+    /// ```no_run
+    /// # use std::sync::Arc;
+    /// # use aioconnectors::api::{ApiError, ConnectorApi};
+    /// # fn main() -> Result<(), ApiError> {
+    /// let api = Arc::new(ConnectorApi::client("client1").build()?);
+    /// let answering = Arc::clone(&api);
+    /// api.start_waiting_for_messages("any", move |message| {
+    ///     if let Err(e) = answering.answer(&message).text("got it").send() {
+    ///         eprintln!("{e}");
+    ///     }
+    /// })?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    pub fn answer<'a>(&'a self, message: &'a Message) -> SendMessage<'a> {
+        let mut answer = self.send_message(message.message_type());
+        if let Some(source) = message.source_id() {
+            answer = answer.destination(source);
+        }
+        match message.request_id() {
+            Some(id) => answer.response_id(id),
+            None => answer,
+        }
+    }
+
+    /// A connection of its own with a write buffer, for many messages a second.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), aioconnectors::api::ApiError> {
+    /// # let api = aioconnectors::api::ConnectorApi::client("client1").build()?;
+    /// let mut sender = api.sender();
+    /// for number in 0..1_000_000u32 {
+    ///     api.send_message("any").bytes(&number.to_le_bytes()).send_with(&mut sender)?;
+    /// }
+    /// sender.flush()?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn sender(&self) -> Sender<'_> {
+        Sender::new(self)
+    }
+
+    /// Calls `callback` with each message of `message_type` that the connector brings, on a thread of its own: in
+    /// order for each connection that the connector makes, one call at a time.
+    ///
+    /// The socket file of a dead process is taken over. A callback that holds the api keeps it alive until
+    /// [`stop_waiting_for_messages`](Self::stop_waiting_for_messages).
+    ///
+    /// # Errors
+    /// [`ApiError::UnknownType`], [`ApiError::AlreadyWaiting`], [`ApiError::InUse`] when another process waits for this
+    /// type, [`ApiError::NotASocket`], or what the system says.
+    pub fn start_waiting_for_messages(
+        &self,
+        message_type: &str,
+        callback: impl FnMut(Message) + Send + 'static,
+    ) -> Result<(), ApiError> {
+        if !self.settings.recv_types.iter().any(|t| t == message_type) {
+            let known = self.settings.recv_types.clone();
+            return Err(ApiError::UnknownType { message_type: message_type.to_owned(), direction: "recv", known });
+        }
+        let path = self.paths.receive(message_type);
+        check_length(&path)?;
+        let mut waiters = lock(&self.waiters);
+        if waiters.contains_key(message_type) {
+            return Err(ApiError::AlreadyWaiting { message_type: message_type.to_owned() });
+        }
+        let waiter = Waiter::start(path, self.settings.any_connector_owner, Box::new(callback))?;
+        waiters.insert(message_type.to_owned(), waiter);
+        Ok(())
+    }
+
+    /// Waits for messages of that type no more: removes the socket, lets the callback have what the connector had
+    /// written, and returns when it is through. From within the callback it returns at once.
+    ///
+    /// Returns whether there was anything to stop. Dropping the api does the same for all types.
+    pub fn stop_waiting_for_messages(&self, message_type: &str) -> bool {
+        // The lock is released before the waiter is: its callback may want to send or to stop another.
+        let waiter = lock(&self.waiters).remove(message_type);
+        waiter.is_some()
+    }
+
+    fn connection(&self, keep: bool) -> Connection {
+        Connection::new(self.paths.send(), self.write_timeout, keep)
+    }
+
+    fn send(&self, message: &SendMessage<'_>) -> Result<(), ApiError> {
+        let sending = &mut *lock(&self.sending);
+        sending.frame.clear();
+        sending.encoder.encode(message, Answer::None, &mut sending.frame)?;
+        let sent = sending.connection.write(&sending.frame);
+        sending.frame.clear();
+        sending.frame.shrink_to(KEPT_CAPACITY);
+        sent.map_err(|unsent| unsent.error)
+    }
+
+    fn await_response(&self, message: &SendMessage<'_>, timeout: Duration) -> Result<Message, ApiError> {
+        let deadline = Deadline::after(timeout);
+        let mut frame = Vec::new();
+        Encoder::default().encode(message, Answer::Awaited, &mut frame)?;
+        let stream = self.connection(false).open(&frame).map_err(|unsent| unsent.error)?;
+        request::read_answer(stream, &self.paths.send(), deadline)
+    }
+}
+
+impl fmt::Debug for ConnectorApi {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("ConnectorApi").field("settings", &self.settings).finish_non_exhaustive()
+    }
+}
+
+/// Both ends of a connector's socket need a path that fits.
+fn check_length(path: &Path) -> Result<(), ApiError> {
+    if path.as_os_str().len() > SOCKET_PATH_MAX {
+        return Err(ApiError::PathTooLong { path: path.to_owned() });
+    }
+    Ok(())
+}

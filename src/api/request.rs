@@ -1,0 +1,68 @@
+//! Waiting for the answer to one message.
+
+use std::io::{ErrorKind, Read};
+use std::os::unix::net::UnixStream;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use serde_json::{Map, Value};
+
+use super::FRAME_MAX;
+use super::error::{ApiError, Step};
+use super::message::{Message, MessageReader};
+use crate::wire::frame::{Deframer, Frame};
+
+/// Read at once, bytes.
+const READ_SIZE: usize = 16 * 1024;
+
+/// When waiting ends.
+#[derive(Clone, Copy)]
+pub(super) struct Deadline {
+    start: Instant,
+    timeout: Duration,
+}
+
+impl Deadline {
+    pub fn after(timeout: Duration) -> Self {
+        Self { start: Instant::now(), timeout }
+    }
+
+    /// The time left; `None` when it is over.
+    fn left(self) -> Option<Duration> {
+        self.timeout.checked_sub(self.start.elapsed()).filter(|left| !left.is_zero())
+    }
+}
+
+/// Reads the one frame that the connector answers on `stream`, whose other end is at `path`.
+pub(super) fn read_answer(mut stream: UnixStream, path: &Path, deadline: Deadline) -> Result<Message, ApiError> {
+    let fail = |e| ApiError::io(path, Step::AwaitAnswer, e);
+    let timed_out = || ApiError::TimedOut { path: path.into(), step: Step::AwaitAnswer, after: deadline.timeout };
+    let mut deframer = Deframer::new(FRAME_MAX);
+    let mut buffer = [0; READ_SIZE];
+    loop {
+        stream.set_read_timeout(Some(deadline.left().ok_or_else(timed_out)?)).map_err(fail)?;
+        let input = match stream.read(&mut buffer) {
+            Ok(0) => return Err(ApiError::NoAnswer { path: path.into() }),
+            Ok(n) => &buffer[..n],
+            Err(e) => match e.kind() {
+                ErrorKind::ConnectionReset => return Err(ApiError::NoAnswer { path: path.into() }),
+                ErrorKind::WouldBlock | ErrorKind::TimedOut | ErrorKind::Interrupted => continue,
+                _ => return Err(fail(e)),
+            },
+        };
+        let bad_frame = |source| ApiError::BadFrame { path: path.into(), source };
+        if let Some(frame) = deframer.feed(input).next().map_err(bad_frame)? {
+            return answer(&frame, path);
+        }
+    }
+}
+
+fn answer(frame: &Frame<'_>, path: &Path) -> Result<Message, ApiError> {
+    // In place of an answer comes a frame that only says why there is none; it need not have a type.
+    let fields: Option<Map<String, Value>> = serde_json::from_slice(frame.header()).ok();
+    if let Some(Value::String(error)) = fields.as_ref().and_then(|f| f.get("error")) {
+        return Err(ApiError::Refused { path: path.into(), error: error.clone() });
+    }
+    let read = MessageReader::default().read(frame);
+    read.map_err(|source| ApiError::BadHeader { path: path.into(), source })
+}

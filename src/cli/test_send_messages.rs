@@ -1,0 +1,94 @@
+//! `test-send-messages`: sends a message of each type, every two seconds.
+
+use std::io::{self, Write};
+use std::path::Path;
+use std::process::ExitCode;
+use std::thread;
+
+use super::command::{CONFIG, Command};
+use super::tool::{self, PERIOD, ToolError};
+use crate::api::ConnectorApi;
+
+/// The types of a config that names none.
+const DEFAULT_TYPES: [&str; 1] = ["any"];
+
+const TAG: &str = "tag1";
+
+/// See `summary`.
+pub const COMMAND: Command = Command {
+    name: "test-send-messages",
+    aliases: &["test_send_messages"],
+    summary: "Send a message of each type, every two seconds.",
+    details: "",
+    operands: &[CONFIG, tool::CLIENT],
+    options: &[],
+    run: |args, out| {
+        let client = args.operand(tool::CLIENT.name).map(|name| name.to_string_lossy());
+        run(args.config()?, client.as_deref(), out)?;
+        Ok(ExitCode::SUCCESS)
+    },
+};
+
+/// Sends messages of all `send_message_types` of the connector that `config` describes until Ctrl-C. A server's peer is
+/// `client`, which is asked for on stdin if it is missing.
+///
+/// # Errors
+/// The config does not say which connector is meant, or there is no peer's name. A message that cannot be sent is
+/// printed.
+pub fn run(config: &Path, client: Option<&str>, out: &mut dyn Write) -> Result<(), ToolError> {
+    let api = ConnectorApi::from_file(config)?;
+    let peer = tool::destination(&api, client, &mut io::stdin().lock(), out)?;
+    let types = api.send_message_types().map_or(DEFAULT_TYPES.map(str::to_owned).to_vec(), <[String]>::to_vec);
+    tool::print_until_interrupted("test_send_messages", out, |lines| {
+        thread::spawn(move || {
+            for index in 1.. {
+                for message_type in &types {
+                    let said = lines.print(announcement(&peer, message_type, index));
+                    let failure = send(&api, &peer, message_type, index);
+                    if !(said && failure.is_none_or(|line| lines.print(line))) {
+                        return;
+                    }
+                }
+                thread::sleep(PERIOD);
+            }
+        });
+        Ok(())
+    })
+}
+
+fn announcement(peer: &str, message_type: &str, index: i64) -> String {
+    format!("SENDING MESSAGE to peer {peer} of type {message_type} and index {index} and tag {TAG}")
+}
+
+/// Sends one message; what is to be said of it if that fails.
+fn send(api: &ConnectorApi, peer: &str, message_type: &str, index: i64) -> Option<String> {
+    let data = format!("\"TEST_MESSAGE {}\"", index.to_string().repeat(5));
+    let message = api.send_message(message_type).destination(peer).request_id(index).tag(TAG).text(&data);
+    message.send().err().map(|e| format!("NOT SENT: {e}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Read;
+    use std::os::unix::net::UnixListener;
+
+    use super::*;
+    use crate::wire::frame::Frame;
+    use crate::wire::names::{Role, SocketPaths};
+
+    #[test]
+    fn a_test_message_looks_as_the_python_tools_do() {
+        let dir = tempfile::tempdir().unwrap();
+        let api = ConnectorApi::client("c1").files_dir(dir.path()).keep_connection(false).build().unwrap();
+        assert!(send(&api, "s", "any", 1).unwrap().starts_with("NOT SENT: no connector runs at "));
+        let listener = UnixListener::bind(SocketPaths::new(dir.path(), Role::Client, "c1").send()).unwrap();
+        assert_eq!(send(&api, "s", "any", 12), None);
+        let mut bytes = Vec::new();
+        listener.accept().unwrap().0.read_to_end(&mut bytes).unwrap();
+        let frame = Frame::parse(&bytes).unwrap();
+        let header =
+            r#"{"message_type": "any", "source_id": "c1", "destination_id": "s", "request_id": 12, "tag": "tag1"}"#;
+        assert_eq!(std::str::from_utf8(frame.header()), Ok(header));
+        assert_eq!(frame.data(), b"\"TEST_MESSAGE 1212121212\"");
+    }
+}

@@ -1,0 +1,99 @@
+//! The end: what is queued still goes out, as far as time allows; what is left is counted.
+
+use std::time::Instant;
+
+use super::conn::{Conn, Kind};
+use super::connector::Connector;
+use super::event::{Cause, Output};
+use super::ledger::Reason;
+use super::slots::Id;
+use super::timers::Timer;
+use crate::ring::Ring;
+use crate::wire::control::CloseReason;
+use crate::wire::frame::Frame;
+use crate::wire::header::Header;
+
+impl Connector {
+    /// Begins the end: what is queued is still sent, and when it is, or when the time for it is over,
+    /// [`Output::Stopped`] comes. The shell accepts no connections any more and reads nothing more.
+    pub fn stop(&mut self, now: Instant) {
+        if self.stopping {
+            return;
+        }
+        self.stopping = true;
+        self.timers.arm(Timer::Shutdown, now + self.settings.shutdown_timeout);
+        self.timers.disarm(Timer::Redial);
+        let opening: Vec<Id> = self.conns.iter().filter(|(_, c)| is_opening(c)).map(|(id, _)| id).collect();
+        for id in opening {
+            self.close(id, Cause::Stopping, now);
+        }
+        self.check_drained(now);
+    }
+
+    pub(super) fn check_drained(&mut self, now: Instant) {
+        if !self.stopping || self.stopped || !self.is_drained() {
+            return;
+        }
+        let links: Vec<Id> = self.conns.iter().filter(|(_, c)| c.link().is_some()).map(|(id, _)| id).collect();
+        if links.is_empty() {
+            self.end(now);
+        }
+        for id in links {
+            if self.conns.get(id).is_some_and(|c| c.closing.is_none()) {
+                self.say_goodbye(id, CloseReason::Stopping, now);
+            }
+        }
+    }
+
+    fn is_drained(&self) -> bool {
+        self.peers.iter().all(|(_, p)| p.link.is_none() || p.outbox.is_empty())
+            && self.inboxes.iter().all(|i| i.ring.is_empty())
+            && self.conns.iter().all(|(_, c)| !(c.paused && matches!(c.kind, Kind::App(_))))
+    }
+
+    pub(super) fn end(&mut self, now: Instant) {
+        if self.stopped {
+            return;
+        }
+        self.stopped = true;
+        for id in self.peers.ids() {
+            let Some(peer) = self.peers.get_mut(id) else { continue };
+            let (name, mut frames) = (peer.name.clone(), Vec::new());
+            drain_types(&mut peer.outbox, &mut frames);
+            for (message_type, _, count) in frames {
+                self.count_drop(&name, &message_type, Reason::Stopping, count, now);
+            }
+        }
+        for inbox in 0..self.inboxes.len() {
+            self.drop_inbox(inbox, Reason::Stopping, now);
+        }
+        self.report();
+        self.outputs.push_back(Output::Stopped);
+    }
+}
+
+fn is_opening(conn: &Conn) -> bool {
+    conn.link().is_some() && !conn.is_up()
+}
+
+/// Takes all frames out of a queue that will not be sent: their types, sources, and how many of each in a row.
+pub(super) fn drain_types(ring: &mut Ring, out: &mut Vec<(String, String, u64)>) {
+    ring.rewind();
+    let mut last: Vec<u8> = Vec::new();
+    while let Some(bytes) = ring.front() {
+        let length = bytes.len();
+        let header = Frame::parse(bytes).map(|f| f.header()).unwrap_or_default();
+        match out.last_mut() {
+            Some((_, _, count)) if header == last => *count += 1,
+            _ => {
+                last = header.to_vec();
+                let header = Header::parse(header).unwrap_or_default();
+                let source = header.source_id.unwrap_or_default().into_owned();
+                out.push((header.message_type.into_owned(), source, 1));
+            }
+        }
+        ring.sent(length);
+        ring.release_sent();
+    }
+    ring.clear();
+}

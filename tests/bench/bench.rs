@@ -1,0 +1,105 @@
+//! Throughput from app to app, one way: two connectors as processes of their own on loopback, an app that blasts
+//! ready-made frames into one and an app that counts what comes out of the other. Beside them, in the same run, a bare
+//! TLS pump of the same bytes: Unix socket, rustls, TCP, rustls, Unix socket, without any message in mind.
+//!
+//! ```text
+//! cargo bench                        # 5 repeats, interleaved; the medians
+//! cargo bench -- --quick             # fewer messages, 3 repeats
+//! cargo bench -- --json FILE         # all repeats as JSON as well
+//! cargo bench -- --repeats N --messages N --only TEXT
+//! ```
+
+mod apps;
+mod cpu;
+mod pump;
+mod report;
+mod system;
+
+use std::error::Error;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use report::{Repeat, Row};
+use system::{Kind, System};
+
+/// What a bench can fail with: it is printed, and that is all.
+type Failure = Box<dyn Error + Send + Sync>;
+
+/// Sizes of data in bytes, and how many messages of each make a repeat of two seconds or so.
+const SIZES: [(usize, u64); 2] = [(100, 6_000_000), (1024, 2_000_000)];
+
+struct Options {
+    repeats: usize,
+    messages: Option<u64>,
+    quick: bool,
+    only: String,
+    json: Option<PathBuf>,
+}
+
+impl Options {
+    fn parse() -> Result<Self, lexopt::Error> {
+        use lexopt::prelude::*;
+        let mut options = Self { repeats: 5, messages: None, quick: false, only: String::new(), json: None };
+        let mut parser = lexopt::Parser::from_env();
+        while let Some(arg) = parser.next()? {
+            match arg {
+                Long("quick") => (options.quick, options.repeats) = (true, 3),
+                Long("repeats") => options.repeats = parser.value()?.parse::<usize>()?.max(1),
+                Long("messages") => options.messages = Some(parser.value()?.parse::<u64>()?.max(1)),
+                Long("only") => options.only = parser.value()?.string()?,
+                Long("json") => options.json = Some(parser.value()?.into()),
+                // Cargo adds it.
+                Long("bench") => {}
+                other => return Err(other.unexpected()),
+            }
+        }
+        Ok(options)
+    }
+
+    fn messages(&self, default: u64) -> u64 {
+        self.messages.unwrap_or(if self.quick { default / 5 } else { default })
+    }
+}
+
+fn main() -> ExitCode {
+    match Options::parse().map_err(Failure::from).and_then(|options| run(&options)) {
+        Ok(true) => ExitCode::SUCCESS,
+        Ok(false) => ExitCode::FAILURE,
+        Err(e) => {
+            eprintln!("bench: {e}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// Whether every message has arrived, in order.
+fn run(options: &Options) -> Result<bool, Failure> {
+    let folder = tempfile::Builder::new().prefix("aioc-bench-").tempdir_in("/tmp")?;
+    let wanted = |kind: &Kind| kind.name().contains(&options.only);
+    let mut systems = Vec::new();
+    for kind in Kind::ALL.into_iter().filter(wanted) {
+        systems.push(System::start(kind, folder.path())?);
+    }
+    if systems.is_empty() {
+        let names = Kind::ALL.map(Kind::name).join("; ");
+        return Err(format!("--only {:?}: is in none of: {names}", options.only).into());
+    }
+    let mut rows: Vec<Row> = Vec::new();
+    for (size, default) in SIZES {
+        let messages = options.messages(default);
+        rows.extend(systems.iter().map(|system| Row::new(system.kind().name(), size, messages)));
+    }
+    for repeat in 1..=options.repeats {
+        for (at, row) in rows.iter_mut().enumerate() {
+            let count = systems.len();
+            let measured = systems[at % count].measure(row.size, row.messages)?;
+            eprintln!("{repeat}/{}  {}", options.repeats, row.describe(&measured));
+            row.repeats.push(measured);
+        }
+    }
+    report::print(&rows);
+    if let Some(file) = &options.json {
+        std::fs::write(file, report::json(&rows))?;
+    }
+    Ok(rows.iter().flat_map(|row| &row.repeats).all(Repeat::is_whole))
+}

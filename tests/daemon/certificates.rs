@@ -1,0 +1,185 @@
+//! Links with certificates: enrolment, strangers and silence.
+
+use std::fs;
+use std::io::{self, Write};
+use std::path::PathBuf;
+use std::process::Command;
+
+use crate::common::setup::wait_link;
+use crate::common::{Place, Process, RawPeer, RawReceiver, RawSender, Setup, certificates, free_port, wait};
+use crate::link::message;
+
+struct Secured {
+    place: Place,
+    port: u16,
+    server: Setup,
+    server_process: Process,
+}
+
+impl Secured {
+    /// A server in certificate mode with a fresh folder.
+    #[track_caller]
+    fn start() -> Secured {
+        let (place, port) = (Place::new(), free_port());
+        let server = Setup::server(&place, port).with("use_ssl", true);
+        certificates::make(&place.file("made"));
+        certificates::hand_out(&place.file("made"), &server);
+        let server_process = server.start();
+        Secured { place, port, server, server_process }
+    }
+
+    /// A client with the default certificate of the server's folder.
+    fn client(&self, name: &str) -> Setup {
+        let client = Setup::client_in(&self.place, name, name, self.port).with("use_ssl", true);
+        certificates::hand_out(&self.place.file("made"), &client);
+        client
+    }
+
+    /// A message of the client arrives at the server.
+    #[track_caller]
+    fn check(&self, client: &Setup) {
+        wait_link(&self.server, client);
+        let receiver = RawReceiver::listen(self.server.receive_socket("any"));
+        RawSender::connect(&client.send_socket()).send_all([&message("any", client, &self.server, "hello")]);
+        receiver.wait_count(1);
+        assert_eq!(receiver.frames()[0].field("source_id"), client.id.as_str());
+    }
+}
+
+fn own_file(client: &Setup, ending: &str) -> PathBuf {
+    client.dir.join(format!("certificates/client/client-certs/{}.{ending}", client.id))
+}
+
+#[test]
+fn clients_enrol_once_each_and_keep_their_certificate() {
+    let secured = Secured::start();
+    for name in ["alice", "bob"] {
+        let client = secured.client(name);
+        let mut process = client.start();
+        secured.check(&client);
+        let first = fs::read(own_file(&client, "pem")).expect("a certificate of its own");
+        process.kill();
+        let _process = client.start();
+        secured.check(&client);
+        assert_eq!(fs::read(own_file(&client, "pem")).unwrap(), first, "it enrolled once");
+    }
+}
+
+#[test]
+fn a_restarted_server_still_knows_its_clients() {
+    let mut secured = Secured::start();
+    let client = secured.client("alice");
+    let _process = client.start();
+    secured.check(&client);
+    secured.server_process.kill();
+    secured.server_process = secured.server.start();
+    secured.check(&client);
+}
+
+#[test]
+fn a_name_that_is_taken_is_not_given_a_second_certificate() {
+    let secured = Secured::start();
+    let client = secured.client("alice");
+    let _process = client.start();
+    secured.check(&client);
+    let before = fs::read(own_file(&client, "pem")).expect("a certificate");
+    // Another machine with the default certificate and the same name.
+    let thief = Setup::client_in(&secured.place, "thief", "alice", secured.port).with("use_ssl", true);
+    certificates::hand_out(&secured.place.file("made"), &thief);
+    let _thief = thief.start();
+    secured.server_process.wait_error(&["alice"]);
+    wait::until("a server that says so", || {
+        secured.server_process.complaints().into_iter().find(|line| line.contains("alice"))
+    });
+    assert!(!own_file(&thief, "pem").exists(), "the thief has a certificate");
+    assert_eq!(fs::read(own_file(&client, "pem")).unwrap(), before);
+    secured.check(&client);
+}
+
+#[test]
+fn a_client_with_an_unknown_certificate_is_refused_and_both_sides_say_so() {
+    let secured = Secured::start();
+    // Another folder's client, which at least pins the right server.
+    let stranger = Setup::client(&secured.place, "stranger", secured.port).with("use_ssl", true);
+    certificates::make(&secured.place.file("other"));
+    certificates::hand_out(&secured.place.file("other"), &stranger);
+    let pin = "certificates/client/server-cert/server.pem";
+    fs::copy(secured.place.file("made").join(pin), stranger.dir.join(pin)).expect("the server's certificate");
+    let process = stranger.start();
+    for side in [&secured.server_process, &process] {
+        let line = side.wait_error(&["certificate"]);
+        assert!(line.contains("WARN") || line.contains("ERROR"), "{line}");
+    }
+    assert!(secured.server.admin().connected_peers().expect("an answer").is_empty());
+    let honest = secured.client("alice");
+    let _honest = honest.start();
+    secured.check(&honest);
+}
+
+#[test]
+fn a_client_refuses_a_server_that_it_does_not_pin_and_both_sides_say_so() {
+    let secured = Secured::start();
+    let client = secured.client("alice");
+    certificates::make(&secured.place.file("other"));
+    let pin = "certificates/client/server-cert/server.pem";
+    fs::copy(secured.place.file("other").join(pin), client.dir.join(pin)).expect("another server's certificate");
+    let process = client.start();
+    for side in [&process, &secured.server_process] {
+        let line = side.wait_error(&["certificate"]);
+        assert!(line.contains("WARN") || line.contains("ERROR"), "{line}");
+    }
+    assert!(!own_file(&client, "pem").exists(), "it enrolled with a stranger");
+}
+
+#[test]
+fn a_connection_that_speaks_no_tls_is_cut_off() {
+    let secured = Secured::start();
+    let mut peer = RawPeer::silent(secured.port);
+    peer.send_bytes(b"GET / HTTP/1.1\r\n\r\n").expect("bytes are taken");
+    peer.wait_closed();
+    secured.server_process.wait_error(&["TLS", "handshake"]);
+    let client = secured.client("alice");
+    let _process = client.start();
+    secured.check(&client);
+}
+
+#[test]
+fn a_connection_that_never_begins_tls_is_dropped_in_time() {
+    let secured = Secured::start();
+    RawPeer::silent(secured.port).wait_closed();
+    secured.server_process.wait_error(&["time", "handshake", "10 s"]);
+}
+
+#[test]
+fn a_client_that_is_silent_after_its_tls_handshake_is_dropped_in_time() {
+    if Command::new("openssl").arg("version").output().is_err() {
+        // Not by `eprintln!`: the test harness would keep that to itself.
+        let _ = writeln!(io::stderr(), "SKIPPED, silence after a TLS handshake: there is no openssl command");
+        return;
+    }
+    let (place, port) = (Place::new(), free_port());
+    let server = Setup::server(&place, port).with("use_ssl", true).with("ssl_allow_all", true);
+    certificates::make(&place.file("made"));
+    certificates::hand_out(&place.file("made"), &server);
+    let server_process = server.start();
+    let address = format!("127.0.0.1:{port}");
+    let mut silent =
+        Process::spawn("openssl s_client", Command::new("openssl").args(["s_client", "-quiet", "-connect", &address]));
+    assert!(silent.wait_exit(wait::LIMIT).is_some(), "it is still connected");
+    server_process.wait_error(&["time", "handshake", "10 s"]);
+}
+
+#[test]
+fn the_certificates_tool_overwrites_nothing() {
+    let place = Place::new();
+    certificates::make(&place.file("made"));
+    let key = place.file("made/certificates/server/server-cert/server.key");
+    let before = fs::read(&key).expect("a key");
+    let again = Command::new(env!("CARGO_BIN_EXE_aioconnectorsctl"))
+        .arg("create-certificates")
+        .arg(place.file("made"))
+        .output()
+        .expect("the tool runs");
+    assert_eq!(again.status.code(), Some(1), "{again:?}");
+    assert_eq!(fs::read(&key).unwrap(), before);
+}

@@ -1,0 +1,18 @@
+//! Our daemon as a process among raw apps and peers, on good days and bad.
+#![cfg(feature = "daemon")]
+
+#[path = "../common/mod.rs"]
+mod common;
+
+mod link;
+
+mod bad_admins;
+mod bad_apps;
+mod bad_peers;
+mod certificates;
+mod delivery;
+mod ends;
+mod peers;
+mod reconnect;
+mod requests;
+mod startup;

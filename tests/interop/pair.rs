@@ -1,0 +1,155 @@
+//! Two connectors, each of either kind, with a link between them.
+
+use std::fs;
+use std::net::TcpStream;
+use std::os::unix::fs::PermissionsExt;
+use std::path::PathBuf;
+
+use crate::common::setup::wait_link;
+use crate::common::{Place, Process, Setup, certificates, free_port, wait};
+use crate::python;
+
+/// Whose software.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Ours,
+    Python,
+}
+
+/// How the link is secured.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mode {
+    Plain,
+    /// Certificates on both sides. The folder is made by a tool of this kind; the client enrols with the default one.
+    Certificates(Kind),
+    /// The same, with a Python end that knows TLS 1.2 at most.
+    CertificatesTls12(Kind),
+    /// Encrypted, nobody verified. The server's certificate is made by a tool of this kind; the client has no folder.
+    AllowAll(Kind),
+}
+
+impl Mode {
+    /// Whose tool makes the certificates folder, if there is one.
+    fn maker(self) -> Option<Kind> {
+        match self {
+            Mode::Plain => None,
+            Mode::Certificates(maker) | Mode::CertificatesTls12(maker) | Mode::AllowAll(maker) => Some(maker),
+        }
+    }
+
+    /// Whether clients have certificates.
+    fn enrols(self) -> bool {
+        matches!(self, Mode::Certificates(_) | Mode::CertificatesTls12(_))
+    }
+}
+
+pub struct Pair {
+    pub place: Place,
+    pub server: Setup,
+    pub client: Setup,
+    // Dropped in this order: a client that loses its server would only talk about it.
+    _client: Process,
+    _server: Process,
+}
+
+impl Pair {
+    /// Starts both and waits for the link.
+    #[track_caller]
+    pub fn start(server_kind: Kind, client_kind: Kind, mode: Mode) -> Pair {
+        let (place, port) = (Place::new(), free_port());
+        let server = secure(Setup::server(&place, port), mode);
+        let client = secure(Setup::client(&place, "client1", port), mode);
+        give_certificates(&place, &server, &client, mode);
+        let mut server_process = start(server_kind, &server, mode);
+        wait_listening(&mut server_process, server_kind, port);
+        let mut client_process = start(client_kind, &client, mode);
+        if mode.enrols() {
+            wait_enrolled(&client);
+            if client_kind == Kind::Python {
+                // After it has enrolled, a Python client does not always find its way back by itself.
+                client_process.kill();
+                client_process = start(client_kind, &client, mode);
+            }
+        }
+        wait_link(&server, &client);
+        if mode.enrols() {
+            check_enrolment(&server, &client);
+        }
+        Pair { place, server, client, _client: client_process, _server: server_process }
+    }
+}
+
+fn secure(setup: Setup, mode: Mode) -> Setup {
+    let setup = setup.with("use_ssl", mode != Mode::Plain);
+    if matches!(mode, Mode::AllowAll(_)) { setup.with("ssl_allow_all", true) } else { setup }
+}
+
+fn give_certificates(place: &Place, server: &Setup, client: &Setup, mode: Mode) {
+    let Some(maker) = mode.maker() else { return };
+    let made = place.file("made");
+    match maker {
+        Kind::Ours => certificates::make(&made),
+        Kind::Python => python::make_certificates(&made),
+    }
+    certificates::hand_out(&made, server);
+    if mode.enrols() {
+        certificates::hand_out(&made, client);
+    }
+}
+
+#[track_caller]
+fn start(kind: Kind, setup: &Setup, mode: Mode) -> Process {
+    match kind {
+        Kind::Ours => setup.start(),
+        Kind::Python => {
+            // A Python connector that was killed leaves its sockets behind, and asks to be told that it may replace them.
+            let setup = setup
+                .clone()
+                .with("reuse_uds_path_commander_server", true)
+                .with("reuse_uds_path_send_to_connector", true);
+            let tls: &[&str] = if matches!(mode, Mode::CertificatesTls12(_)) { &["tls1.2"] } else { &[] };
+            let mut process = python::spawn("peer.py", &setup, tls);
+            setup.wait_ready(&mut process);
+            process
+        }
+    }
+}
+
+/// A Python client whose first attempt fails tries again after 5 s only, so it is started when the server listens.
+#[track_caller]
+fn wait_listening(process: &mut Process, kind: Kind, port: u16) {
+    if kind == Kind::Python {
+        wait::until("a server that listens", || {
+            assert!(process.is_running(), "the server ended at its start");
+            TcpStream::connect(("127.0.0.1", port)).ok()
+        });
+    }
+}
+
+/// Waits until the client holds a certificate of its own.
+#[track_caller]
+fn wait_enrolled(client: &Setup) {
+    wait::until("a client that has enrolled", || {
+        let filled = |file: PathBuf| fs::metadata(file).is_ok_and(|file| file.len() > 0);
+        (filled(own_file(client, "pem")) && filled(own_file(client, "key"))).then_some(())
+    });
+}
+
+fn own_file(client: &Setup, ending: &str) -> PathBuf {
+    client.dir.join(format!("certificates/client/client-certs/{}.{ending}", client.id))
+}
+
+/// What either kind of server and client must have on disk after an enrolment.
+#[track_caller]
+fn check_enrolment(server: &Setup, client: &Setup) {
+    let accepted = server.dir.join("certificates/server/client-certs");
+    let text = |path: PathBuf| fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
+    let certificate = text(accepted.join(format!("{}.pem", client.id)));
+    assert_eq!(certificate.trim(), text(own_file(client, "pem")).trim(), "server and client hold the same certificate");
+    let names: serde_json::Value = serde_json::from_str(&text(accepted.join("source_id_2_cert.json"))).expect("JSON");
+    let serial = names["source_id_2_cert"][&client.id].as_str().expect("the client's serial number");
+    assert_eq!(names["cert_2_source_id"][serial], client.id.as_str(), "the way back from {serial}");
+    assert!(serial.chars().all(|c| c.is_ascii_digit() || ('A'..='F').contains(&c)), "upper-case hex: {serial}");
+    let mode = fs::metadata(own_file(client, "key")).expect("the client's key").permissions().mode();
+    assert_eq!(mode & 0o777, 0o600, "nobody else may read the client's key");
+}
