@@ -9,7 +9,7 @@ use super::event::{Cause, Event};
 use super::ledger::Reason;
 use super::settings::{ANSWERS_MAX, OUTBOX_HIGH, OUTBOX_LOW, REQUESTS_MAX};
 use super::slots::Id;
-use crate::wire::control::{self, DISCONNECTED_DURING_WAIT};
+use crate::wire::control::{self, DISCONNECTED_DURING_WAIT, OVERRIDDEN};
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::{self, Change, Header, MessageId, json_string};
 use crate::wire::names::Role;
@@ -74,7 +74,7 @@ impl Connector {
         };
         let step = self.enqueue(id, peer, link, frame, rewritten.as_deref());
         if let (Step::Taken, Some(request)) = (&step, request) {
-            self.await_answer(id, peer, (header.message_type.clone().into_owned(), request));
+            self.await_answer(id, peer, (header.message_type.clone().into_owned(), request), now);
         } else if matches!(step, Step::Taken) && !header.with_file {
             self.remember(
                 id,
@@ -172,15 +172,27 @@ impl Connector {
         Step::Taken
     }
 
-    fn await_answer(&mut self, app_id: Id, peer_id: Id, key: RequestKey) {
+    fn await_answer(&mut self, app_id: Id, peer_id: Id, key: RequestKey, now: Instant) {
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
         // The newer of two requests with one id gets the answer, as with the Python connector.
-        if peer.requests.insert(key.clone(), app_id).is_none() {
-            self.requests += 1;
+        match peer.requests.insert(key.clone(), app_id) {
+            None => self.requests += 1,
+            Some(older) => self.forget_older(older, peer_id, &key, app_id, now),
         }
         if let Some(app) = self.conns.get_mut(app_id).and_then(|c| c.app_mut()) {
             app.requests.insert((peer_id, key));
         }
+    }
+
+    /// Another request has come under the id of one that was waiting, which will get no answer.
+    fn forget_older(&mut self, older: Id, peer: Id, key: &RequestKey, newer: Id, now: Instant) {
+        if older == newer {
+            return;
+        }
+        if let Some(app) = self.conns.get_mut(older).and_then(|c| c.app_mut()) {
+            app.requests.remove(&(peer, key.clone()));
+        }
+        self.answer_app(older, control::no_answer(&key.1, OVERRIDDEN), now);
     }
 
     /// The app's connection that awaits this answer of `peer`; it is awaited no longer.

@@ -254,9 +254,10 @@ impl Connector {
     }
 
     pub(super) fn close(&mut self, id: Id, cause: Cause, now: Instant) {
-        let Some(conn) = self.conns.remove(id) else { return };
+        let Some(mut conn) = self.conns.remove(id) else { return };
         self.timers.disarm_connection(id);
         self.outputs.push_back(Output::Close(id));
+        self.count_held(&mut conn, now);
         match conn.kind {
             Kind::Link(link) => self.link_closed(id, &link, cause, now),
             Kind::App(app) => self.app_closed(id, app, cause),

@@ -235,10 +235,17 @@ impl fmt::Display for Drops<'_> {
             Reason::WrongSource => "the peer named another source_id than its own",
             Reason::QueueFull => "the queue has reached queue_max_bytes",
             Reason::Stopping => "the connector stops",
+            Reason::ConnectionEnded => "its connection ended while it waited for room in a queue",
             Reason::TooManyRequests => "too many requests await their answer",
             Reason::HeaderTooLong => "the header has no room for what the connector must write into it",
         };
         let n = self.messages;
+        let peer = printable(peer);
         write!(f, "{n} messages dropped: peer {peer}, type {message_type:?}, reason {reason} ({hint})")
     }
+}
+
+/// A name as it may stand in a log: an app can write anything into a destination, a line break as well.
+fn printable(name: &str) -> String {
+    name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -31,6 +31,8 @@ pub enum Reason {
     QueueFull,
     /// The connector stops before the message could go on.
     Stopping,
+    /// The connection that it came on ended while it waited for room.
+    ConnectionEnded,
     /// Too many requests await their answer.
     TooManyRequests,
     /// The header would be too long with what the connector must write into it.
@@ -50,6 +52,7 @@ impl Reason {
             Reason::WrongSource => "wrong_source",
             Reason::QueueFull => "queue_full",
             Reason::Stopping => "stopping",
+            Reason::ConnectionEnded => "connection_ended",
             Reason::TooManyRequests => "too_many_requests",
             Reason::HeaderTooLong => "header_too_long",
         }

@@ -2,7 +2,7 @@
 
 use std::time::Instant;
 
-use super::conn::{Conn, Kind};
+use super::conn::{Conn, Kind, Link, State};
 use super::connector::Connector;
 use super::event::{Cause, Output};
 use super::ledger::Reason;
@@ -56,6 +56,10 @@ impl Connector {
             return;
         }
         self.stopped = true;
+        let paused: Vec<Id> = self.conns.iter().filter(|(_, c)| c.paused).map(|(id, _)| id).collect();
+        for id in paused {
+            self.close(id, Cause::Stopping, now);
+        }
         for id in self.peers.ids() {
             let Some(peer) = self.peers.get_mut(id) else { continue };
             let (name, mut frames) = (peer.name.clone(), Vec::new());
@@ -69,6 +73,23 @@ impl Connector {
         }
         self.report();
         self.outputs.push_back(Output::Stopped);
+    }
+
+    /// Counts the messages that a connection held back for want of room, and that end with it.
+    pub(super) fn count_held(&mut self, conn: &mut Conn, now: Instant) {
+        let peer = match &conn.kind {
+            _ if !conn.paused => return,
+            Kind::Link(Link { state: State::Up { peer }, .. }) => self.peers.get(*peer).map(|p| p.name.clone()),
+            _ => None,
+        };
+        let reason = if self.stopping { Reason::Stopping } else { Reason::ConnectionEnded };
+        let mut frames = conn.deframer.feed(&[]);
+        while let Ok(Some(frame)) = frames.next() {
+            let header = Header::parse(frame.header()).unwrap_or_default();
+            let destination = header.destination_id.as_deref().unwrap_or(&self.settings.server_id);
+            let peer = peer.as_deref().unwrap_or(destination).to_owned();
+            self.count_drop(&peer, &header.message_type, reason, 1, now);
+        }
     }
 }
 

@@ -104,6 +104,9 @@ pub fn no_answer(request_id: &MessageId, error: &str) -> Vec<u8> {
     pack(header, b"{}")
 }
 
+/// `error` of the answer to a request when a newer one came under its id.
+pub const OVERRIDDEN: &str = "overridden_by_newer_request";
+
 /// Why a connector ends a connection, as the peer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum CloseReason {

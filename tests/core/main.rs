@@ -2,6 +2,7 @@
 
 mod apps;
 mod delivery;
+mod garbage;
 mod handshake;
 mod links;
 mod requests;

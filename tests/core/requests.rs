@@ -39,6 +39,16 @@ fn a_request_without_an_id_is_given_one() {
 }
 
 #[test]
+fn of_two_requests_with_one_id_the_newer_is_answered_and_the_older_is_told() {
+    let mut rig = Rig::server();
+    let link = rig.link("c1");
+    let (older, newer) = (ask(&mut rig, r#", "request_id": 1"#), ask(&mut rig, r#", "request_id": 1"#));
+    assert_eq!(frames(&rig.sent(older))[0].0["error"], "overridden_by_newer_request");
+    rig.input(link, &answer("1"));
+    assert_eq!((rig.sent(newer), rig.sent(older)), (answer("1"), vec![]));
+}
+
+#[test]
 fn askers_of_a_peer_that_goes_are_told() {
     let mut rig = Rig::server();
     let link = rig.link("c1");

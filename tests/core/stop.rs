@@ -2,12 +2,23 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Event, Output};
+use aioconnectors::core::{Cause, Event, Output, Reading};
 use aioconnectors::wire::admin::{encode_answer, encode_request};
 use aioconnectors::wire::control::{CloseReason, close};
 use serde_json::Map;
 
 use crate::rig::{Rig, SERVER, any_to, frames, typed_from};
+
+#[test]
+fn what_was_held_back_for_want_of_room_is_in_the_ledger_when_its_connection_ends() {
+    let mut rig = Rig::server();
+    let (link, app) = (rig.link("c1"), rig.app());
+    let three = [any_to("c1", &[0; 2_000_000]), any_to("c1", b"held"), any_to("c1", b"held as well")].concat();
+    assert_eq!(rig.input(app, &three), Reading::Paused);
+    rig.closed(app, Cause::SendTimeout(Duration::from_secs(50)));
+    assert_eq!(rig.ledger(), ["c1 any connection_ended 2"]);
+    assert_eq!(frames(&rig.sent(link)).len(), 1);
+}
 
 #[test]
 fn a_connector_at_rest_stops_at_once() {
