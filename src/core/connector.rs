@@ -133,8 +133,9 @@ impl Connector {
                 link.remote = remote;
                 self.timers.arm(Timer::Handshake(id), now + HANDSHAKE_TIMEOUT);
             }
-            Kind::Delivery { opened, .. } => {
-                *opened = true;
+            Kind::Delivery(delivery) => {
+                delivery.opened = true;
+                self.inboxes[delivery.inbox].away = false;
                 self.want_write(id);
             }
             Kind::App(_) | Kind::Admin(_) => {}
@@ -148,8 +149,7 @@ impl Connector {
             return Reading::Open;
         }
         match &mut conn.kind {
-            Kind::Link(_) | Kind::App(_) => self.feed(id, bytes, now),
-            Kind::Delivery { .. } => {}
+            Kind::Link(_) | Kind::App(_) | Kind::Delivery(_) => self.feed(id, bytes, now),
             Kind::Admin(_) => self.admin_input(id, bytes, now),
         }
         self.check_drained(now);
@@ -217,7 +217,8 @@ impl Connector {
         match &conn.kind {
             Kind::App(_) => self.app_frame(id, frame, now),
             Kind::Link(_) => self.link_frame(id, frame, now),
-            Kind::Delivery { .. } | Kind::Admin(_) => Step::Taken,
+            Kind::Delivery(_) => self.receiver_frame(id, frame, now),
+            Kind::Admin(_) => Step::Taken,
         }
     }
 
@@ -261,7 +262,7 @@ impl Connector {
         match conn.kind {
             Kind::Link(link) => self.link_closed(id, &link, cause, now),
             Kind::App(app) => self.app_closed(id, app, cause),
-            Kind::Delivery { inbox, opened } => self.delivery_closed(inbox, opened, conn.progress, &cause, now),
+            Kind::Delivery(delivery) => self.delivery_closed(&delivery, conn.progress, cause, now),
             Kind::Admin(_) => {
                 if let Cause::BadInput(_) | Cause::HandshakeTimeout(_) = cause {
                     self.tell(Event::AdminRefused { cause });

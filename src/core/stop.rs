@@ -47,7 +47,7 @@ impl Connector {
 
     fn is_drained(&self) -> bool {
         self.peers.iter().all(|(_, p)| p.link.is_none() || p.outbox.is_empty())
-            && self.inboxes.iter().all(|i| i.ring.is_empty())
+            && self.inboxes.iter().all(|i| i.ring.is_empty() || i.away)
             && self.conns.iter().all(|(_, c)| !(c.paused && matches!(c.kind, Kind::App(_))))
     }
 
