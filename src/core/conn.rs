@@ -98,8 +98,11 @@ pub(super) struct Delivery {
     pub opened: bool,
     /// Messages that were wholly sent on it.
     pub sent: u64,
-    /// Messages of it that are done with, if the app says so; if it says nothing, those that were sent are.
+    /// Messages of it that are done with, if the app says so.
     pub done: Option<u64>,
+    /// The app has said nothing for long enough: what is sent is done with. Until then it is kept, because the first
+    /// messages are sent before the app has a chance to say that it acknowledges.
+    pub silent: bool,
 }
 
 /// A connection to another connector.

@@ -15,7 +15,8 @@ use super::event::{Cause, Event, Output};
 use super::ledger::{Ledger, Reason};
 use super::peer::Peers;
 use super::settings::{
-    CONTROL_HIGH, HANDSHAKE_TIMEOUT, LINGER, REPORT_PERIOD, Settings, TIDY_PERIOD, UNIDENTIFIED_MAX,
+    CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, REPORT_PERIOD, Settings, TIDY_PERIOD,
+    UNIDENTIFIED_MAX,
 };
 use super::slots::{Id, Slots};
 use super::timers::{Timer, Timers};
@@ -135,7 +136,10 @@ impl Connector {
             }
             Kind::Delivery(delivery) => {
                 delivery.opened = true;
-                self.inboxes[delivery.inbox].away = false;
+                let inbox = &mut self.inboxes[delivery.inbox];
+                inbox.away = false;
+                let wait = if inbox.acknowledges { HELLO_WAIT_AGAIN } else { HELLO_WAIT };
+                self.timers.arm(Timer::Hello(id), now + wait);
                 self.want_write(id);
             }
             Kind::App(_) | Kind::Admin(_) => {}
@@ -322,6 +326,7 @@ impl Connector {
                 Timer::Progress(id) => self.check_progress(id, now),
                 Timer::Linger(id) => self.linger_over(id, now),
                 Timer::Stable(_) => self.backoff.reset(),
+                Timer::Hello(id) => self.no_hello(id, now),
                 Timer::Unread(inbox) => self.check_unread(inbox, now),
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Redial => self.dial(now),

@@ -66,6 +66,7 @@ impl Connector {
             }
             if !inbox.stalled {
                 inbox.blocked.push(link);
+                self.hurry(index, now);
                 return Step::Blocked;
             }
             return self.drop_message(peer, index, Reason::AppStalled, now);
@@ -86,15 +87,31 @@ impl Connector {
         let said = said.and_then(|h| FromReceiver::parse(&h, frame.header()).map_err(|e| e.to_string()));
         let Some(delivery) = self.conns.get_mut(id).and_then(|c| c.delivery_mut()) else { return Step::Taken };
         match said {
-            // What was sent before counts as done with.
+            // What was done with before it said so cannot be taken back.
             Ok(FromReceiver::Acknowledges) => {
-                delivery.done.get_or_insert(delivery.sent);
+                let done = if delivery.silent { delivery.sent } else { 0 };
+                delivery.done.get_or_insert(done);
+                delivery.silent = false;
                 self.inboxes[delivery.inbox].acknowledges = true;
+                self.timers.disarm(Timer::Hello(id));
                 Step::Taken
             }
             Ok(FromReceiver::Done(count)) => self.acknowledged(id, count, now),
             Err(error) => Step::End(Cause::BadInput(error)),
         }
+    }
+
+    /// An app has not said that it acknowledges: what was sent to it is done with.
+    pub(super) fn no_hello(&mut self, id: Id, now: Instant) {
+        let Some(delivery) = self.conns.get_mut(id).and_then(|c| c.delivery_mut()) else { return };
+        if delivery.done.is_some() {
+            return;
+        }
+        delivery.silent = true;
+        let inbox = &mut self.inboxes[delivery.inbox];
+        inbox.ring.release_sent();
+        let waiting = inbox.take_waiting();
+        self.unblock(waiting, now);
     }
 
     fn acknowledged(&mut self, id: Id, count: u64, now: Instant) -> Step {
@@ -114,6 +131,15 @@ impl Connector {
         if one_message && count > 0 { Step::End(Cause::Done) } else { Step::Taken }
     }
 
+    /// There is no room: an app that never said that it acknowledges gets no more time to say it.
+    fn hurry(&mut self, index: usize, now: Instant) {
+        let inbox = &self.inboxes[index];
+        let Some(id) = inbox.conn.filter(|_| !inbox.acknowledges) else { return };
+        if self.conns.get_mut(id).and_then(|c| c.delivery_mut()).is_some_and(|d| d.opened && !d.silent) {
+            self.timers.arm(Timer::Hello(id), now);
+        }
+    }
+
     fn drop_message(&mut self, peer: Id, inbox: usize, reason: Reason, now: Instant) -> Step {
         let peer = self.peers.get(peer).map(|p| p.name.clone()).unwrap_or_default();
         let message_type = self.inboxes[inbox].message_type.clone();
@@ -125,7 +151,7 @@ impl Connector {
         if self.inboxes[index].conn.is_some() || self.inboxes[index].ring.is_empty() {
             return;
         }
-        let delivery = Delivery { inbox: index, opened: false, sent: 0, done: None };
+        let delivery = Delivery { inbox: index, opened: false, sent: 0, done: None, silent: self.stopping };
         let id = self.conns.insert(Conn::new(Kind::Delivery(delivery), RECEIVER_FRAME_MAX));
         self.inboxes[index].conn = Some(id);
         self.outputs.push_back(Output::DialApp(id, self.inboxes[index].message_type.clone()));
@@ -136,10 +162,15 @@ impl Connector {
         let index = delivery.inbox;
         let inbox = &mut self.inboxes[index];
         inbox.conn = None;
+        // An app that has not said that it acknowledges is done with what it got. But one that did so before, and ended
+        // before it could say it again, has perhaps not seen any of it.
+        if delivery.done.is_none() && !inbox.acknowledges {
+            inbox.ring.release_sent();
+        }
         inbox.ring.rewind();
         inbox.away = cause == Cause::NoListener;
-        if delivery.sent > 0 {
-            inbox.acknowledges = delivery.done.is_some();
+        if delivery.silent {
+            inbox.acknowledges = false;
         }
         let (is_empty, waits) = (inbox.ring.is_empty(), inbox.acknowledges);
         // An app that does not even take connections, or closes them unread, must not make links wait for ever either.

@@ -27,6 +27,10 @@ impl Connector {
         for id in opening {
             self.close(id, Cause::Stopping, now);
         }
+        let receivers: Vec<Id> = self.inboxes.iter().filter_map(|inbox| inbox.conn).collect();
+        for id in receivers {
+            self.no_hello(id, now);
+        }
         self.check_drained(now);
     }
 

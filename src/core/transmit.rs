@@ -67,9 +67,11 @@ impl Connector {
         match &mut conn.kind {
             Kind::Delivery(delivery) => {
                 delivery.sent += completed as u64;
-                if delivery.done.is_none() {
+                if delivery.silent || (delivery.done.is_none() && one_frame) {
                     ring.release_sent();
-                    conn.closing = (one_frame && completed > 0).then_some(Cause::Done);
+                }
+                if delivery.done.is_none() && one_frame && completed > 0 {
+                    conn.closing = Some(Cause::Done);
                 }
             }
             _ => ring.release_sent(),

@@ -49,12 +49,27 @@ fn what_was_not_acknowledged_comes_again_in_order_on_the_next_connection() {
 }
 
 #[test]
-fn what_was_sent_before_the_hello_is_done_with_and_counts() {
+fn what_was_sent_before_the_hello_waits_for_its_acknowledgement_too() {
     let mut rig = Rig::server();
     let link = rig.link("c1");
     feed(&mut rig, link, 0..2);
     let app = rig.open_app();
     got(&mut rig, app);
+    say(&mut rig, app, FromReceiver::Acknowledges);
+    say(&mut rig, app, FromReceiver::Done(1));
+    rig.closed(app, Cause::ClosedByPeer);
+    let again = rig.open_app();
+    assert_eq!(got(&mut rig, again), [1]);
+}
+
+#[test]
+fn a_hello_that_comes_late_takes_nothing_back_and_counts_what_was_sent() {
+    let mut rig = Rig::server();
+    let link = rig.link("c1");
+    feed(&mut rig, link, 0..2);
+    let app = rig.open_app();
+    got(&mut rig, app);
+    rig.pass(Duration::from_secs(2));
     say(&mut rig, app, FromReceiver::Acknowledges);
     feed(&mut rig, link, 2..4);
     got(&mut rig, app);
@@ -62,6 +77,53 @@ fn what_was_sent_before_the_hello_is_done_with_and_counts() {
     rig.closed(app, Cause::ClosedByPeer);
     let again = rig.open_app();
     assert_eq!(got(&mut rig, again), [3]);
+}
+
+#[test]
+fn an_app_that_never_says_hello_gets_nothing_twice() {
+    for wait in [0, 2] {
+        let mut rig = Rig::server();
+        let link = rig.link("c1");
+        feed(&mut rig, link, 0..2);
+        let app = rig.open_app();
+        got(&mut rig, app);
+        rig.pass(Duration::from_secs(wait));
+        rig.closed(app, Cause::ClosedByPeer);
+        feed(&mut rig, link, 2..3);
+        let again = rig.open_app();
+        assert_eq!(got(&mut rig, again), [2]);
+    }
+}
+
+#[test]
+fn an_app_that_acknowledged_before_and_ends_before_it_says_so_again_gets_it_all_again() {
+    let mut rig = Rig::server();
+    let link = rig.link("c1");
+    feed(&mut rig, link, 0..2);
+    let app = open(&mut rig);
+    got(&mut rig, app);
+    rig.closed(app, Cause::ClosedByPeer);
+    let slow = rig.open_app();
+    assert_eq!(got(&mut rig, slow), [0, 1]);
+    rig.pass(Duration::from_secs(5));
+    rig.closed(slow, Cause::ClosedByPeer);
+    let again = open(&mut rig);
+    assert_eq!(got(&mut rig, again), [0, 1]);
+}
+
+#[test]
+fn a_flood_does_not_wait_for_a_hello() {
+    let mut rig = Rig::server();
+    let link = rig.link("c1");
+    rig.input(link, &one(0));
+    let app = rig.open_app();
+    let piece = typed_from("any", "c1", &[7; 100_000]);
+    for _ in 0..200 {
+        rig.input(link, &piece);
+        rig.sent(app);
+        rig.pass(Duration::ZERO);
+    }
+    assert_eq!(rig.input(link, &piece), Reading::Open);
 }
 
 #[test]

@@ -6,6 +6,7 @@ mod common;
 
 mod link;
 
+mod acks;
 mod bad_admins;
 mod bad_apps;
 mod bad_peers;
