@@ -13,14 +13,14 @@ use std::time::{Duration, Instant};
 use mio::Events;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::config::{Config, Loaded};
+use crate::config::{Address, Config, Loaded};
 use crate::core::{Connector, KeepAlive, Mode, Settings};
 use crate::logger::{self, LogError, LogTarget};
 use crate::net::dial::Target;
 use crate::net::listener::{self, ListenError};
 use crate::net::security::{ClientSecurity, Security, SecurityError, ServerSecurity};
 use crate::net::shell::{Parts, Shell, Wish};
-use crate::wire::names::Role;
+use crate::wire::names::{self, Role};
 
 /// Events that are taken from the poller at a time.
 const EVENTS: usize = 1024;
@@ -122,11 +122,36 @@ fn start_and_run(loaded: Loaded, config_path: &Path) -> Result<(), StartError> {
     raise_file_limit();
     let mut shell = Shell::new(parts(&config)?)?;
     let active = ActiveConnector::add(&config);
-    log::info!("connector {} runs, version {}", config.id(), env!("CARGO_PKG_VERSION"));
+    let (version, links) = (env!("CARGO_PKG_VERSION"), describe_links(&config));
+    log::info!("{} runs: version {version}, {links}, config {}", describe(&config), config_path.display());
     let result = turn_until_stopped(&mut shell, &config, config_path);
     drop(active);
-    log::info!("connector {} stopped", config.id());
+    log::info!("{} stopped", describe(&config));
     result
+}
+
+fn describe(config: &Config) -> String {
+    let server = names::server_id(&config.server_sockaddr.host, config.server_sockaddr.port);
+    match config.role() {
+        Role::Server => format!("server {server}"),
+        Role::Client => format!("client {} of server {server}", config.id()),
+    }
+}
+
+fn describe_links(config: &Config) -> &'static str {
+    match mode(config) {
+        Mode::Plain => "links without TLS",
+        Mode::AllowAll => "links with TLS that only encrypts",
+        Mode::Certificates => "links with TLS and certificates",
+    }
+}
+
+fn mode(config: &Config) -> Mode {
+    match (config.use_ssl, config.ssl_allow_all) {
+        (false, _) => Mode::Plain,
+        (true, true) => Mode::AllowAll,
+        (true, false) => Mode::Certificates,
+    }
 }
 
 /// Allows as many open files as this process may have: each peer and each app needs one.
@@ -171,7 +196,7 @@ fn parts(config: &Config) -> Result<Parts, StartError> {
     let folder = &config.connector_files_dirpath;
     fs::create_dir_all(folder).map_err(|error| StartError::Folder { path: folder.clone(), error })?;
     let paths = config.socket_paths();
-    let Address { host, port } = address(config);
+    let Address { host, port } = config.server_sockaddr.clone();
     let security = security(config)?;
     let (links, target) = match config.role() {
         Role::Server => (Some(listener::tcp(&host, port, config.reuse_server_sockaddr)?), None),
@@ -182,15 +207,6 @@ fn parts(config: &Config) -> Result<Parts, StartError> {
     let apps = listener::unix(&paths.send(), apps_mode, config.reuse_uds_path_send_to_connector)?;
     let connector = Connector::new(settings(config));
     Ok(Parts { connector, security, links, target, apps, admins, paths, send_timeout: config.send_timeout })
-}
-
-struct Address {
-    host: String,
-    port: u16,
-}
-
-fn address(config: &Config) -> Address {
-    Address { host: config.server_sockaddr.host.clone(), port: config.server_sockaddr.port }
 }
 
 fn security(config: &Config) -> Result<Security, SecurityError> {
@@ -214,11 +230,6 @@ fn security(config: &Config) -> Result<Security, SecurityError> {
 }
 
 fn settings(config: &Config) -> Settings {
-    let mode = match (config.use_ssl, config.ssl_allow_all) {
-        (false, _) => Mode::Plain,
-        (true, true) => Mode::AllowAll,
-        (true, false) => Mode::Certificates,
-    };
     let keep_alive = config.keep_alive_period.map(|period| KeepAlive {
         period,
         timeout: config.keep_alive_timeout,
@@ -228,8 +239,8 @@ fn settings(config: &Config) -> Settings {
     Settings {
         id: config.id(),
         role: config.role(),
-        server_id: crate::wire::names::server_id(&config.server_sockaddr.host, config.server_sockaddr.port),
-        mode,
+        server_id: names::server_id(&config.server_sockaddr.host, config.server_sockaddr.port),
+        mode: mode(config),
         send_types: config.send_message_types.iter().cloned().collect(),
         recv_types: unique(&config.recv_message_types),
         preserve_send_socket: config.uds_path_send_preserve_socket,
