@@ -1,0 +1,124 @@
+//! A message whose header is that of the one before passes through the core without an allocation, on both sides.
+
+use std::alloc::{GlobalAlloc, Layout, System};
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::time::{Duration, Instant};
+
+use aioconnectors::core::{Connector, Id, Mode, Output, Reading, Secured, Settings};
+use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HELLO, own_frame};
+use aioconnectors::wire::frame;
+use aioconnectors::wire::names::Role;
+
+static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+
+struct Counting;
+
+// SAFETY: all is left to the system's allocator; counting touches no memory of its callers.
+unsafe impl GlobalAlloc for Counting {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, pointer: *mut u8, layout: Layout) {
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.dealloc(pointer, layout) }
+    }
+
+    unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        // SAFETY: the caller keeps the contract, which is the same.
+        unsafe { System.realloc(pointer, layout, size) }
+    }
+}
+
+#[global_allocator]
+static COUNTING: Counting = Counting;
+
+const SERVER: &str = "('10.0.0.1', 10673)";
+
+/// Messages that are fed at a time, as one read brings them.
+const BATCH: usize = 500;
+
+fn connector() -> Connector {
+    let mut connector = Connector::new(Settings {
+        id: SERVER.into(),
+        role: Role::Server,
+        server_id: SERVER.into(),
+        mode: Mode::Plain,
+        send_types: ["any".to_owned()].into(),
+        recv_types: vec!["any".to_owned()],
+        preserve_send_socket: true,
+        preserve_receive_socket: true,
+        connect_timeout: Duration::from_secs(10),
+        send_timeout: Duration::from_secs(50),
+        keep_alive: None,
+        reconnect: true,
+        max_message_size: 1 << 20,
+        queue_max_bytes: 64 << 20,
+        shutdown_timeout: Duration::from_secs(10),
+        seed: 1,
+    });
+    connector.start(Instant::now());
+    connector
+}
+
+fn batch(header: &str) -> Vec<u8> {
+    let mut out = Vec::new();
+    for _ in 0..BATCH {
+        frame::encode(header.as_bytes(), &[7; 100], None, &mut out).unwrap();
+    }
+    out
+}
+
+/// The app that is dialled last, opened.
+fn take_outputs(connector: &mut Connector, now: Instant) -> Option<Id> {
+    let mut dialled = None;
+    while let Some(output) = connector.poll_output() {
+        if let Output::DialApp(id, _) = output {
+            connector.opened(id, None, now);
+            dialled = Some(id);
+        }
+    }
+    dialled
+}
+
+/// Feeds a batch to one connection, has another send it; how many allocations that took after a first time.
+fn allocations(connector: &mut Connector, from: Id, header: &str, to: impl Fn(Option<Id>) -> Id) -> usize {
+    let (now, bytes, mut target) = (Instant::now(), batch(header), None);
+    let mut turn = |connector: &mut Connector| {
+        assert_eq!(connector.input(from, &bytes, now), Reading::Open);
+        target = take_outputs(connector, now).or(target);
+        let mut sent = 0;
+        while connector.transmit(to(target), 1 << 20, now, &mut |piece| {
+            sent += piece.len();
+            piece.len()
+        }) {}
+        take_outputs(connector, now);
+        assert!(sent >= bytes.len(), "all has gone out");
+    };
+    // The ring grows, tables and lists get their room.
+    turn(connector);
+    turn(connector);
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    (0..20).for_each(|_| turn(connector));
+    ALLOCATIONS.load(Ordering::Relaxed) - before
+}
+
+#[test]
+fn messages_that_are_like_the_one_before_need_no_memory() {
+    let (mut connector, now) = (connector(), Instant::now());
+    let link = connector.accept_link(([10, 0, 0, 2], 4000).into(), now);
+    connector.secured(link, Secured::Anonymous, now);
+    connector.input(link, &own_frame(HANDSHAKE_NO_SSL, "c1", HELLO), now);
+    take_outputs(&mut connector, now);
+
+    let app = connector.accept_app();
+    let complete = format!(r#"{{"message_type": "any", "source_id": "{SERVER}", "destination_id": "c1"}}"#);
+    assert_eq!(allocations(&mut connector, app, &complete, |_| link), 0, "an app's messages to a peer");
+    let incomplete = r#"{"message_type": "any", "destination_id": "c1"}"#;
+    assert_eq!(allocations(&mut connector, app, incomplete, |_| link), 0, "the same with a header that is rewritten");
+    let theirs = r#"{"message_type": "any", "source_id": "c1"}"#;
+    assert_eq!(allocations(&mut connector, link, theirs, |app| app.unwrap()), 0, "a peer's messages to an app");
+}
