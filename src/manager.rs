@@ -2,24 +2,34 @@
 
 use std::collections::BTreeSet;
 use std::fmt;
-use std::fs;
+use std::fs::{self, File};
 use std::io;
+use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use mio::Events;
+use nix::fcntl::{Flock, FlockArg};
 
-use crate::config::{Config, Loaded};
+use crate::config::{Address, Config, Loaded};
 use crate::core::{Connector, KeepAlive, Mode, Settings};
 use crate::logger::{self, LogError, LogTarget};
 use crate::net::dial::Target;
 use crate::net::listener::{self, ListenError};
 use crate::net::security::{ClientSecurity, Security, SecurityError, ServerSecurity};
 use crate::net::shell::{Parts, Shell, Wish};
-use crate::wire::names::Role;
+use crate::wire::names::{self, Role};
 
 /// Events that are taken from the poller at a time.
 const EVENTS: usize = 1024;
+
+/// Longest wait for the lock of the list of running connectors.
+const TURN_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// Wait before that lock is tried again.
+const TURN_AGAIN: Duration = Duration::from_millis(2);
 
 /// The list of running connectors in `connector_files_dirpath`, for the Python tools.
 const ACTIVE_CONNECTORS: &str = "active_connectors.json";
@@ -112,11 +122,36 @@ fn start_and_run(loaded: Loaded, config_path: &Path) -> Result<(), StartError> {
     raise_file_limit();
     let mut shell = Shell::new(parts(&config)?)?;
     let active = ActiveConnector::add(&config);
-    log::info!("connector {} runs, version {}", config.id(), env!("CARGO_PKG_VERSION"));
+    let (version, links) = (env!("CARGO_PKG_VERSION"), describe_links(&config));
+    log::info!("{} runs: version {version}, {links}, config {}", describe(&config), config_path.display());
     let result = turn_until_stopped(&mut shell, &config, config_path);
     drop(active);
-    log::info!("connector {} stopped", config.id());
+    log::info!("{} stopped", describe(&config));
     result
+}
+
+fn describe(config: &Config) -> String {
+    let server = names::server_id(&config.server_sockaddr.host, config.server_sockaddr.port);
+    match config.role() {
+        Role::Server => format!("server {server}"),
+        Role::Client => format!("client {} of server {server}", config.id()),
+    }
+}
+
+fn describe_links(config: &Config) -> &'static str {
+    match mode(config) {
+        Mode::Plain => "links without TLS",
+        Mode::AllowAll => "links with TLS that only encrypts",
+        Mode::Certificates => "links with TLS and certificates",
+    }
+}
+
+fn mode(config: &Config) -> Mode {
+    match (config.use_ssl, config.ssl_allow_all) {
+        (false, _) => Mode::Plain,
+        (true, true) => Mode::AllowAll,
+        (true, false) => Mode::Certificates,
+    }
 }
 
 /// Allows as many open files as this process may have: each peer and each app needs one.
@@ -161,7 +196,7 @@ fn parts(config: &Config) -> Result<Parts, StartError> {
     let folder = &config.connector_files_dirpath;
     fs::create_dir_all(folder).map_err(|error| StartError::Folder { path: folder.clone(), error })?;
     let paths = config.socket_paths();
-    let Address { host, port } = address(config);
+    let Address { host, port } = config.server_sockaddr.clone();
     let security = security(config)?;
     let (links, target) = match config.role() {
         Role::Server => (Some(listener::tcp(&host, port, config.reuse_server_sockaddr)?), None),
@@ -172,15 +207,6 @@ fn parts(config: &Config) -> Result<Parts, StartError> {
     let apps = listener::unix(&paths.send(), apps_mode, config.reuse_uds_path_send_to_connector)?;
     let connector = Connector::new(settings(config));
     Ok(Parts { connector, security, links, target, apps, admins, paths, send_timeout: config.send_timeout })
-}
-
-struct Address {
-    host: String,
-    port: u16,
-}
-
-fn address(config: &Config) -> Address {
-    Address { host: config.server_sockaddr.host.clone(), port: config.server_sockaddr.port }
 }
 
 fn security(config: &Config) -> Result<Security, SecurityError> {
@@ -204,11 +230,6 @@ fn security(config: &Config) -> Result<Security, SecurityError> {
 }
 
 fn settings(config: &Config) -> Settings {
-    let mode = match (config.use_ssl, config.ssl_allow_all) {
-        (false, _) => Mode::Plain,
-        (true, true) => Mode::AllowAll,
-        (true, false) => Mode::Certificates,
-    };
     let keep_alive = config.keep_alive_period.map(|period| KeepAlive {
         period,
         timeout: config.keep_alive_timeout,
@@ -218,8 +239,8 @@ fn settings(config: &Config) -> Settings {
     Settings {
         id: config.id(),
         role: config.role(),
-        server_id: crate::wire::names::server_id(&config.server_sockaddr.host, config.server_sockaddr.port),
-        mode,
+        server_id: names::server_id(&config.server_sockaddr.host, config.server_sockaddr.port),
+        mode: mode(config),
         send_types: config.send_message_types.iter().cloned().collect(),
         recv_types: unique(&config.recv_message_types),
         preserve_send_socket: config.uds_path_send_preserve_socket,
@@ -259,20 +280,39 @@ impl ActiveConnector {
         active
     }
 
-    /// Rewrites the list whole; a list that cannot be read is begun anew.
     fn change(&self, change: impl FnOnce(&mut BTreeSet<String>)) {
-        let text = fs::read_to_string(&self.path).unwrap_or_default();
-        let mut names: BTreeSet<String> = serde_json::from_str(&text).unwrap_or_default();
-        change(&mut names);
-        let written = serde_json::to_string(&names).map_err(io::Error::from).and_then(|text| {
-            let draft = self.path.with_extension("json.tmp");
-            fs::write(&draft, text)?;
-            fs::rename(draft, &self.path)
-        });
-        if let Err(error) = written {
+        if let Err(error) = self.rewrite(change) {
             log::warn!("{}: the list of running connectors cannot be written: {error}", self.path.display());
         }
     }
+
+    /// Rewrites the list whole; a list that cannot be read is begun anew. Connectors that share the folder take turns.
+    fn rewrite(&self, change: impl FnOnce(&mut BTreeSet<String>)) -> io::Result<()> {
+        let folder = self.path.parent().unwrap_or(Path::new("/"));
+        let _turn = take_turn(folder);
+        let text = fs::read_to_string(&self.path).unwrap_or_default();
+        let mut names: BTreeSet<String> = serde_json::from_str(&text).unwrap_or_default();
+        change(&mut names);
+        let mut draft = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o644)).tempfile_in(folder)?;
+        serde_json::to_writer(&mut draft, &names)?;
+        draft.persist(&self.path)?;
+        Ok(())
+    }
+}
+
+/// The lock of a folder. Without it, since it cannot be had or another holds it for too long, a list may lack a name:
+/// that is better than a connector that does not start.
+fn take_turn(folder: &Path) -> Option<Flock<File>> {
+    let mut file = File::open(folder).ok()?;
+    let start = Instant::now();
+    while start.elapsed() < TURN_TIMEOUT {
+        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
+            Ok(lock) => return Some(lock),
+            Err((unlocked, _)) => file = unlocked,
+        }
+        thread::sleep(TURN_AGAIN);
+    }
+    None
 }
 
 impl Drop for ActiveConnector {
@@ -280,5 +320,30 @@ impl Drop for ActiveConnector {
         self.change(|names| {
             names.remove(&self.name);
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connectors_that_start_and_stop_at_once_keep_one_list() {
+        let dir = tempfile::tempdir().unwrap();
+        let add = &|name: String| {
+            let active = ActiveConnector { path: dir.path().join(ACTIVE_CONNECTORS), name };
+            active.rewrite(|names| _ = names.insert(active.name.clone())).unwrap();
+            active
+        };
+        let _running: Vec<ActiveConnector> = thread::scope(|scope| {
+            let stay: Vec<_> = (0..8).map(|number| scope.spawn(move || add(format!("stays{number}")))).collect();
+            for number in 0..8 {
+                scope.spawn(move || drop(add(format!("goes{number}"))));
+            }
+            stay.into_iter().map(|thread| thread.join().unwrap()).collect()
+        });
+        let list: Vec<String> = serde_json::from_slice(&fs::read(dir.path().join(ACTIVE_CONNECTORS)).unwrap()).unwrap();
+        assert_eq!(list, (0..8).map(|n| format!("stays{n}")).collect::<Vec<_>>());
+        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no draft is left");
     }
 }

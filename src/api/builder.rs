@@ -12,6 +12,9 @@ use crate::wire::names::{Role, server_id, validate_client_name};
 /// full reads no more until there is room.
 pub const WRITE_TIMEOUT: Duration = Duration::from_secs(10);
 
+/// The shortest that a socket knows; zero would be no limit at all.
+pub(super) const WRITE_TIMEOUT_MIN: Duration = Duration::from_millis(1);
+
 /// What an app knows of its connector; [`build`](Self::build) makes the api. See [`ConnectorApi::client`].
 ///
 /// ```
@@ -86,7 +89,7 @@ impl Builder {
 
     /// Time for which the connector may take no byte of a message; by default [`WRITE_TIMEOUT`]. Zero counts as 1 ms.
     pub fn write_timeout(mut self, timeout: Duration) -> Self {
-        self.write_timeout = timeout.max(Duration::from_millis(1));
+        self.write_timeout = timeout.max(WRITE_TIMEOUT_MIN);
         self
     }
 

@@ -35,7 +35,7 @@ pub enum ConfigError {
         /// Its value, as JSON.
         found: String,
         /// What is right.
-        expected: &'static str,
+        expected: String,
     },
     /// `client_name` breaks a rule of names.
     ClientName {

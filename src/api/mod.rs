@@ -25,6 +25,7 @@ mod send;
 mod sender;
 mod settings;
 mod socket_file;
+mod users;
 
 use std::collections::HashMap;
 use std::fmt;
@@ -39,6 +40,7 @@ pub use send::{Id, SendMessage};
 pub use sender::Sender;
 pub use settings::{FILES_DIR, SERVER_ADDRESS};
 
+use builder::WRITE_TIMEOUT_MIN;
 use connection::Connection;
 use receive::{Callback, Waiter};
 use request::Deadline;
@@ -287,10 +289,6 @@ impl ConnectorApi {
         waiter.is_some()
     }
 
-    fn connection(&self, keep: bool) -> Connection {
-        Connection::new(self.paths.send(), self.write_timeout, keep)
-    }
-
     fn send(&self, message: &SendMessage<'_>) -> Result<(), ApiError> {
         let sending = &mut *lock(&self.sending);
         sending.frame.clear();
@@ -305,7 +303,9 @@ impl ConnectorApi {
         let deadline = Deadline::after(timeout);
         let mut frame = Vec::new();
         Encoder::default().encode(message, Answer::Awaited, &mut frame)?;
-        let stream = self.connection(false).open(&frame).map_err(|unsent| unsent.error)?;
+        let write_timeout = self.write_timeout.min(timeout).max(WRITE_TIMEOUT_MIN);
+        let connection = Connection::new(self.paths.send(), write_timeout, false);
+        let stream = connection.open(&frame).map_err(|unsent| unsent.error)?;
         request::read_answer(stream, &self.paths.send(), deadline)
     }
 }

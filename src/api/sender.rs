@@ -24,7 +24,7 @@ pub struct Sender<'a> {
 
 impl<'a> Sender<'a> {
     pub(super) fn new(api: &'a ConnectorApi) -> Self {
-        let connection = api.connection(true);
+        let connection = Connection::new(api.paths.send(), api.write_timeout, true);
         Self { connection, encoder: Encoder::default(), frames: Vec::with_capacity(2 * BUFFER), api }
     }
 

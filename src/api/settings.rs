@@ -2,12 +2,14 @@
 
 use std::env;
 use std::fs;
-use std::path::{Component, Path, PathBuf};
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value};
 
 use super::error::ConfigError;
+use super::users;
 use crate::wire::names::{Role, server_id, validate_client_name};
+use crate::wire::path::{Places, full_path};
 
 /// `connector_files_dirpath` of a config that names none.
 pub const FILES_DIR: &str = "/var/tmp/aioconnectors";
@@ -89,8 +91,7 @@ impl<'a> Reader<'a> {
             }
             None => return Err(self.fail("client_name", "a name, because is_server is false")),
         };
-        let path = |v: &Value| full_path(v.as_str().filter(|text| !text.is_empty())?);
-        if let Some(dir) = self.typed("connector_files_dirpath", "a path, with variables that are set", path)? {
+        if let Some(dir) = self.path("connector_files_dirpath")? {
             settings.files_dir = dir;
         }
         settings.send_types = self.texts("send_message_types")?;
@@ -106,9 +107,9 @@ impl<'a> Reader<'a> {
         self.keys.get(key).filter(|v| !v.is_null())
     }
 
-    fn fail(&self, key: &'static str, expected: &'static str) -> ConfigError {
+    fn fail(&self, key: &'static str, expected: impl Into<String>) -> ConfigError {
         let found = self.keys.get(key).map_or_else(|| "nothing".to_owned(), shorten);
-        ConfigError::Key { file: self.file.to_owned(), key, found, expected }
+        ConfigError::Key { file: self.file.to_owned(), key, found, expected: expected.into() }
     }
 
     fn typed<T>(
@@ -134,6 +135,13 @@ impl<'a> Reader<'a> {
         self.typed(key, "a list of strings", read)
     }
 
+    fn path(&self, key: &'static str) -> Result<Option<PathBuf>, ConfigError> {
+        let Some(text) = self.text(key)? else { return Ok(None) };
+        let (variable, current) = (|name: &str| env::var(name).ok(), env::current_dir().ok());
+        let places = Places { variable: &variable, home: &users::home, current };
+        full_path(text, &places).map(Some).map_err(|error| self.fail(key, format!("a path: {error}")))
+    }
+
     fn address(&self, key: &'static str) -> Result<Option<(&'a str, u16)>, ConfigError> {
         self.typed(key, "[HOST, PORT], as in [\"127.0.0.1\", 10673]", |value| {
             let [host, port] = value.as_array()?.as_slice() else { return None };
@@ -150,45 +158,6 @@ fn shorten(value: &Value) -> String {
         Some((at, _)) => format!("{}...", &text[..at]),
         None => text,
     }
-}
-
-/// The absolute path that a config means: `~` and `$NAME` or `${NAME}` give way to what they stand for, and `..` takes
-/// the name before it away. `None` if a variable is not set.
-fn full_path(text: &str) -> Option<PathBuf> {
-    let expanded = expand(text, |name| env::var(name).ok())?;
-    let mut path = PathBuf::new();
-    for part in std::path::absolute(expanded).ok()?.components() {
-        match part {
-            Component::ParentDir => _ = path.pop(),
-            part => path.push(part),
-        }
-    }
-    Some(path)
-}
-
-fn expand(text: &str, lookup: impl Fn(&str) -> Option<String>) -> Option<String> {
-    let tilde = text == "~" || text.starts_with("~/");
-    let (mut out, mut rest) = if tilde { (lookup("HOME")?, &text[1..]) } else { (String::new(), text) };
-    while let Some(at) = rest.find('$') {
-        let (before, from) = rest.split_at(at);
-        out.push_str(before);
-        match variable(from) {
-            ("", length) => out.push_str(&from[..length]),
-            (name, _) => out.push_str(&lookup(name)?),
-        }
-        rest = &from[variable(from).1..];
-    }
-    Some(out + rest)
-}
-
-/// The name of the variable that `text` begins with, and the length of its mention.
-fn variable(text: &str) -> (&str, usize) {
-    if let Some(end) = text.strip_prefix("${").and_then(|t| t.find('}')) {
-        return (&text[2..2 + end], 2 + end + 1);
-    }
-    let name = &text[1..];
-    let end = name.find(|c: char| !(c.is_ascii_alphanumeric() || c == '_')).unwrap_or(name.len());
-    (&name[..end], 1 + end)
 }
 
 #[cfg(test)]
@@ -246,7 +215,13 @@ mod tests {
         assert!(error(r#"{"is_server": false}"#).contains("client_name must be a name"));
         assert!(error(r#"{"client_name": "a/b"}"#).contains("'/'"));
         assert!(error(r#"{"send_message_types": "any"}"#).contains("a list of strings"));
-        assert!(error(r#"{"connector_files_dirpath": "/$NOT_SET_ANYWHERE"}"#).contains("a path, with variables"));
+        assert!(
+            error(r#"{"connector_files_dirpath": "/$NOT_SET_ANYWHERE"}"#)
+                .contains("a path: the environment variable NOT_SET_ANYWHERE is")
+        );
+        assert!(
+            error(r#"{"connector_files_dirpath": "~no such user/run"}"#).contains("~no such user has no home folder")
+        );
         assert!(error("[]").contains("found []"));
         assert!(error("{").contains("line 1"));
         assert!(
@@ -255,19 +230,5 @@ mod tests {
                 .to_string()
                 .contains("/nonexistent/c.json")
         );
-    }
-
-    #[test]
-    fn paths_are_expanded_as_a_shell_would() {
-        let lookup = |name: &str| match name {
-            "HOME" => Some("/home/u".to_owned()),
-            "X" => Some("x".to_owned()),
-            _ => None,
-        };
-        assert_eq!(expand("~/a", lookup).unwrap(), "/home/u/a");
-        assert_eq!(expand("/a/$X/${X}y/$", lookup).unwrap(), "/a/x/xy/$");
-        assert_eq!(expand("/a~b", lookup).unwrap(), "/a~b");
-        assert_eq!(expand("/a/$Z", lookup), None);
-        assert_eq!(full_path("/a/./b/../c").unwrap(), Path::new("/a/c"));
     }
 }

@@ -6,9 +6,10 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::Path;
 
-use log::{info, warn};
+use log::info;
 
 use super::error::{ApiError, Step};
+use super::users;
 
 /// Who may connect: the owner and the group.
 const MODE: u32 = 0o770;
@@ -46,37 +47,19 @@ fn remove_stale(path: &Path) -> Result<(), ApiError> {
         Err(e) => return Err(fail(e)),
         Ok(_) => return Err(ApiError::InUse { path: path.to_owned() }),
     }
-    warn!("{} is of a process that is gone; taking it over", path.display());
+    info!("{}: left by a process that is gone, taken over", path.display());
     fs::remove_file(path).map_err(fail)
 }
 
 /// Makes `nobody` and `nogroup` own the file, so that connectors that gave up their rights can connect.
 fn give_to_nobody(path: &Path) -> io::Result<()> {
-    let uid = id_of("/etc/passwd", "nobody")?;
-    let gid = id_of("/etc/group", "nogroup").or_else(|_| id_of("/etc/group", "nobody"))?;
+    let (uid, gid) = users::nobody()?;
     std::os::unix::fs::lchown(path, Some(uid), Some(gid))
-}
-
-fn id_of(file: &str, name: &str) -> io::Result<u32> {
-    let text = fs::read_to_string(file)?;
-    id_in(&text, name).ok_or_else(|| io::Error::new(ErrorKind::NotFound, format!("{file} has no {name}")))
-}
-
-/// The number of `name` in lines of `NAME:PASSWORD:NUMBER:...`.
-fn id_in(text: &str, name: &str) -> Option<u32> {
-    let mut lines = text.lines().map(|line| line.split(':'));
-    lines.find_map(|mut fields| (fields.next() == Some(name)).then(|| fields.nth(1)?.parse().ok())?)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn ids_are_found_by_whole_names() {
-        let text = "root:x:0:0:root:/root:/bin/sh\nnobody2:x:7:7::/:/\nnobody:x:65534:65534:nobody:/:/bin/false\n";
-        assert_eq!((id_in(text, "nobody"), id_in(text, "root"), id_in(text, "none")), (Some(65534), Some(0), None));
-    }
 
     #[test]
     fn the_file_of_a_dead_process_is_taken_over() {

@@ -60,7 +60,12 @@ pub struct Opt {
 #[derive(Debug)]
 pub enum Failure {
     /// The arguments make no sense. Exit code 2.
-    Usage(String),
+    Usage {
+        /// What is wrong with them.
+        text: String,
+        /// The command whose help says what is right; the program's if there is none.
+        command: Option<&'static str>,
+    },
     /// It did not work; the line says what and where. Exit code 1.
     Failed(String),
     /// Stdout could not be written. No error if its reader went away, else exit code 1.
@@ -68,6 +73,20 @@ pub enum Failure {
 }
 
 impl Failure {
+    /// Of arguments that make no sense.
+    pub fn usage(text: impl Into<String>) -> Self {
+        Failure::Usage { text: text.into(), command: None }
+    }
+
+    /// The same, where `command` was typed.
+    #[must_use]
+    pub fn of(self, command: &'static str) -> Self {
+        match self {
+            Failure::Usage { text, .. } => Failure::Usage { text, command: Some(command) },
+            other => other,
+        }
+    }
+
     /// Of an error that says all there is to say.
     pub fn failed(error: impl fmt::Display) -> Self {
         Failure::Failed(error.to_string())
@@ -83,7 +102,7 @@ impl From<io::Error> for Failure {
 
 impl From<lexopt::Error> for Failure {
     fn from(error: lexopt::Error) -> Self {
-        Failure::Usage(error.to_string())
+        Failure::usage(error.to_string())
     }
 }
 
@@ -131,7 +150,7 @@ impl Args {
     {
         let Some((_, value)) = self.options.iter().rev().find(|(l, _)| *l == long) else { return Ok(None) };
         let text = value.to_string_lossy();
-        let wrong = |error| Failure::Usage(format!("--{long}: found {text:?}: {error}"));
+        let wrong = |error| Failure::usage(format!("--{long}: found {text:?}: {error}"));
         text.parse().map(Some).map_err(wrong)
     }
 }
@@ -183,12 +202,12 @@ impl Command {
 
     fn next_operand(&self, args: &Args, value: &OsStr) -> Result<&'static str, Failure> {
         let operand = self.operands.get(args.operands.len());
-        operand.map(|operand| operand.name).ok_or_else(|| Failure::Usage(format!("unexpected argument {value:?}")))
+        operand.map(|operand| operand.name).ok_or_else(|| Failure::usage(format!("unexpected argument {value:?}")))
     }
 }
 
 fn missing(operand: &Operand) -> Failure {
-    Failure::Usage(format!("{} is missing: {}", operand.name, operand.help))
+    Failure::usage(format!("{} is missing: {}", operand.name, operand.help))
 }
 
 #[cfg(test)]
@@ -246,11 +265,11 @@ mod tests {
             ("a --count", "--count"),
         ] {
             match parse(line) {
-                Err(Failure::Usage(text)) => assert!(text.contains(said), "{line}: {text}"),
+                Err(Failure::Usage { text, .. }) => assert!(text.contains(said), "{line}: {text}"),
                 other => panic!("{line}: {other:?}"),
             }
         }
-        assert!(matches!(args("a --count x").value::<u32>("count"), Err(Failure::Usage(_))));
+        assert!(matches!(args("a --count x").value::<u32>("count"), Err(Failure::Usage { .. })));
     }
 
     #[test]

@@ -10,7 +10,7 @@ use crate::config::Config;
 const DIR: Operand = Operand {
     name: "DIR",
     required: false,
-    help: "where the folder `certificates` is made; by default the default of certificates_directory_path",
+    help: "the certificates_directory_path in which the folder certificates is made; by default /var/tmp/aioconnectors",
 };
 
 const CA: Opt =

@@ -68,7 +68,7 @@ pub fn run(
 
 fn dispatch(commands: &[Command], parser: &mut lexopt::Parser, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     match parser.next()? {
-        None => Err(Failure::Usage("a command is missing".to_owned())),
+        None => Err(Failure::usage("a command is missing")),
         Some(Arg::Short('h') | Arg::Long("help")) => program_help(commands, out),
         Some(Arg::Short('V') | Arg::Long("version")) => write_version(PROGRAM, out),
         Some(Arg::Value(word)) if word == "help" => match parser.next()? {
@@ -78,7 +78,7 @@ fn dispatch(commands: &[Command], parser: &mut lexopt::Parser, out: &mut dyn Wri
         },
         Some(Arg::Value(word)) => {
             let command = find(commands, &word.to_string_lossy())?;
-            match command.parse(parser)? {
+            match command.parse(parser).map_err(|failure| failure.of(command.name))? {
                 Request::Help => command_help(command, out),
                 Request::Version => write_version(PROGRAM, out),
                 Request::Run(args) => (command.run)(&args, out),
@@ -94,7 +94,7 @@ fn find<'a>(commands: &'a [Command], word: &str) -> Result<&'a Command, Failure>
     }
     let suggestion = nearest(word, commands.iter().map(|command| command.name));
     let suggestion = suggestion.map(|name| format!("; did you mean {name}?")).unwrap_or_default();
-    Err(Failure::Usage(format!("unknown command {word:?}{suggestion}")))
+    Err(Failure::usage(format!("unknown command {word:?}{suggestion}")))
 }
 
 fn program_help(commands: &[Command], out: &mut dyn Write) -> Result<ExitCode, Failure> {
@@ -123,8 +123,9 @@ fn conclude(program: &str, result: Result<ExitCode, Failure>, out: &mut dyn Writ
         Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
         Failure::Output(error) => _ = writeln!(err, "{program}: stdout cannot be written: {error}"),
         Failure::Failed(text) => _ = writeln!(err, "{program}: {text}"),
-        Failure::Usage(text) => {
-            _ = writeln!(err, "{program}: {text}\nTry '{program} --help'.");
+        Failure::Usage { text, command } => {
+            let command = command.map(|name| format!(" {name}")).unwrap_or_default();
+            _ = writeln!(err, "{program}: {text}\nTry '{program}{command} --help'.");
             return ExitCode::from(EXIT_USAGE);
         }
     }

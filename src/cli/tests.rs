@@ -72,7 +72,9 @@ fn usage_errors_exit_with_2_and_point_to_the_help() {
         let Outcome { code, out, err } = ctl(line);
         assert_eq!((code, out.as_str()), (ExitCode::from(EXIT_USAGE), ""), "{line}");
         assert!(err.starts_with("aioconnectorsctl: ") && err.contains(said), "{line}: {err}");
-        assert!(err.ends_with("Try 'aioconnectorsctl --help'.\n"), "{err}");
+        let command = COMMANDS.iter().find(|command| line.starts_with(command.name));
+        let command = command.map(|command| format!(" {}", command.name)).unwrap_or_default();
+        assert!(err.ends_with(&format!("Try 'aioconnectorsctl{command} --help'.\n")), "{err}");
     }
 }
 

@@ -63,6 +63,8 @@ pub struct Connector {
     pub(super) ledger: Ledger,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
+    /// Why the last attempt to get a link failed; none once there is one.
+    pub(super) dial_failure: Option<Cause>,
     pub(super) outputs: VecDeque<Output>,
     pub(super) scratch: Vec<u8>,
     pub(super) stopping: bool,
@@ -87,6 +89,7 @@ impl Connector {
             ledger: Ledger::default(),
             timers: Timers::default(),
             backoff,
+            dial_failure: None,
             outputs: VecDeque::new(),
             scratch: vec![0; SCRATCH],
             stopping: false,

@@ -97,6 +97,17 @@ impl fmt::Display for Cause {
     }
 }
 
+/// How much an event concerns the operator.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Concern {
+    /// Something may be wrong: worth a look.
+    Look,
+    /// The normal course of things.
+    Routine,
+    /// More of what has been told already.
+    Detail,
+}
+
 /// What the operator is told.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -161,10 +172,14 @@ pub enum Event {
     },
     /// The server will be dialled again.
     DialAgain {
+        /// Its name.
+        server: String,
         /// How long after now.
         after: Duration,
         /// Why there is no link.
         cause: Cause,
+        /// Whether the attempt before has failed for the same cause.
+        repeated: bool,
     },
     /// The server will not be dialled again: `enable_client_try_reconnect` is false.
     NotDialledAgain,
@@ -178,16 +193,18 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether the operator should look at it.
+    /// How much it concerns the operator.
     #[must_use]
-    pub fn is_warning(&self) -> bool {
-        match self {
-            Event::PeerUp { .. } | Event::Issued { .. } | Event::Enrolled => false,
-            Event::PeerSaid { reason, .. } => *reason != Some(CloseReason::Stopping),
-            Event::PeerDown { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Enrolled),
-            Event::LinkRefused { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Enrolled),
-            _ => true,
-        }
+    pub fn concern(&self) -> Concern {
+        let ends_well = match self {
+            Event::PeerUp { .. } | Event::Issued { .. } | Event::Enrolled => true,
+            Event::PeerSaid { reason, .. } => *reason == Some(CloseReason::Stopping),
+            Event::PeerDown { cause, .. } => matches!(cause, Cause::Stopping | Cause::Enrolled),
+            Event::LinkRefused { cause, .. } => matches!(cause, Cause::Stopping | Cause::Enrolled),
+            Event::DialAgain { repeated: true, .. } => return Concern::Detail,
+            _ => false,
+        };
+        if ends_well { Concern::Routine } else { Concern::Look }
     }
 }
 
@@ -217,8 +234,9 @@ impl fmt::Display for Event {
                 let reason = reason.map_or("for a reason that is not known here", CloseReason::word);
                 write!(f, "peer {peer} ends the link: {reason}")
             }
-            Event::DialAgain { after, cause } => {
-                write!(f, "no link to the server ({cause}); next attempt in {:.1} s", after.as_secs_f32())
+            Event::DialAgain { server, after, cause, .. } => {
+                let after = after.as_secs_f32();
+                write!(f, "no link to {server}: {cause}; next attempt in {after:.1} s, and so on until there is one")
             }
             Event::NotDialledAgain => {
                 write!(f, "the server is not dialled again, because enable_client_try_reconnect is false")
@@ -251,7 +269,8 @@ impl fmt::Display for Drops<'_> {
         };
         let n = self.messages;
         let peer = printable(peer);
-        write!(f, "{n} messages dropped: peer {peer}, type {message_type:?}, reason {reason} ({hint})")
+        let s = if n == 1 { "" } else { "s" };
+        write!(f, "{n} message{s} dropped: peer {peer}, type {message_type:?}, reason {reason} ({hint})")
     }
 }
 

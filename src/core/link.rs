@@ -84,6 +84,7 @@ impl Connector {
         }
         self.timers.disarm(Timer::Handshake(id));
         if self.settings.role == Role::Client {
+            self.dial_failure = None;
             self.timers.arm(Timer::Stable(id), now + STABLE_PERIOD);
             if let Some(keep_alive) = self.settings.keep_alive {
                 self.timers.arm(Timer::KeepAlive(id), now + keep_alive.period);
@@ -158,7 +159,9 @@ impl Connector {
         let lifetime = link.up_since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
         let after = if link.replaced { self.backoff.after_replacement(lifetime) } else { self.backoff.after_failure() };
         self.timers.arm(Timer::Redial, now + after);
-        self.tell(Event::DialAgain { after, cause });
+        let repeated = self.dial_failure.as_ref() == Some(&cause);
+        self.dial_failure = Some(cause.clone());
+        self.tell(Event::DialAgain { server: self.settings.server_id.clone(), after, cause, repeated });
     }
 
     pub(super) fn handshake_overdue(&mut self, id: Id, now: Instant) {

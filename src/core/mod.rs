@@ -20,6 +20,6 @@ mod timers;
 mod transmit;
 
 pub use connector::{Connector, Reading};
-pub use event::{Cause, Event, Output, Secured};
+pub use event::{Cause, Concern, Event, Output, Secured};
 pub use settings::{KeepAlive, Mode, Settings};
 pub use slots::Id;

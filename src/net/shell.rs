@@ -21,7 +21,7 @@ use super::security::{Secure, Security};
 use super::session::{Handler, Session};
 use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
-use crate::core::{Cause, Connector, Id, Output, Reading, Secured};
+use crate::core::{Cause, Concern, Connector, Id, Output, Reading, Secured};
 use crate::wire::names::SocketPaths;
 
 /// Bytes that one connection may send before others have a turn.
@@ -468,8 +468,11 @@ impl Shell {
                     let result = self.parts.security.store(&new);
                     self.parts.connector.certificate_stored(id, result, now);
                 }
-                Output::Tell(event) if event.is_warning() => log::warn!("{event}"),
-                Output::Tell(event) => log::info!("{event}"),
+                Output::Tell(event) => match event.concern() {
+                    Concern::Look => log::warn!("{event}"),
+                    Concern::Routine => log::info!("{event}"),
+                    Concern::Detail => log::debug!("{event}"),
+                },
                 Output::Stopped => self.ended = true,
             }
         }

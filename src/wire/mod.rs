@@ -5,3 +5,4 @@ pub mod control;
 pub mod frame;
 pub mod header;
 pub mod names;
+pub mod path;

@@ -2,7 +2,7 @@ use std::io::Write;
 use std::thread;
 use std::time::Duration;
 
-use aioconnectors::api::{ApiError, Message};
+use aioconnectors::api::{ApiError, Message, Step, WRITE_TIMEOUT};
 
 use crate::fake::*;
 
@@ -51,6 +51,15 @@ fn waiting_ends_at_the_timeout() {
     let _connector = start_connector(&dir);
     let error = api.send_message("any").await_response(Duration::from_millis(20)).unwrap_err();
     assert!(matches!(error, ApiError::TimedOut { .. }), "{error}");
+}
+
+#[test]
+fn the_timeout_is_for_the_question_too() {
+    let (dir, api) = client();
+    let _connector = start_connector(&dir);
+    let question = vec![0; 16 << 20];
+    let error = api.send_message("any").bytes(&question).await_response(Duration::from_millis(20)).unwrap_err();
+    assert!(matches!(error, ApiError::TimedOut { step: Step::Write, after, .. } if after < WRITE_TIMEOUT), "{error}");
 }
 
 #[test]

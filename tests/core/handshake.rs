@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Cause, Event, Mode, Output, Reading, Secured};
+use aioconnectors::core::{Cause, Concern, Event, Mode, Output, Reading, Secured};
 use aioconnectors::wire::control::{self, HANDSHAKE_NO_SSL, HANDSHAKE_SSL, HELLO, NewCertificate, own_frame};
 
 use crate::rig::{Rig, SERVER, any_to, frames, message, ping_answer, typed_from};
@@ -179,6 +179,22 @@ fn a_client_waits_longer_from_failure_to_failure_and_forgets_them_after_a_good_w
     rig.up();
     rig.pass(Duration::from_secs(11));
     assert_eq!(fail(&mut rig), Duration::ZERO);
+}
+
+#[test]
+fn a_server_that_stays_away_is_warned_of_once_until_the_cause_changes_or_a_link_was_up() {
+    let mut rig = Rig::client_with(|_| {});
+    let fail = |rig: &mut Rig, why: &str| {
+        let id = rig.dialled().unwrap();
+        rig.closed(id, Cause::Failed(why.into()));
+        rig.pass(Duration::from_secs(5));
+        let again = |e: &&&Event| matches!(e, Event::DialAgain { .. });
+        rig.events().iter().rev().find(again).unwrap().concern()
+    };
+    let told: Vec<Concern> = ["no", "no", "no", "never", "never"].iter().map(|why| fail(&mut rig, why)).collect();
+    assert_eq!(told, [Concern::Look, Concern::Detail, Concern::Detail, Concern::Look, Concern::Detail]);
+    rig.up();
+    assert_eq!(fail(&mut rig, "never"), Concern::Look);
 }
 
 #[test]

@@ -184,5 +184,5 @@ fn many_apps_at_once_each_keep_their_order() {
 
 /// The count in a line such as "… 3 messages dropped: …".
 fn dropped(line: &str) -> Option<u64> {
-    line.split_once(" messages dropped")?.0.rsplit(' ').next()?.parse().ok()
+    line.split_once(" message")?.0.rsplit(' ').next()?.parse().ok()
 }

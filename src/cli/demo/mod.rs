@@ -159,8 +159,8 @@ pub fn run(keep: bool, out: &mut dyn Write) -> Result<(), DemoError> {
     }
     pair.stop();
     folder.close().map_err(|e| DemoError::System("the temporary folder cannot be removed", e))?;
-    let why = if interrupt.came() { "Interrupted: " } else { "" };
-    screen.line(&format!("\n{why}the connectors are stopped, their folder is removed."))?;
+    let the = if interrupt.came() { "Interrupted: the" } else { "The" };
+    screen.line(&format!("\n{the} connectors are stopped, their folder is removed."))?;
     if interrupt.came() {
         return Ok(());
     }
@@ -192,7 +192,7 @@ fn start(screen: &mut Screen<'_>, folder: &Path, program: &Path, interrupt: &Int
     pair.wait_until_connected(CONNECT_TIMEOUT, || interrupt.came())?;
     if !interrupt.came() {
         let took = begin.elapsed();
-        screen.line(&format!("Connected after {took:.2?}; the client has got a certificate of its own."))?;
+        screen.line(&format!("Connected after {took:.0?}; the client has got a certificate of its own."))?;
     }
     Ok(pair)
 }

@@ -46,7 +46,8 @@ impl<'a> Screen<'a> {
             return self.line(text);
         }
         self.open = true;
-        write!(self.out, "\r{text}\x1b[K")?;
+        // Without line wrap meanwhile: a line that is wider than the terminal is cut, so that the next one covers it.
+        write!(self.out, "\r\x1b[?7l{text}\x1b[K\x1b[?7h")?;
         self.out.flush()
     }
 
@@ -93,6 +94,6 @@ mod tests {
             String::from_utf8(out).unwrap()
         };
         assert_eq!(shown(false), "\nTitle\n1\n2\nend\n");
-        assert_eq!(shown(true), "\n\x1b[1mTitle\x1b[0m\n\r1\x1b[K\r2\x1b[K\nend\n");
+        assert_eq!(shown(true), "\n\x1b[1mTitle\x1b[0m\n\r\x1b[?7l1\x1b[K\x1b[?7h\r\x1b[?7l2\x1b[K\x1b[?7h\nend\n");
     }
 }
