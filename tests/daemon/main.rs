@@ -5,11 +5,13 @@
 mod common;
 
 mod link;
+mod proxy;
 
 mod bad_admins;
 mod bad_apps;
 mod bad_peers;
 mod certificates;
+mod chaos;
 mod delivery;
 mod ends;
 mod peers;
