@@ -14,6 +14,7 @@ mod certificates;
 mod chaos;
 mod delivery;
 mod ends;
+mod odd_days;
 mod peers;
 mod reconnect;
 mod requests;
