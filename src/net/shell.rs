@@ -231,7 +231,8 @@ impl Shell {
 
     /// How long the loop may wait for events.
     fn patience(&self) -> Option<Duration> {
-        if !self.to_read.is_empty() || !self.to_write.is_empty() {
+        let discards = self.lingering.values().any(|(stream, _)| stream.readable);
+        if discards || !self.to_read.is_empty() || !self.to_write.is_empty() {
             return Some(Duration::ZERO);
         }
         let lingering = self.lingering.values().map(|(_, until)| *until).min();
