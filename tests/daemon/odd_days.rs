@@ -190,3 +190,36 @@ fn without_its_folder_a_connector_serves_who_is_connected_and_stops_in_order() {
     link.client_process.signal(Signal::SIGTERM);
     assert_eq!(link.client_process.exit_code(), 0);
 }
+
+#[test]
+fn a_config_that_was_broken_is_not_taken_at_sighup_and_changes_nothing() {
+    let link = Link::start();
+    let mut witness = Witness::start(&link);
+    let config = link.server.write();
+    let good = fs::read(&config).expect("the config");
+    fs::write(&config, "{\"is_server\": ").expect("the config's file");
+    link.server_process.signal(Signal::SIGHUP);
+    link.server_process.wait_error(&["not reloaded"]);
+    witness.speak();
+    fs::write(&config, good).expect("the config's file");
+    link.server_process.signal(Signal::SIGHUP);
+    link.server_process.wait_error(&["INFO  aioconnectors::manager] reloaded"]);
+    witness.assert_unharmed();
+}
+
+#[test]
+fn a_second_sigterm_ends_at_once_what_the_first_one_let_drain() {
+    let mut link = Link::start();
+    let receiver = RawReceiver::listen_paused(link.server.receive_socket("any"));
+    // More than a socket holds: the rest waits for the app.
+    RawSender::connect(&link.client.send_socket()).send_all(&tagged(&link, 0..400));
+    wait::until("messages that wait", || (queued_at_server(&link)? > 0).then_some(()));
+    link.server_process.signal(Signal::SIGTERM);
+    link.server_process.wait_error(&["stopping"]);
+    assert!(link.server_process.is_running());
+    let second = Instant::now();
+    link.server_process.signal(Signal::SIGTERM);
+    assert_eq!(link.server_process.exit_code(), 0);
+    assert!(second.elapsed() < Duration::from_secs(5), "the second signal took {:?}", second.elapsed());
+    drop(receiver);
+}
