@@ -101,12 +101,18 @@ impl Resolver {
         let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
         let turn = self.asked;
         self.asked = turn.wrapping_add(1);
-        std::thread::spawn(move || {
+        let looking = std::thread::Builder::new().name("look-up".to_owned()).spawn(move || {
             let found = look_up(&host, port).map(|all| in_turn(&all, turn));
             // If the loop is gone, nobody waits for the answer.
             let _ = sender.send((id, found));
             let _ = waker.wake();
         });
+        if let Err(error) = looking {
+            let host = target.host.clone();
+            // As above; a waker that fails leaves the answer for `connect_timeout`.
+            let _ = self.sender.send((id, Err(DialError::Name { host, error: error.to_string() })));
+            let _ = self.waker.wake();
+        }
         None
     }
 

@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use mio::net::UnixStream;
+use nix::libc;
 
 use super::dial;
 use super::shell::{Kind, LinkEntry, Shell};
@@ -56,20 +57,35 @@ impl Shell {
         let path: PathBuf = self.parts.paths.receive(message_type);
         match UnixAddress::from_pathname(&path).and_then(|address| UnixStream::connect_addr(&address)) {
             Ok(socket) => {
+                self.unreachable_apps.remove(message_type);
                 self.add_unix(id, socket, Kind::Delivery, now);
                 self.parts.connector.opened(id, None, now);
             }
             Err(error) => {
-                let cause = match error.kind() {
-                    io::ErrorKind::NotFound | io::ErrorKind::ConnectionRefused => Cause::NoListener,
-                    io::ErrorKind::WouldBlock => Cause::Busy,
-                    _ => {
-                        log::warn!("{}: cannot connect to the app that listens there: {error}", path.display());
-                        Cause::NoListener
-                    }
-                };
+                let cause = app_cause(&error);
+                if !is_everyday(&error) && self.unreachable_apps.insert(message_type.to_owned()) {
+                    log::warn!("{}: cannot connect to the app that listens there: {error}", path.display());
+                }
                 self.parts.connector.closed(id, cause, now);
             }
         }
+    }
+}
+
+/// It happens all the time: the app is not there, or is slow.
+fn is_everyday(error: &io::Error) -> bool {
+    use io::ErrorKind::{ConnectionRefused, NotFound, WouldBlock};
+    matches!(error.kind(), NotFound | ConnectionRefused | WouldBlock)
+}
+
+/// Whether an app that could not be connected to is there all the same: then its messages wait for the next attempt.
+fn app_cause(error: &io::Error) -> Cause {
+    let is_short = |code| [libc::EMFILE, libc::ENFILE, libc::ENOBUFS, libc::ENOMEM].contains(&code);
+    if error.kind() == io::ErrorKind::WouldBlock {
+        Cause::Busy
+    } else if error.raw_os_error().is_some_and(is_short) {
+        Cause::Failed(error.to_string())
+    } else {
+        Cause::NoListener
     }
 }

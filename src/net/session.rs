@@ -24,6 +24,9 @@ pub trait Handler {
 /// Most bytes that wait for the rest of a record or of a handshake message; rustls takes none over 64 KiB.
 pub const KEPT_MAX: usize = 128 * 1024;
 
+/// Memory that an idle session may hold for what it keeps, bytes.
+const IDLE_CAPACITY: usize = 4 * 1024;
+
 /// How far a session came with what it was given.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Progress {
@@ -146,6 +149,9 @@ impl Session {
         } else {
             self.failed = true;
             self.collect_alert(out);
+        }
+        if self.kept.is_empty() && self.kept.capacity() > IDLE_CAPACITY {
+            self.kept = Vec::new();
         }
         if self.kept.len() > KEPT_MAX {
             self.failed = true;

@@ -319,6 +319,16 @@ fn who_wants_no_more_hears_of_the_end_later() {
 }
 
 #[test]
+fn a_session_at_rest_holds_little_memory_whatever_has_come() {
+    let (mut client, mut server) = World::new().joined(&TLS13);
+    let sealed = client.seal(&[b'x'; 16_000]);
+    server.feed(&sealed[..15_000]).unwrap();
+    server.feed(&sealed[15_000..]).unwrap();
+    assert_eq!(server.log.data.len(), 16_000);
+    assert!(server.session.kept.capacity() <= IDLE_CAPACITY);
+}
+
+#[test]
 fn garbage_is_an_error_or_waits_for_more_and_no_more_than_enough_is_kept() {
     // A handshake message that says that it is long, in records as long as they may be.
     let mut record = [&[22, 3, 1, 0x40, 0][..], &[1, 0, 0xff, 0xf0][..], &vec![0; 0x4000 - 4][..]].concat();

@@ -3,7 +3,7 @@
 //! One turn: wait for events; read from those who have something, a bounded amount each; let the core do what is due;
 //! then write what the core has. Who could read or write more has a turn again before the loop waits.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -150,6 +150,8 @@ pub struct Shell {
     pub(super) accept_again: Option<Instant>,
     /// The last attempt to accept failed, and the log says so.
     pub(super) accept_fails: bool,
+    /// Types whose app could not be connected to for an unusual reason, and the log says so.
+    pub(super) unreachable_apps: HashSet<String>,
     /// Nothing is accepted or read any more.
     pub(super) stopping: bool,
     ended: bool,
@@ -186,6 +188,7 @@ impl Shell {
             closed: 0,
             accept_again: None,
             accept_fails: false,
+            unreachable_apps: HashSet::new(),
             stopping: false,
             ended: false,
             wish: Wish::GoOn,
@@ -228,7 +231,8 @@ impl Shell {
 
     /// How long the loop may wait for events.
     fn patience(&self) -> Option<Duration> {
-        if !self.to_read.is_empty() || !self.to_write.is_empty() {
+        let discards = self.lingering.values().any(|(stream, _)| stream.readable);
+        if discards || !self.to_read.is_empty() || !self.to_write.is_empty() {
             return Some(Duration::ZERO);
         }
         let lingering = self.lingering.values().map(|(_, until)| *until).min();

@@ -232,8 +232,8 @@ pub struct Deframer {
     limit: usize,
 }
 
-/// Memory that an idle deframer may hold, bytes; what is beyond it is given back.
-const KEPT_CAPACITY: usize = 64 * 1024;
+/// Memory that an idle deframer may hold, bytes. There is one a connection, and thousands of those may be idle.
+const KEPT_CAPACITY: usize = 4 * 1024;
 
 impl Deframer {
     /// A deframer for frames of which none may be longer than `limit` bytes, their length not counted.
@@ -289,8 +289,11 @@ impl Deframer {
         self.start += count;
         if self.start == self.kept.len() {
             self.kept.clear();
-            self.kept.shrink_to(KEPT_CAPACITY);
             self.start = 0;
+            // Given back whole: shrunk in place it would leave a hole behind each remainder.
+            if self.kept.capacity() > KEPT_CAPACITY {
+                self.kept = Vec::new();
+            }
         }
     }
 
@@ -404,6 +407,17 @@ mod tests {
                 assert_eq!(deframer.kept(), 0);
             }
         }
+    }
+
+    #[test]
+    fn a_deframer_at_rest_holds_little_memory_whatever_has_come() {
+        let frame = sample(&[b'x'; 300_000], None);
+        let (mut deframer, mut out) = (Deframer::new(1_000_000), Vec::new());
+        for piece in frame.repeat(2).chunks(200_000) {
+            collect(&mut deframer, piece, &mut out);
+        }
+        assert_eq!(out.len(), 2);
+        assert!(deframer.kept.capacity() <= KEPT_CAPACITY);
     }
 
     #[test]

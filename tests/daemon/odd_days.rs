@@ -1,13 +1,18 @@
 //! What happens around a running connector: folders that go, files that cannot be opened, servers that say nothing.
 
 use std::fs;
-use std::time::Duration;
+use std::io::Write;
+use std::net::TcpListener;
+use std::process::Command;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use nix::sys::signal::Signal;
 
+use crate::common::setup::wait_link;
 use crate::common::traffic::Account;
-use crate::common::{Frame, Place, Process, RawReceiver, RawSender, Setup, certificates, wait};
-use crate::link::Link;
+use crate::common::{Frame, Place, Process, RawPeer, RawReceiver, RawSender, Setup, certificates, free_port, wait};
+use crate::link::{Link, Witness, message};
 
 /// Bytes of a message's data where many are sent.
 const BODY: usize = 4_000;
@@ -43,7 +48,7 @@ fn all_arrives_before_the_end_of_a_link(change: impl Fn(Setup) -> Setup) {
         app.send_all(&next);
         sent.extend(next);
         // What the app's socket has room for leaves the queue; then the queue grows.
-        std::thread::sleep(Duration::from_millis(1));
+        thread::sleep(Duration::from_millis(1));
     }
     let (before, idle) = (queued(), files(&link.client_process));
     link.server_process.signal(Signal::SIGSTOP);
@@ -74,4 +79,147 @@ fn what_came_before_the_end_of_a_tls_link_reaches_a_slow_app() {
         certificates::hand_out(made.path(), &setup);
         setup.with("use_ssl", true).with("ssl_allow_all", true)
     });
+}
+
+#[test]
+fn who_goes_on_after_it_was_refused_is_cut_off_in_time_and_holds_nobody_up() {
+    let link = Link::start();
+    let mut witness = Witness::start(&link);
+    let peer = RawPeer::silent(link.port);
+    let start = Instant::now();
+    // Two threads write faster than one reads.
+    let ends = thread::scope(|scope| {
+        let blast = || {
+            let mut stream = &peer.stream;
+            while start.elapsed() < wait::LIMIT && stream.write_all(&[0xff; 1 << 20]).is_ok() {}
+            start.elapsed()
+        };
+        let blasting = [scope.spawn(blast), scope.spawn(blast)];
+        witness.speak();
+        blasting.map(|thread| thread.join().expect("no panic"))
+    });
+    assert!(ends.iter().all(|took| *took < Duration::from_secs(10)), "it was cut off after {ends:?}");
+    witness.assert_unharmed();
+}
+
+/// A link whose server may have only so many files.
+fn start_with_few_files(place: &Place, most: usize) -> (Setup, Process, Setup, Process) {
+    let port = free_port();
+    let (server, client) = (Setup::server(place, port), Setup::client(place, "client1", port));
+    let config = server.write();
+    let mut command = Command::new("sh");
+    let script = format!("ulimit -n {most}; exec \"$0\" \"$1\"");
+    command.args(["-c", &script, env!("CARGO_BIN_EXE_aioconnectorsd")]).arg(config);
+    let mut server_process = Process::spawn("a server with few files", &mut command);
+    server.wait_ready(&mut server_process);
+    let client_process = client.start();
+    wait_link(&server, &client);
+    (server, server_process, client, client_process)
+}
+
+#[test]
+fn without_free_files_what_waits_for_an_app_waits_on_and_the_log_does_not_fill() {
+    let place = Place::new();
+    let (server, mut server_process, client, _client_process) = start_with_few_files(&place, 32);
+    let known = server_process.complaints().len();
+    let newcomers: Vec<_> = (0..40).map(|_| RawSender::connect(&server.send_socket())).collect();
+    server_process.wait_error(&["could not be accepted"]);
+    let receiver = RawReceiver::listen(server.receive_socket("any"));
+    let sent: Vec<_> = (0..200).map(|i| message("any", &client, &server, "x").with("tag", i.to_string())).collect();
+    RawSender::connect(&client.send_socket()).send_all(&sent);
+    server_process.wait_error(&["cannot connect to the app"]);
+    // Long enough for several attempts.
+    thread::sleep(Duration::from_secs(1));
+    let complaints = server_process.complaints();
+    assert!(complaints.len() - known <= 5, "{complaints:#?}");
+    drop(newcomers);
+    receiver.wait_count(sent.len());
+    Account::of(&sent, &receiver.frames()).assert_exact("to an app that could not be connected to");
+    assert!(server_process.is_running() && server.admin().connected_peers().is_some());
+}
+
+#[test]
+fn a_client_of_a_server_that_never_says_anything_tries_again_and_can_be_stopped() {
+    let (place, made) = (Place::new(), Place::new());
+    certificates::make(made.path());
+    let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = listener.local_addr().expect("its number").port();
+    let client = Setup::client(&place, "client1", port).with("use_ssl", true);
+    certificates::hand_out(made.path(), &client);
+    let mut process = client.start();
+    RawPeer::accept(&listener).wait_closed();
+    let _silent = RawPeer::accept(&listener);
+    process.signal(Signal::SIGTERM);
+    let ended = process.wait_exit(Duration::from_secs(8)).expect("an end in the middle of a handshake");
+    assert_eq!(ended.code(), Some(0));
+}
+
+#[test]
+fn a_certificates_folder_that_goes_away_and_comes_back_keeps_nobody_out_for_long() {
+    let (place, made, port) = (Place::new(), Place::new(), free_port());
+    certificates::make(made.path());
+    let with_tls = |setup: Setup| {
+        certificates::hand_out(made.path(), &setup);
+        setup.with("use_ssl", true)
+    };
+    let (server, client) = (with_tls(Setup::server(&place, port)), with_tls(Setup::client(&place, "client1", port)));
+    let (mut server_process, mut client_process) = (server.start(), client.start());
+    wait_link(&server, &client);
+    let (folder, aside) = (server.dir.join("certificates"), server.dir.join("aside"));
+    fs::rename(&folder, &aside).expect("the folder is moved");
+    let receiver = RawReceiver::listen(server.receive_socket("any"));
+    RawSender::connect(&client.send_socket()).send_all([&message("any", &client, &server, "still linked")]);
+    receiver.wait_count(1);
+    server_process.signal(Signal::SIGHUP);
+    server_process.wait_error(&["not reloaded"]);
+    client_process.kill();
+    let _client_process = client.start();
+    server_process.wait_error(&["ended before its peer was known"]);
+    assert!(server_process.is_running());
+    fs::rename(&aside, &folder).expect("the folder is moved back");
+    wait_link(&server, &client);
+}
+
+#[test]
+fn without_its_folder_a_connector_serves_who_is_connected_and_stops_in_order() {
+    let mut link = Link::start();
+    let mut witness = Witness::start(&link);
+    fs::remove_dir_all(&link.client.dir).expect("the folder was there");
+    witness.speak();
+    witness.assert_unharmed();
+    link.client_process.signal(Signal::SIGTERM);
+    assert_eq!(link.client_process.exit_code(), 0);
+}
+
+#[test]
+fn a_config_that_was_broken_is_not_taken_at_sighup_and_changes_nothing() {
+    let link = Link::start();
+    let mut witness = Witness::start(&link);
+    let config = link.server.write();
+    let good = fs::read(&config).expect("the config");
+    fs::write(&config, "{\"is_server\": ").expect("the config's file");
+    link.server_process.signal(Signal::SIGHUP);
+    link.server_process.wait_error(&["not reloaded"]);
+    witness.speak();
+    fs::write(&config, good).expect("the config's file");
+    link.server_process.signal(Signal::SIGHUP);
+    link.server_process.wait_error(&["INFO  aioconnectors::manager] reloaded"]);
+    witness.assert_unharmed();
+}
+
+#[test]
+fn a_second_sigterm_ends_at_once_what_the_first_one_let_drain() {
+    let mut link = Link::start();
+    let receiver = RawReceiver::listen_paused(link.server.receive_socket("any"));
+    // More than a socket holds: the rest waits for the app.
+    RawSender::connect(&link.client.send_socket()).send_all(&tagged(&link, 0..400));
+    wait::until("messages that wait", || (queued_at_server(&link)? > 0).then_some(()));
+    link.server_process.signal(Signal::SIGTERM);
+    link.server_process.wait_error(&["stopping"]);
+    assert!(link.server_process.is_running());
+    let second = Instant::now();
+    link.server_process.signal(Signal::SIGTERM);
+    assert_eq!(link.server_process.exit_code(), 0);
+    assert!(second.elapsed() < Duration::from_secs(5), "the second signal took {:?}", second.elapsed());
+    drop(receiver);
 }
