@@ -83,7 +83,7 @@ impl fmt::Display for Cause {
             Cause::ClosedByPeer => write!(f, "closed by the other side"),
             Cause::Announced(CloseReason::Stopping) => write!(f, "the other connector stops"),
             Cause::Announced(CloseReason::Replaced) => {
-                write!(f, "another connector has come under this one's name: is the name used twice?")
+                write!(f, "a newer connection came under the same name; do two connectors have it?")
             }
             Cause::Failed(why) | Cause::BadInput(why) => f.write_str(why),
             Cause::NoListener => write!(f, "nobody listens"),
