@@ -4,6 +4,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
+use aioconnectors::core::settings::HELLO_WAIT;
 use aioconnectors::core::{Connector, Id, Mode, Output, Reading, Secured, Settings};
 use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HELLO, own_frame};
 use aioconnectors::wire::frame;
@@ -98,8 +99,10 @@ fn allocations(connector: &mut Connector, from: Id, header: &str, to: impl Fn(Op
         take_outputs(connector, now);
         assert!(sent >= bytes.len(), "all has gone out");
     };
-    // The ring grows, tables and lists get their room.
+    // The ring grows, tables and lists get their room; an app that receives has not said that it acknowledges.
     turn(connector);
+    connector.timeout(now + HELLO_WAIT);
+    take_outputs(connector, now);
     turn(connector);
     let before = ALLOCATIONS.load(Ordering::Relaxed);
     (0..20).for_each(|_| turn(connector));

@@ -42,7 +42,7 @@ pub use settings::{FILES_DIR, SERVER_ADDRESS};
 
 use builder::WRITE_TIMEOUT_MIN;
 use connection::Connection;
-use receive::Waiter;
+use receive::{Callback, Waiter};
 use request::Deadline;
 use send::Encoder;
 use settings::Settings;
@@ -221,8 +221,49 @@ impl ConnectorApi {
     pub fn start_waiting_for_messages(
         &self,
         message_type: &str,
-        callback: impl FnMut(Message) + Send + 'static,
+        mut callback: impl FnMut(Message) + Send + 'static,
     ) -> Result<(), ApiError> {
+        let callback = move |message| {
+            callback(message);
+            true
+        };
+        self.start_waiting(message_type, false, Box::new(callback))
+    }
+
+    /// The same, with acknowledgements: a message is done with when `callback` returns `Ok`. What it returns `Err` for,
+    /// what it did not get to before this program ended, and all behind it, the connector brings again, in order: every
+    /// message at least once. A message that is given back comes again after a second.
+    ///
+    /// ```no_run
+    /// # fn store(_: &aioconnectors::api::Message) -> std::io::Result<()> { Ok(()) }
+    /// # fn main() -> Result<(), aioconnectors::api::ApiError> {
+    /// # let api = aioconnectors::api::ConnectorApi::client("client1").build()?;
+    /// api.start_waiting_for_messages_with_acks("any", |message| store(&message))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It takes a connector of this project; with one of the Python package it is as without acknowledgements.
+    ///
+    /// # Errors
+    /// As [`start_waiting_for_messages`](Self::start_waiting_for_messages).
+    pub fn start_waiting_for_messages_with_acks<E: fmt::Display>(
+        &self,
+        message_type: &str,
+        mut callback: impl FnMut(Message) -> Result<(), E> + Send + 'static,
+    ) -> Result<(), ApiError> {
+        let name = message_type.to_owned();
+        let callback = move |message| match callback(message) {
+            Ok(()) => true,
+            Err(e) => {
+                log::warn!("a message of type {name:?} is given back to the connector: {e}");
+                false
+            }
+        };
+        self.start_waiting(message_type, true, Box::new(callback))
+    }
+
+    fn start_waiting(&self, message_type: &str, acknowledges: bool, callback: Callback) -> Result<(), ApiError> {
         if !self.settings.recv_types.iter().any(|t| t == message_type) {
             let known = self.settings.recv_types.clone();
             return Err(ApiError::UnknownType { message_type: message_type.to_owned(), direction: "recv", known });
@@ -233,7 +274,7 @@ impl ConnectorApi {
         if waiters.contains_key(message_type) {
             return Err(ApiError::AlreadyWaiting { message_type: message_type.to_owned() });
         }
-        let waiter = Waiter::start(path, self.settings.any_connector_owner, Box::new(callback))?;
+        let waiter = Waiter::start(path, self.settings.any_connector_owner, acknowledges, callback)?;
         waiters.insert(message_type.to_owned(), waiter);
         Ok(())
     }

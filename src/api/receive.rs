@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs;
-use std::io::{self, ErrorKind, Read};
+use std::io::{self, ErrorKind, Read, Write};
 use std::net::Shutdown;
 use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
@@ -18,10 +18,14 @@ use super::FRAME_MAX;
 use super::error::{ApiError, Step};
 use super::message::{Message, MessageReader};
 use super::socket_file;
+use crate::wire::control::FromReceiver;
 use crate::wire::frame::{Deframer, Frames};
 
 /// Read at once from a connection, bytes.
 const READ_SIZE: usize = 128 * 1024;
+
+/// Pause before a message that was given back may come again.
+const AGAIN: Duration = Duration::from_secs(1);
 
 /// Pause after a failed accept, as when the process has no file descriptor left.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
@@ -34,11 +38,16 @@ pub(super) struct Waiter {
     accepting: Option<JoinHandle<()>>,
 }
 
+/// What is done with each message. `false` gives it back: it is to come again.
+pub(super) type Callback = Box<dyn FnMut(Message) -> bool + Send>;
+
 struct Shared {
     path: PathBuf,
     /// Device and inode of the socket file, so that no other's is removed.
     file: (u64, u64),
-    callback: Mutex<Box<dyn FnMut(Message) + Send>>,
+    callback: Mutex<Callback>,
+    /// The connector is told which messages are done with.
+    acknowledges: bool,
     connections: Mutex<Connections>,
 }
 
@@ -63,14 +72,15 @@ impl Waiter {
     pub fn start(
         path: PathBuf,
         any_connector_owner: bool,
-        callback: Box<dyn FnMut(Message) + Send>,
+        acknowledges: bool,
+        callback: Callback,
     ) -> Result<Self, ApiError> {
         let listener = socket_file::listen(&path, any_connector_owner)?;
         let fail = |e| ApiError::io(&path, Step::Listen, e);
         let file = identity(&path).map_err(fail)?;
         let handle = UnixStream::from(OwnedFd::from(listener.try_clone().map_err(fail)?));
         let (callback, connections) = (Mutex::new(callback), Mutex::default());
-        let shared = Arc::new(Shared { path: path.clone(), file, callback, connections });
+        let shared = Arc::new(Shared { path: path.clone(), file, callback, acknowledges, connections });
         let accepting = thread::Builder::new().name("aioconnectors-wait".into());
         let accepting = accepting.spawn({
             let shared = Arc::clone(&shared);
@@ -142,34 +152,60 @@ impl Shared {
         Ok(())
     }
 
-    /// Reads a connection to its end.
+    /// Reads a connection to its end, or until a message is given back.
     fn read(&self, mut stream: UnixStream) {
         let mut deframer = Deframer::new(FRAME_MAX);
         let mut reader = MessageReader::default();
         let mut buffer = vec![0; READ_SIZE];
-        loop {
+        let (mut done, mut given_back) = (0, false);
+        let mut said = self.say(&mut stream, FromReceiver::Acknowledges);
+        while said.is_ok() && !given_back {
             let input = match stream.read(&mut buffer) {
                 Ok(0) => break,
                 Ok(n) => &buffer[..n],
                 Err(e) if e.kind() == ErrorKind::Interrupted => continue,
                 Err(e) => return warn!("{}: {e}", self.path.display()),
             };
-            if let Err(e) = self.deliver(&mut reader, deframer.feed(input)) {
-                return error!("{e}");
+            let before = done;
+            match self.deliver(&mut reader, deframer.feed(input), &mut done) {
+                Ok(all) => given_back = !all,
+                Err(e) => return error!("{e}"),
+            }
+            if done > before {
+                said = self.say(&mut stream, FromReceiver::Done(done));
             }
         }
-        if deframer.kept() > 0 {
-            warn!("{}: the connection ended within a message", self.path.display());
+        match said {
+            Err(e) => warn!("{}: the connector is gone before it knew what is done with: {e}", self.path.display()),
+            // The message comes again on the next connection, but not at once.
+            Ok(()) if given_back => thread::sleep(AGAIN),
+            Ok(()) if deframer.kept() > 0 => {
+                warn!("{}: the connection ended within a message", self.path.display());
+            }
+            Ok(()) => {}
         }
     }
 
-    fn deliver(&self, reader: &mut MessageReader, mut frames: Frames<'_, '_>) -> Result<(), ApiError> {
+    fn say(&self, stream: &mut UnixStream, what: FromReceiver) -> io::Result<()> {
+        if self.acknowledges { stream.write_all(&what.encode()) } else { Ok(()) }
+    }
+
+    /// Calls back for each whole message, and counts those that are done with; whether that is all.
+    fn deliver(
+        &self,
+        reader: &mut MessageReader,
+        mut frames: Frames<'_, '_>,
+        done: &mut u64,
+    ) -> Result<bool, ApiError> {
         let path = || self.path.clone();
         while let Some(frame) = frames.next().map_err(|source| ApiError::BadFrame { path: path(), source })? {
             let message = reader.read(&frame).map_err(|source| ApiError::BadHeader { path: path(), source })?;
-            (lock(&self.callback))(message);
+            if !(lock(&self.callback))(message) {
+                return Ok(false);
+            }
+            *done += 1;
         }
-        Ok(())
+        Ok(true)
     }
 
     fn remove_file(&self) {

@@ -69,6 +69,10 @@ impl Conn {
         self.link().is_some_and(|link| matches!(link.state, State::Up { .. }))
     }
 
+    pub fn delivery_mut(&mut self) -> Option<&mut Delivery> {
+        if let Kind::Delivery(delivery) = &mut self.kind { Some(delivery) } else { None }
+    }
+
     pub fn app_mut(&mut self) -> Option<&mut App> {
         if let Kind::App(app) = &mut self.kind { Some(app) } else { None }
     }
@@ -81,10 +85,26 @@ pub(super) enum Kind {
     Link(Link),
     /// An app that sends.
     App(App),
-    /// An app that receives: the inbox that it is for.
-    Delivery { inbox: usize, opened: bool },
+    /// An app that receives.
+    Delivery(Delivery),
     /// An admin, and what came of its request.
     Admin(Vec<u8>),
+}
+
+/// A connection to an app that receives.
+#[derive(Debug)]
+pub(super) struct Delivery {
+    /// The inbox whose messages it gets.
+    pub inbox: usize,
+    /// It is open, and not just on its way to be.
+    pub opened: bool,
+    /// Messages that were wholly sent on it.
+    pub sent: u64,
+    /// Messages of it that are done with, if the app says so.
+    pub done: Option<u64>,
+    /// The app has said nothing for long enough: what is sent is done with. Until then it is kept, because the first
+    /// messages are sent before the app has a chance to say that it acknowledges.
+    pub silent: bool,
 }
 
 /// A connection to another connector.

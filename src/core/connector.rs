@@ -15,7 +15,8 @@ use super::event::{Cause, Event, Output};
 use super::ledger::{Ledger, Reason};
 use super::peer::Peers;
 use super::settings::{
-    CONTROL_HIGH, HANDSHAKE_TIMEOUT, LINGER, REPORT_PERIOD, Settings, TIDY_PERIOD, UNIDENTIFIED_MAX,
+    CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, REPORT_PERIOD, Settings, TIDY_PERIOD,
+    UNIDENTIFIED_MAX,
 };
 use super::slots::{Id, Slots};
 use super::timers::{Timer, Timers};
@@ -136,8 +137,12 @@ impl Connector {
                 link.remote = remote;
                 self.timers.arm(Timer::Handshake(id), now + HANDSHAKE_TIMEOUT);
             }
-            Kind::Delivery { opened, .. } => {
-                *opened = true;
+            Kind::Delivery(delivery) => {
+                delivery.opened = true;
+                let inbox = &mut self.inboxes[delivery.inbox];
+                inbox.away = false;
+                let wait = if inbox.acknowledges { HELLO_WAIT_AGAIN } else { HELLO_WAIT };
+                self.timers.arm(Timer::Hello(id), now + wait);
                 self.want_write(id);
             }
             Kind::App(_) | Kind::Admin(_) => {}
@@ -151,8 +156,7 @@ impl Connector {
             return Reading::Open;
         }
         match &mut conn.kind {
-            Kind::Link(_) | Kind::App(_) => self.feed(id, bytes, now),
-            Kind::Delivery { .. } => {}
+            Kind::Link(_) | Kind::App(_) | Kind::Delivery(_) => self.feed(id, bytes, now),
             Kind::Admin(_) => self.admin_input(id, bytes, now),
         }
         self.check_drained(now);
@@ -220,7 +224,8 @@ impl Connector {
         match &conn.kind {
             Kind::App(_) => self.app_frame(id, frame, now),
             Kind::Link(_) => self.link_frame(id, frame, now),
-            Kind::Delivery { .. } | Kind::Admin(_) => Step::Taken,
+            Kind::Delivery(_) => self.receiver_frame(id, frame, now),
+            Kind::Admin(_) => Step::Taken,
         }
     }
 
@@ -264,7 +269,7 @@ impl Connector {
         match conn.kind {
             Kind::Link(link) => self.link_closed(id, &link, cause, now),
             Kind::App(app) => self.app_closed(id, app, cause),
-            Kind::Delivery { inbox, opened } => self.delivery_closed(inbox, opened, conn.progress, &cause, now),
+            Kind::Delivery(delivery) => self.delivery_closed(&delivery, conn.progress, cause, now),
             Kind::Admin(_) => {
                 if let Cause::BadInput(_) | Cause::HandshakeTimeout(_) = cause {
                     self.tell(Event::AdminRefused { cause });
@@ -324,6 +329,7 @@ impl Connector {
                 Timer::Progress(id) => self.check_progress(id, now),
                 Timer::Linger(id) => self.linger_over(id, now),
                 Timer::Stable(_) => self.backoff.reset(),
+                Timer::Hello(id) => self.no_hello(id, now),
                 Timer::Unread(inbox) => self.check_unread(inbox, now),
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Redial => self.dial(now),

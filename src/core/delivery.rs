@@ -2,15 +2,18 @@
 
 use std::time::Instant;
 
-use super::conn::{Conn, Kind};
+use super::conn::{Conn, Delivery, Kind};
 use super::connector::{Connector, Step};
 use super::event::{Cause, Event, Output};
 use super::ledger::Reason;
-use super::settings::{DIAL_APP_AGAIN, INBOX_HIGH, INBOX_LOW};
+use super::settings::{DIAL_ABSENT_APP_AGAIN, DIAL_APP_AGAIN, INBOX_HIGH, INBOX_LOW, RECEIVER_FRAME_MAX};
 use super::slots::Id;
 use super::stop::drain_types;
 use super::timers::Timer;
 use crate::ring::{Heap, Ring};
+use crate::wire::control::FromReceiver;
+use crate::wire::frame::Frame;
+use crate::wire::header::Header;
 
 /// The queue of a message type towards its app.
 #[derive(Debug)]
@@ -25,6 +28,10 @@ pub(super) struct Inbox {
     pub progress: bool,
     /// The app has read nothing for so long that nobody waits for it any more.
     pub stalled: bool,
+    /// The app acknowledges what it gets: what it has not acknowledged waits for it also while it is away.
+    pub acknowledges: bool,
+    /// Nobody listens.
+    pub away: bool,
 }
 
 impl Inbox {
@@ -38,6 +45,8 @@ impl Inbox {
             blocked: Vec::new(),
             progress: false,
             stalled: false,
+            acknowledges: false,
+            away: false,
         }
     }
 
@@ -52,8 +61,12 @@ impl Connector {
     pub(super) fn deliver(&mut self, index: usize, parts: &[&[u8]], peer: Id, link: Id, now: Instant) -> Step {
         let inbox = &mut self.inboxes[index];
         if inbox.ring.used() >= INBOX_HIGH {
+            if inbox.away {
+                return self.drop_message(peer, index, Reason::NoListener, now);
+            }
             if !inbox.stalled {
                 inbox.blocked.push(link);
+                self.hurry(index, now);
                 return Step::Blocked;
             }
             return self.drop_message(peer, index, Reason::AppStalled, now);
@@ -68,6 +81,65 @@ impl Connector {
         Step::Taken
     }
 
+    /// An app that receives says something: that it acknowledges, or how much it is done with.
+    pub(super) fn receiver_frame(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> Step {
+        let said = Header::parse(frame.header()).map_err(|e| e.to_string());
+        let said = said.and_then(|h| FromReceiver::parse(&h, frame.header()).map_err(|e| e.to_string()));
+        let Some(delivery) = self.conns.get_mut(id).and_then(|c| c.delivery_mut()) else { return Step::Taken };
+        match said {
+            // What was done with before it said so cannot be taken back.
+            Ok(FromReceiver::Acknowledges) => {
+                let done = if delivery.silent { delivery.sent } else { 0 };
+                delivery.done.get_or_insert(done);
+                delivery.silent = false;
+                self.inboxes[delivery.inbox].acknowledges = true;
+                self.timers.disarm(Timer::Hello(id));
+                Step::Taken
+            }
+            Ok(FromReceiver::Done(count)) => self.acknowledged(id, count, now),
+            Err(error) => Step::End(Cause::BadInput(error)),
+        }
+    }
+
+    /// An app has not said that it acknowledges: what was sent to it is done with.
+    pub(super) fn no_hello(&mut self, id: Id, now: Instant) {
+        let Some(delivery) = self.conns.get_mut(id).and_then(|c| c.delivery_mut()) else { return };
+        if delivery.done.is_some() {
+            return;
+        }
+        delivery.silent = true;
+        let inbox = &mut self.inboxes[delivery.inbox];
+        inbox.ring.release_sent();
+        let waiting = inbox.take_waiting();
+        self.unblock(waiting, now);
+    }
+
+    fn acknowledged(&mut self, id: Id, count: u64, now: Instant) -> Step {
+        let one_message = !self.settings.preserve_receive_socket;
+        let Some(delivery) = self.conns.get_mut(id).and_then(|c| c.delivery_mut()) else { return Step::Taken };
+        let Some(done) = delivery.done.filter(|done| (*done..=delivery.sent).contains(&count)) else {
+            let range = delivery.done.map_or("no acknowledgement".to_owned(), |d| format!("{d} to {}", delivery.sent));
+            return Step::End(Cause::BadInput(format!("it acknowledges {count} messages, {range} was expected")));
+        };
+        delivery.done = Some(count);
+        let inbox = &mut self.inboxes[delivery.inbox];
+        // At most as many as were sent, which is what lies in memory.
+        inbox.ring.release(usize::try_from(count - done).unwrap_or(usize::MAX));
+        (inbox.progress, inbox.stalled) = (true, false);
+        let waiting = inbox.take_waiting();
+        self.unblock(waiting, now);
+        if one_message && count > 0 { Step::End(Cause::Done) } else { Step::Taken }
+    }
+
+    /// There is no room: an app that never said that it acknowledges gets no more time to say it.
+    fn hurry(&mut self, index: usize, now: Instant) {
+        let inbox = &self.inboxes[index];
+        let Some(id) = inbox.conn.filter(|_| !inbox.acknowledges) else { return };
+        if self.conns.get_mut(id).and_then(|c| c.delivery_mut()).is_some_and(|d| d.opened && !d.silent) {
+            self.timers.arm(Timer::Hello(id), now);
+        }
+    }
+
     fn drop_message(&mut self, peer: Id, inbox: usize, reason: Reason, now: Instant) -> Step {
         let peer = self.peers.get(peer).map(|p| p.name.clone()).unwrap_or_default();
         let message_type = self.inboxes[inbox].message_type.clone();
@@ -79,26 +151,48 @@ impl Connector {
         if self.inboxes[index].conn.is_some() || self.inboxes[index].ring.is_empty() {
             return;
         }
-        let id = self.conns.insert(Conn::new(Kind::Delivery { inbox: index, opened: false }, 0));
+        let delivery = Delivery { inbox: index, opened: false, sent: 0, done: None, silent: self.stopping };
+        let id = self.conns.insert(Conn::new(Kind::Delivery(delivery), RECEIVER_FRAME_MAX));
         self.inboxes[index].conn = Some(id);
         self.outputs.push_back(Output::DialApp(id, self.inboxes[index].message_type.clone()));
     }
 
-    /// The connection to an app is gone: whether it was open at all, and took anything.
-    pub(super) fn delivery_closed(&mut self, index: usize, opened: bool, took_some: bool, cause: &Cause, now: Instant) {
+    /// The connection to an app is gone; `took_some` says whether it was of any use.
+    pub(super) fn delivery_closed(&mut self, delivery: &Delivery, took_some: bool, cause: Cause, now: Instant) {
+        let index = delivery.inbox;
         let inbox = &mut self.inboxes[index];
         inbox.conn = None;
+        // An app that has not said that it acknowledges is done with what it got. But one that did so before, and ended
+        // before it could say it again, has perhaps not seen any of it.
+        if delivery.done.is_none() && !inbox.acknowledges {
+            inbox.ring.release_sent();
+        }
         inbox.ring.rewind();
+        inbox.away = cause == Cause::NoListener;
+        if delivery.silent {
+            inbox.acknowledges = false;
+        }
+        let (is_empty, waits) = (inbox.ring.is_empty(), inbox.acknowledges);
         // An app that does not even take connections, or closes them unread, must not make links wait for ever either.
         self.timers.arm_if_idle(Timer::Unread(index), now + self.settings.send_timeout);
         match cause {
-            _ if self.inboxes[index].ring.is_empty() => {}
-            Cause::NoListener => self.drop_inbox(index, Reason::NoListener, now),
-            _ if opened && took_some => self.dial_app(index),
+            _ if is_empty => {}
+            Cause::NoListener if !waits => self.drop_inbox(index, Reason::NoListener, now),
+            Cause::NoListener => self.timers.arm(Timer::DialApp(index), now + DIAL_ABSENT_APP_AGAIN),
+            Cause::BadInput(_) => self.timers.arm(Timer::DialApp(index), now + DIAL_APP_AGAIN),
+            _ if delivery.opened && took_some => self.dial_app(index),
             // An app that takes connections and closes them unread must not keep the loop busy.
             _ => self.timers.arm(Timer::DialApp(index), now + DIAL_APP_AGAIN),
         }
-        let waiting = self.inboxes[index].take_waiting();
+        if let Cause::BadInput(_) = cause {
+            let message_type = self.inboxes[index].message_type.clone();
+            self.tell(Event::ReceiverRefused { message_type, cause });
+        }
+        let waiting = if self.inboxes[index].away {
+            std::mem::take(&mut self.inboxes[index].blocked)
+        } else {
+            self.inboxes[index].take_waiting()
+        };
         self.unblock(waiting, now);
     }
 

@@ -143,6 +143,13 @@ pub enum Event {
         /// Why.
         cause: Cause,
     },
+    /// The connection of an app that receives was closed for what it sent.
+    ReceiverRefused {
+        /// What it receives.
+        message_type: String,
+        /// Why.
+        cause: Cause,
+    },
     /// An admin's connection was closed for what it sent.
     AdminRefused {
         /// Why.
@@ -210,6 +217,9 @@ impl fmt::Display for Event {
             }
             Event::LinkRefused { remote: None, cause } => write!(f, "no connection: {cause}"),
             Event::AppRefused { cause } => write!(f, "connection of a sending app closed: {cause}"),
+            Event::ReceiverRefused { message_type, cause } => {
+                write!(f, "connection of the app that receives {message_type:?} closed: {cause}")
+            }
             Event::AdminRefused { cause } => write!(f, "an admin was refused: {cause}"),
             Event::AppStalled { message_type, after } => write!(
                 f,

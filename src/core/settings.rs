@@ -37,6 +37,18 @@ pub const LINGER: Duration = Duration::from_secs(1);
 /// Wait before an app that could not take a connection is tried again.
 pub const DIAL_APP_AGAIN: Duration = Duration::from_millis(50);
 
+/// Wait before an app that acknowledges, and is away while messages wait for it, is looked for again.
+pub const DIAL_ABSENT_APP_AGAIN: Duration = Duration::from_secs(1);
+
+/// Longest frame of an app that receives: it says little.
+pub const RECEIVER_FRAME_MAX: usize = 4096;
+
+/// Time for an app that receives to say that it acknowledges, from when it is connected.
+pub const HELLO_WAIT: Duration = Duration::from_secs(1);
+
+/// The same for an app that did so on its last connection: it may be slow to start.
+pub const HELLO_WAIT_AGAIN: Duration = Duration::from_secs(10);
+
 /// What was dropped is reported once in this time, in one line an entry of the ledger.
 pub const REPORT_PERIOD: Duration = Duration::from_secs(1);
 

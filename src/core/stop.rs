@@ -27,6 +27,10 @@ impl Connector {
         for id in opening {
             self.close(id, Cause::Stopping, now);
         }
+        let receivers: Vec<Id> = self.inboxes.iter().filter_map(|inbox| inbox.conn).collect();
+        for id in receivers {
+            self.no_hello(id, now);
+        }
         self.check_drained(now);
     }
 
@@ -47,7 +51,7 @@ impl Connector {
 
     fn is_drained(&self) -> bool {
         self.peers.iter().all(|(_, p)| p.link.is_none() || p.outbox.is_empty())
-            && self.inboxes.iter().all(|i| i.ring.is_empty())
+            && self.inboxes.iter().all(|i| i.ring.is_empty() || i.away)
             && self.conns.iter().all(|(_, c)| !(c.paused && matches!(c.kind, Kind::App(_))))
     }
 

@@ -22,6 +22,8 @@ pub enum Timer {
     Stable(Id),
     /// The app of an inbox must have taken some of what is in it.
     Unread(usize),
+    /// An app that receives has had time to say that it acknowledges.
+    Hello(Id),
     /// An app that could not take a connection is tried again: the inbox.
     DialApp(usize),
     /// The server is dialled again.
@@ -65,8 +67,8 @@ impl Timers {
 
     /// Forgets all deadlines of a connection.
     pub fn disarm_connection(&mut self, id: Id) {
-        use Timer::{Handshake, KeepAlive, KeepAliveAnswer, Linger, Progress, Stable};
-        for timer in [Handshake, KeepAlive, KeepAliveAnswer, Progress, Linger, Stable] {
+        use Timer::{Handshake, Hello, KeepAlive, KeepAliveAnswer, Linger, Progress, Stable};
+        for timer in [Handshake, Hello, KeepAlive, KeepAliveAnswer, Progress, Linger, Stable] {
             self.disarm(timer(id));
         }
     }

@@ -40,12 +40,15 @@ impl Connector {
     /// Offers one piece; how much was taken of how much.
     fn transmit_once(&mut self, id: Id, left: usize, sink: &mut dyn FnMut(&[u8]) -> usize) -> Option<(usize, usize)> {
         let conn = self.conns.get_mut(id)?;
-        let one_frame = matches!(conn.kind, Kind::Delivery { .. }) && !self.settings.preserve_receive_socket;
+        let one_frame = matches!(conn.kind, Kind::Delivery(_)) && !self.settings.preserve_receive_socket;
         let ring = match &conn.kind {
             Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
                 self.peers.get_mut(*peer).filter(|p| p.link == Some(id)).map(|p| &mut p.outbox)
             }
-            Kind::Delivery { inbox, opened: true } if conn.closing.is_none() => Some(&mut self.inboxes[*inbox].ring),
+            Kind::Delivery(delivery) if delivery.opened && conn.closing.is_none() => {
+                // What one connection is for goes out once; the rest waits for the next.
+                (!one_frame || delivery.sent == 0).then(|| &mut self.inboxes[delivery.inbox].ring)
+            }
             _ => None,
         };
         let mid_frame = ring.as_ref().is_some_and(|r| r.is_mid_frame());
@@ -61,9 +64,17 @@ impl Connector {
         let gather = !one_frame && conn.control.is_empty();
         let (taken, offered) = offer(ring, left, gather, &mut self.scratch, sink);
         let completed = ring.sent(taken);
-        ring.release_sent();
-        if one_frame && completed > 0 {
-            conn.closing = Some(Cause::Done);
+        match &mut conn.kind {
+            Kind::Delivery(delivery) => {
+                delivery.sent += completed as u64;
+                if delivery.silent || (delivery.done.is_none() && one_frame) {
+                    ring.release_sent();
+                }
+                if delivery.done.is_none() && one_frame && completed > 0 {
+                    conn.closing = Some(Cause::Done);
+                }
+            }
+            _ => ring.release_sent(),
         }
         Some((taken, offered))
     }
@@ -82,13 +93,15 @@ impl Connector {
         let waiting = self.take_waiting(id, took_some);
         self.unblock(waiting, now);
         let pending = self.has_pending(id);
-        if pending {
-            let timer = match self.conns.get(id).map(|conn| &conn.kind) {
-                Some(Kind::Delivery { inbox, .. }) => Timer::Unread(*inbox),
-                _ => Timer::Progress(id),
-            };
-            self.timers.arm_if_idle(timer, now + self.settings.send_timeout);
-        }
+        let timer = match self.conns.get(id).map(|conn| &conn.kind) {
+            // What was sent and waits for its acknowledgement is not pending here, but its app must go on as well.
+            Some(Kind::Delivery(delivery)) if !self.inboxes[delivery.inbox].ring.is_empty() => {
+                Timer::Unread(delivery.inbox)
+            }
+            _ if pending => Timer::Progress(id),
+            _ => return pending,
+        };
+        self.timers.arm_if_idle(timer, now + self.settings.send_timeout);
         pending
     }
 
@@ -96,8 +109,8 @@ impl Connector {
     fn take_waiting(&mut self, id: Id, took_some: bool) -> Vec<Id> {
         match self.conns.get(id).map(|conn| &conn.kind) {
             Some(Kind::Link(Link { state: State::Up { peer }, .. })) => self.take_waiting_for_peer(*peer),
-            Some(Kind::Delivery { inbox, .. }) => {
-                let inbox = &mut self.inboxes[*inbox];
+            Some(Kind::Delivery(delivery)) => {
+                let inbox = &mut self.inboxes[delivery.inbox];
                 inbox.progress |= took_some;
                 inbox.stalled &= !took_some;
                 inbox.take_waiting()
@@ -113,7 +126,10 @@ impl Connector {
             Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
                 self.peers.get(*peer).is_some_and(|p| p.link == Some(id) && p.outbox.has_unsent())
             }
-            Kind::Delivery { inbox, opened: true } => self.inboxes[*inbox].ring.has_unsent(),
+            Kind::Delivery(delivery) => {
+                let takes_more = self.settings.preserve_receive_socket || delivery.sent == 0;
+                delivery.opened && takes_more && self.inboxes[delivery.inbox].ring.has_unsent()
+            }
             _ => false,
         };
         queued || !conn.control.is_empty()

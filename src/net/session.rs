@@ -29,7 +29,7 @@ pub const KEPT_MAX: usize = 128 * 1024;
 pub enum Progress {
     /// It needs more bytes of the peer.
     NeedsInput,
-    /// The same, but the handler wants no more for now.
+    /// The handler wants no more for now. If the peer has ended, that is said when it is asked again.
     Paused,
     /// The peer said that nothing more comes.
     PeerClosed,
@@ -67,6 +67,7 @@ pub struct Session {
     kept: Vec<u8>,
     announced: bool,
     failed: bool,
+    peer_closed: bool,
 }
 
 impl fmt::Debug for Session {
@@ -102,13 +103,19 @@ impl Session {
     }
 
     fn new(side: Side) -> Self {
-        Self { side, kept: Vec::new(), announced: false, failed: false }
+        Self { side, kept: Vec::new(), announced: false, failed: false, peer_closed: false }
     }
 
     /// What must stand in front of the bytes that are given next.
     #[must_use]
     pub fn kept(&self) -> &[u8] {
         &self.kept
+    }
+
+    /// Whether the peer said that nothing more comes.
+    #[must_use]
+    pub fn peer_closed(&self) -> bool {
+        self.peer_closed
     }
 
     fn state(&self) -> &CommonState {
@@ -129,6 +136,9 @@ impl Session {
         out: &mut Vec<u8>,
         handler: &mut dyn Handler,
     ) -> Result<Progress, Error> {
+        if self.peer_closed {
+            return Ok(Progress::PeerClosed);
+        }
         let (used, result) = self.work_through(incoming, out, handler);
         self.kept.clear();
         if result.is_ok() {
@@ -138,6 +148,7 @@ impl Session {
             self.collect_alert(out);
         }
         if self.kept.len() > KEPT_MAX {
+            self.failed = true;
             return Err(Error::General(format!("{} bytes that make no message", self.kept.len())));
         }
         result
@@ -165,8 +176,10 @@ impl Session {
             }
             match step {
                 Ok(Step::Again { goes_on: more }) => goes_on &= more,
-                Ok(Step::Stop(Progress::NeedsInput)) if !goes_on => return (used, Ok(Progress::Paused)),
-                Ok(Step::Stop(progress)) => return (used, Ok(progress)),
+                Ok(Step::Stop(progress)) => {
+                    self.peer_closed = progress == Progress::PeerClosed;
+                    return (used, Ok(if goes_on { progress } else { Progress::Paused }));
+                }
                 Err(error) => return (used, Err(error)),
             }
         }
@@ -333,3 +346,7 @@ fn encode(out: &mut Vec<u8>, mut encode: impl FnMut(&mut [u8]) -> Result<usize, 
     };
     out.truncate(start + written);
 }
+
+#[cfg(test)]
+#[path = "session_tests.rs"]
+mod tests;

@@ -169,9 +169,16 @@ impl Stream {
         let kept = self.session.as_ref().map_or(&[][..], Session::kept);
         buffer[..kept.len()].copy_from_slice(kept);
         let kept = kept.len();
+        if self.session.as_ref().is_some_and(Session::peer_closed) {
+            return Err(End::Closed);
+        }
         let Some(count) = self.read(&mut buffer[kept..])? else { return Ok(Received::Drained) };
         Ok(match self.process(&mut buffer[..kept + count], handler)? {
-            Progress::Paused => Received::Paused,
+            Progress::Paused => {
+                // The end that came with it is not to be read from the socket any more.
+                self.readable |= self.session.as_ref().is_some_and(Session::peer_closed);
+                Received::Paused
+            }
             Progress::PeerClosed => Received::End(End::Closed),
             Progress::NeedsInput if self.readable => Received::More,
             Progress::NeedsInput => Received::Drained,

@@ -154,7 +154,7 @@ pub fn client_config(
     client_config_for(VERSIONS, own, servers, host, alpn)
 }
 
-fn client_config_for(
+pub(super) fn client_config_for(
     versions: &[&'static SupportedProtocolVersion],
     own: Option<&Pair>,
     servers: Servers,

@@ -221,9 +221,14 @@ impl<M: Memory> Ring<M> {
 
     /// Gives up all that was wholly sent: its room is free.
     pub fn release_sent(&mut self) {
-        while self.records > self.unsent {
-            self.drop_first();
-        }
+        self.release(self.records);
+    }
+
+    /// Gives up the oldest `count` records, of those that were wholly sent; how many those were.
+    pub fn release(&mut self, count: usize) -> usize {
+        let count = count.min(self.records - self.unsent);
+        (0..count).for_each(|_| self.drop_first());
+        count
     }
 
     fn drop_first(&mut self) {
@@ -321,6 +326,19 @@ mod tests {
         ring.release_sent();
         ring.rewind();
         assert_eq!(take(&mut ring, 100), b"bbbb");
+    }
+
+    #[test]
+    fn only_what_was_sent_is_released_one_by_one() {
+        let mut ring: Ring = Ring::new(Heap::default(), 1024);
+        for frame in [b"aa", b"bb", b"cc"] {
+            ring.push(&[frame]).unwrap();
+        }
+        take(&mut ring, 4);
+        assert_eq!((ring.release(1), ring.len()), (1, 2));
+        assert_eq!((ring.release(5), ring.len()), (1, 1));
+        ring.rewind();
+        assert_eq!(take(&mut ring, 100), b"cc");
     }
 
     #[test]

@@ -147,3 +147,61 @@ fn an_answer_goes_back_to_where_the_question_came_from() {
     let frames = read_frames(&mut connector.accept().unwrap().0, 1);
     assert_eq!((&frames[0].header["response_id"], &frames[0].header["destination_id"]), (&"q1".into(), &"s".into()));
 }
+
+/// Waits with acknowledgements, collects what is done with, and gives `refused` back the first time that it comes.
+fn collect_with_acks(api: &ConnectorApi, refused: &'static str) -> Arc<Mutex<Vec<String>>> {
+    let seen = Arc::new(Mutex::new(Vec::new()));
+    let (into, mut refuses) = (Arc::clone(&seen), true);
+    let callback = move |m: Message| {
+        if m.text() == Ok(refused) && std::mem::take(&mut refuses) {
+            return Err("not now");
+        }
+        into.lock().unwrap().push(m.text().unwrap().to_owned());
+        Ok(())
+    };
+    api.start_waiting_for_messages_with_acks("any", callback).unwrap();
+    seen
+}
+
+/// What the app has said on a connection, until it has acknowledged `count` messages.
+fn read_acks(connector: &mut UnixStream, count: u64) {
+    let (mut last, mut said_hello) = (0, false);
+    while last < count {
+        let frames = read_frames(connector, 1);
+        assert!(!frames.is_empty(), "the connection ends after {last} acknowledgements");
+        for Parts { header, .. } in frames {
+            if !std::mem::replace(&mut said_hello, true) {
+                assert_eq!((&header["message_type"], &header["acks"]), (&"_hello".into(), &true.into()));
+                continue;
+            }
+            assert_eq!(header["message_type"], "_ack");
+            let now = header["count"].as_u64().unwrap();
+            assert!(now > last && now <= count, "{now} after {last}");
+            last = now;
+        }
+    }
+}
+
+#[test]
+fn what_the_callback_is_done_with_is_acknowledged() {
+    let (dir, api) = client();
+    let seen = collect_with_acks(&api, "");
+    let mut connector = connect(&receive_path(&dir));
+    write_messages(&mut connector, 0..1000);
+    read_acks(&mut connector, 1000);
+    assert_eq!(*seen.lock().unwrap(), numbers(0..1000));
+}
+
+#[test]
+fn a_message_that_is_given_back_and_all_behind_it_are_not_acknowledged() {
+    let (dir, api) = client();
+    let seen = collect_with_acks(&api, "3");
+    let mut connector = connect(&receive_path(&dir));
+    write_messages(&mut connector, 0..10);
+    read_acks(&mut connector, 3);
+    assert!(read_frames(&mut connector, 1).is_empty(), "the connection ends");
+    let mut again = connect(&receive_path(&dir));
+    write_messages(&mut again, 3..10);
+    read_acks(&mut again, 7);
+    assert_eq!(*seen.lock().unwrap(), numbers(0..10));
+}

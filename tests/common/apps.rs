@@ -157,6 +157,11 @@ impl RawReceiver {
         self.shared.state.lock().unwrap().frames.clone()
     }
 
+    /// Takes away what came so far.
+    pub fn take(&self) -> Vec<Frame> {
+        self.shared.change(|state| std::mem::take(&mut state.frames))
+    }
+
     /// Waits until a message with this tag is there, for as long as messages keep coming; false if they stop.
     pub fn wait_tag(&self, tag: &str) -> bool {
         let mut seen = 0;

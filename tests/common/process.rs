@@ -126,7 +126,7 @@ impl Process {
         found.unwrap_or_else(|| panic!("{} never said {start:?} on stdout", self.name))
     }
 
-    fn pid(&self) -> Pid {
+    pub fn pid(&self) -> Pid {
         Pid::from_raw(i32::try_from(self.child.id()).expect("a process id"))
     }
 

@@ -1,7 +1,7 @@
 //! Bytes that nobody should send: whatever comes, on whatever connection, the core stays whole and others are served.
 
 use aioconnectors::core::{Id, Secured};
-use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HELLO, get_new_certificate, own_frame};
+use aioconnectors::wire::control::{FromReceiver, HANDSHAKE_NO_SSL, HELLO, get_new_certificate, own_frame};
 use fastrand::Rng;
 
 use crate::rig::{Rig, any_to, frames, message, message_with_binary, typed_from};
@@ -26,6 +26,9 @@ fn seeds() -> Vec<Vec<u8>> {
             b"x",
             b"yz",
         ),
+        FromReceiver::Acknowledges.encode(),
+        FromReceiver::Done(0).encode(),
+        FromReceiver::Done(1).encode(),
         [b"\x10\0\0\0".as_slice(), br#"{"cmd": "start"}"#].concat(),
     ]
 }
@@ -50,7 +53,8 @@ fn worsened(random: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
 
 /// A connection of some kind, somewhere on its way.
 fn connection(random: &mut Rng, rig: &mut Rig) -> Id {
-    match random.u8(..6) {
+    match random.u8(..8) {
+        6.. => receiving_app(rig),
         0 => rig.app(),
         1 => rig.core.accept_admin(rig.now),
         2 => rig.accept_link(),
@@ -61,6 +65,16 @@ fn connection(random: &mut Rng, rig: &mut Rig) -> Id {
             link
         }
     }
+}
+
+/// An app that receives, with messages on the way to it.
+fn receiving_app(rig: &mut Rig) -> Id {
+    let feeder = rig.link("feeder");
+    rig.input(feeder, &typed_from("any", "feeder", b"1"));
+    rig.input(feeder, &typed_from("other", "feeder", b"2"));
+    let app = rig.open_app();
+    rig.sent_up_to(app, 60);
+    app
 }
 
 fn round(seed: u64, seeds: &[Vec<u8>]) {

@@ -5,13 +5,17 @@
 mod common;
 
 mod link;
+mod proxy;
 
+mod acks;
 mod bad_admins;
 mod bad_apps;
 mod bad_peers;
 mod certificates;
+mod chaos;
 mod delivery;
 mod ends;
+mod odd_days;
 mod peers;
 mod reconnect;
 mod requests;
