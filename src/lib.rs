@@ -1,6 +1,10 @@
-//! aioconnectors: a simple, secure, persistent message broker for Unix.
+//! A message broker for Unix: daemons, the connectors, bring messages from local programs over TLS to those on other
+//! machines. `README.md` says how to set them up, `ARCHITECTURE.md` how this is built.
 //!
-//! The plan of the house is in `ARCHITECTURE.md`; imports go down only.
+//! - A program that sends and receives needs [`api::ConnectorApi`], one that looks after a connector
+//!   [`remote::Remote`]. With `default-features = false` the library holds nothing else, besides the formats that these
+//!   speak, in [`wire`].
+//! - With the feature `daemon`, a default, it holds the connector itself: `manager::run` runs one.
 
 pub mod wire;
 
@@ -25,3 +29,8 @@ pub mod net;
 pub mod ring;
 #[cfg(feature = "daemon")]
 pub mod sys;
+
+/// The examples of the README, which must compile.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+struct Readme;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::PathBuf;
 
+use super::folder::FOLDER;
 use super::x509::date;
 use crate::wire::names::NameError;
 
@@ -121,7 +122,11 @@ pub enum Error {
 impl fmt::Display for Error {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Error::Missing { what, path } => write!(f, "{} is missing: it should be {what}", path.display()),
+            Error::Missing { what, path } => {
+                write!(f, "{} is missing: it should be {what}", path.display())?;
+                let ours = path.components().any(|part| part.as_os_str() == FOLDER);
+                if ours { write!(f, "; 'aioconnectorsctl create-certificates' makes such a folder") } else { Ok(()) }
+            }
             Error::Io { doing, path, source } => write!(f, "cannot {doing} {}: {source}", path.display()),
             Error::TooLarge { path, limit } => {
                 write!(f, "{} is larger than {limit} bytes, so it is not read", path.display())

@@ -11,6 +11,9 @@ use std::path::{Path, PathBuf};
 use super::mint::{self, Authority, Minted};
 use super::{Error, files};
 
+/// The name of the folder, in `certificates_directory_path`.
+pub(super) const FOLDER: &str = "certificates";
+
 /// The name of the certificate that new clients share.
 pub const DEFAULT: &str = "default";
 
@@ -24,7 +27,7 @@ impl Layout {
     /// The layout below `dir`, which is `certificates_directory_path` of the config; all is in `dir/certificates`.
     #[must_use]
     pub fn new(dir: &Path) -> Self {
-        Self { root: dir.join("certificates") }
+        Self { root: dir.join(FOLDER) }
     }
 
     /// `certificates`.

@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::event::Cause;
 use super::slots::Id;
+use crate::wire::control::CloseReason;
 use crate::wire::frame::Deframer;
 use crate::wire::header::MessageId;
 
@@ -52,13 +53,14 @@ impl Conn {
         if let Kind::Link(link) = &mut self.kind { Some(link) } else { None }
     }
 
-    /// The cause of its end, which is another if it came in the middle of a message.
-    pub fn amid_message(&self, cause: Cause) -> Cause {
-        match (cause, self.deframer.kept()) {
-            (Cause::ClosedByPeer, kept @ 1..) => Cause::BadInput(format!(
+    /// The cause of its end, which is another if it came in the middle of a message or was announced.
+    pub fn cause_of_end(&self, cause: Cause) -> Cause {
+        match (cause, self.deframer.kept(), self.link().and_then(|link| link.said)) {
+            (Cause::ClosedByPeer, kept @ 1.., _) => Cause::BadInput(format!(
                 "closed by the other side in the middle of a message, after {kept} bytes of it"
             )),
-            (cause, _) => cause,
+            (Cause::ClosedByPeer | Cause::Failed(_), _, Some(reason)) => Cause::Announced(reason),
+            (cause, ..) => cause,
         }
     }
 
@@ -114,8 +116,8 @@ pub(super) struct Link {
     pub memo: Option<LinkMemo>,
     /// Keep-alives in a row without an answer.
     pub unanswered: u32,
-    /// The other side said that another connection has taken this one's place.
-    pub replaced: bool,
+    /// Why the other side ends the link, if it has said so.
+    pub said: Option<CloseReason>,
     /// When messages began to flow.
     pub up_since: Option<Instant>,
 }

@@ -125,7 +125,7 @@ impl Connector {
     }
 
     pub(super) fn add_link(&mut self, remote: Option<SocketAddr>) -> Id {
-        let link = Link { state: State::Opening, remote, memo: None, unanswered: 0, replaced: false, up_since: None };
+        let link = Link { state: State::Opening, remote, memo: None, unanswered: 0, said: None, up_since: None };
         self.conns.insert(Conn::new(Kind::Link(link), UNIDENTIFIED_MAX))
     }
 
@@ -254,7 +254,7 @@ impl Connector {
     pub fn closed(&mut self, id: Id, cause: Cause, now: Instant) {
         // A connection that was being closed ends for the reason that it was closed for.
         let cause = match self.conns.get(id) {
-            Some(conn) => conn.closing.clone().unwrap_or_else(|| conn.amid_message(cause)),
+            Some(conn) => conn.closing.clone().unwrap_or_else(|| conn.cause_of_end(cause)),
             None => return,
         };
         self.close(id, cause, now);

@@ -47,6 +47,8 @@ pub enum Output {
 pub enum Cause {
     /// The other side closed it.
     ClosedByPeer,
+    /// The other side ended it, and has said why.
+    Announced(CloseReason),
     /// The connection failed, or could not be opened.
     Failed(String),
     /// Nobody listens at the app's socket.
@@ -79,6 +81,10 @@ impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Cause::ClosedByPeer => write!(f, "closed by the other side"),
+            Cause::Announced(CloseReason::Stopping) => write!(f, "the other connector stops"),
+            Cause::Announced(CloseReason::Replaced) => {
+                write!(f, "a newer connection came under the same name; do two connectors have it?")
+            }
             Cause::Failed(why) | Cause::BadInput(why) => f.write_str(why),
             Cause::NoListener => write!(f, "nobody listens"),
             Cause::Busy => write!(f, "its queue of connections is full"),
@@ -163,13 +169,6 @@ pub enum Event {
     },
     /// This client has got a certificate of its own.
     Enrolled,
-    /// The peer said why it ends the link.
-    PeerSaid {
-        /// Its name; empty if it has not said it yet.
-        peer: String,
-        /// Its reason, in words.
-        reason: Option<CloseReason>,
-    },
     /// The server will be dialled again.
     DialAgain {
         /// Its name.
@@ -198,9 +197,9 @@ impl Event {
     pub fn concern(&self) -> Concern {
         let ends_well = match self {
             Event::PeerUp { .. } | Event::Issued { .. } | Event::Enrolled => true,
-            Event::PeerSaid { reason, .. } => *reason == Some(CloseReason::Stopping),
-            Event::PeerDown { cause, .. } => matches!(cause, Cause::Stopping | Cause::Enrolled),
-            Event::LinkRefused { cause, .. } => matches!(cause, Cause::Stopping | Cause::Enrolled),
+            Event::PeerDown { cause, .. } | Event::LinkRefused { cause, .. } => {
+                matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Announced(CloseReason::Stopping))
+            }
             Event::DialAgain { repeated: true, .. } => return Concern::Detail,
             _ => false,
         };
@@ -230,13 +229,9 @@ impl fmt::Display for Event {
             ),
             Event::Issued { client } => write!(f, "a certificate was issued for client {client}"),
             Event::Enrolled => write!(f, "got a certificate of its own from the server"),
-            Event::PeerSaid { peer, reason } => {
-                let reason = reason.map_or("for a reason that is not known here", CloseReason::word);
-                write!(f, "peer {peer} ends the link: {reason}")
-            }
             Event::DialAgain { server, after, cause, .. } => {
-                let after = after.as_secs_f32();
-                write!(f, "no link to {server}: {cause}; next attempt in {after:.1} s, and so on until there is one")
+                write!(f, "no link to {server}: {cause}; trying until there is one, next ")?;
+                if after.is_zero() { write!(f, "at once") } else { write!(f, "in {:.1} s", after.as_secs_f32()) }
             }
             Event::NotDialledAgain => {
                 write!(f, "the server is not dialled again, because enable_client_try_reconnect is false")

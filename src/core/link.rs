@@ -157,9 +157,11 @@ impl Connector {
             return;
         }
         let lifetime = link.up_since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
-        let after = if link.replaced { self.backoff.after_replacement(lifetime) } else { self.backoff.after_failure() };
+        let replaced = link.said == Some(CloseReason::Replaced);
+        let after = if replaced { self.backoff.after_replacement(lifetime) } else { self.backoff.after_failure() };
         self.timers.arm(Timer::Redial, now + after);
-        let repeated = self.dial_failure.as_ref() == Some(&cause);
+        // The end of a link has been told with its cause.
+        let repeated = self.dial_failure.as_ref() == Some(&cause) || (link.up_since.is_some() && after.is_zero());
         self.dial_failure = Some(cause.clone());
         self.tell(Event::DialAgain { server: self.settings.server_id.clone(), after, cause, repeated });
     }
@@ -374,10 +376,8 @@ impl Connector {
             Err(error) => return Step::End(Cause::BadInput(error.to_string())),
         };
         let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return Step::Taken };
-        link.replaced |= reason == Some(CloseReason::Replaced);
-        let peer =
-            if let State::Up { peer } = link.state { self.peers.get(peer).map(|p| p.name.clone()) } else { None };
-        self.tell(Event::PeerSaid { peer: peer.unwrap_or_default(), reason });
+        // It closes the connection next, which is told.
+        link.said = reason.or(link.said);
         Step::Taken
     }
 

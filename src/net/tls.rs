@@ -196,6 +196,7 @@ pub fn explain(error: &rustls::Error, refusals: &Refusals) -> String {
         }
         (rustls::Error::AlertReceived(alert), _) => format!("TLS: the peer refused the connection: {alert:?}"),
         (rustls::Error::NoCertificatesPresented, _) => "TLS: the peer showed no certificate".to_owned(),
+        (rustls::Error::InvalidMessage(_), _) => format!("TLS: {error}; does the other side use TLS (use_ssl)?"),
         (other, _) => format!("TLS: {other}"),
     }
 }

@@ -58,7 +58,12 @@ impl fmt::Display for FrameError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             FrameError::TooLong { length, limit } => {
-                write!(f, "a frame of {length} bytes is over the limit of {limit}")
+                write!(f, "a frame of {length} bytes is over the limit of {limit}")?;
+                if begins_tls(*length) {
+                    write!(f, " (it begins like TLS, which is not expected here)")
+                } else {
+                    Ok(())
+                }
             }
             FrameError::TooShort { length } => {
                 write!(f, "a frame of {length} bytes cannot hold a header and data, {BODY_MIN} is the least")
@@ -74,6 +79,12 @@ impl fmt::Display for FrameError {
 }
 
 impl std::error::Error for FrameError {}
+
+/// Whether the bytes that were taken for this length begin a TLS record: its kind, then version 3.0 to 3.4.
+fn begins_tls(length: usize) -> bool {
+    let [kind, major, minor, ..] = length.to_le_bytes();
+    (0x14..=0x17).contains(&kind) && major == 3 && minor <= 4
+}
 
 /// One whole frame in memory, its parts found and within bounds.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -448,6 +459,9 @@ mod tests {
         let mut deframer = Deframer::new(100);
         let error = deframer.feed(&101u32.to_le_bytes()).next().unwrap_err();
         assert_eq!(error, FrameError::TooLong { length: 101, limit: 100 });
+        assert_eq!(error.to_string(), "a frame of 101 bytes is over the limit of 100");
+        let tls = FrameError::TooLong { length: 0x0001_0316, limit: 100 };
+        assert!(tls.to_string().ends_with("(it begins like TLS, which is not expected here)"));
         let error = Deframer::new(100).feed(&5u32.to_le_bytes()).next().unwrap_err();
         assert_eq!(error, FrameError::TooShort { length: 5 });
     }

@@ -111,10 +111,11 @@ impl Process {
         self.errors().into_iter().filter(|line| line.contains("WARN") || line.contains("ERROR")).collect()
     }
 
-    /// The first line on stderr with one of `words` (in whatever case), now or within the limit.
+    /// The first line on stderr with one of `words` (in whatever case), now or within the limit; lines of the normal
+    /// course of things do not count.
     #[track_caller]
     pub fn wait_error(&self, words: &[&str]) -> String {
-        let found = self.errors.wait(wait::LIMIT, |line| has_word(line, words));
+        let found = self.errors.wait(wait::LIMIT, |line| !line.contains(" INFO ") && has_word(line, words));
         found.unwrap_or_else(|| panic!("{} never said one of {words:?} on stderr", self.name))
     }
 

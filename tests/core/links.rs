@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Cause, Event, KeepAlive};
+use aioconnectors::core::{Cause, Concern, Event, KeepAlive};
 use aioconnectors::wire::control::{CloseReason, close};
 
 use crate::rig::{Rig, SERVER, any_to, frames, message, ping_answer, typed_from};
@@ -50,6 +50,19 @@ fn a_client_that_was_replaced_stays_away_for_a_minute_then_for_longer() {
     }
     assert!(waits[0] >= Duration::from_secs(30), "{waits:?}");
     assert!(waits[4] >= Duration::from_secs(480), "{waits:?}");
+}
+
+#[test]
+fn an_announced_end_is_told_once_with_its_reason() {
+    for (reason, concern) in [(CloseReason::Stopping, Concern::Routine), (CloseReason::Replaced, Concern::Look)] {
+        let mut rig = Rig::server();
+        let link = rig.link("c1");
+        rig.input(link, &close("c1", reason));
+        rig.closed(link, Cause::ClosedByPeer);
+        let told: Vec<&Event> = rig.events().into_iter().filter(|e| !matches!(e, Event::PeerUp { .. })).collect();
+        assert_eq!(told, [&Event::PeerDown { peer: "c1".to_owned(), cause: Cause::Announced(reason) }]);
+        assert_eq!(told[0].concern(), concern);
+    }
 }
 
 #[test]

@@ -144,14 +144,15 @@ fn a_connection_that_speaks_no_tls_is_cut_off() {
 }
 
 #[test]
-fn a_connection_that_never_begins_tls_is_dropped_in_time() {
+fn silence_before_a_tls_handshake_and_after_it_ends_in_time() {
     let secured = Secured::start();
-    RawPeer::silent(secured.port).wait_closed();
+    let mut before = RawPeer::silent(secured.port);
+    silence_after_a_handshake_ends_in_time();
+    before.wait_closed();
     secured.server_process.wait_error(&["time", "handshake", "10 s"]);
 }
 
-#[test]
-fn a_client_that_is_silent_after_its_tls_handshake_is_dropped_in_time() {
+fn silence_after_a_handshake_ends_in_time() {
     if Command::new("openssl").arg("version").output().is_err() {
         // Not by `eprintln!`: the test harness would keep that to itself.
         let _ = writeln!(io::stderr(), "SKIPPED, silence after a TLS handshake: there is no openssl command");

@@ -64,7 +64,7 @@ fn sigterm_at_the_receiving_connector_lets_a_slow_app_have_what_it_took() {
 
 #[test]
 fn sigterm_ends_a_connector_whose_app_never_reads() {
-    let mut link = Link::start();
+    let mut link = Link::start_with(|setup| setup.with("shutdown_timeout", 1));
     let receiver = RawReceiver::listen_paused(link.server.receive_socket("any"));
     hand_in(&link, &(0..900).map(|_| link.up("any", vec![b'x'; 1000])).collect::<Vec<_>>());
     receiver.wait_connections(1);
