@@ -7,7 +7,7 @@ use super::conn::{App, AppMemo, RequestKey};
 use super::connector::{Connector, Step};
 use super::event::{Cause, Event};
 use super::ledger::Reason;
-use super::settings::{ANSWERS_MAX, OUTBOX_HIGH, OUTBOX_LOW, REQUESTS_MAX};
+use super::settings::{ANSWERS_MAX, OUTBOX_HIGH, OUTBOX_LOW, REQUESTS_MAX, Settings};
 use super::slots::Id;
 use crate::wire::control::{self, DISCONNECTED_DURING_WAIT, OVERRIDDEN};
 use crate::wire::frame::{self, Frame};
@@ -145,9 +145,11 @@ impl Connector {
         Ok((Some(rewritten), request))
     }
 
+    /// An id that no other request has: of the connector's life before this one answers may still come.
     fn make_up_id(&mut self) -> MessageId {
         self.made_up_ids += 1;
-        MessageId::Text(format!("{}#{}", self.settings.id, self.made_up_ids))
+        let Settings { id, seed, .. } = &self.settings;
+        MessageId::Text(format!("{id}#{seed:x}.{}", self.made_up_ids))
     }
 
     /// Puts a frame into a connected peer's outbox, or makes the app wait.

@@ -113,7 +113,7 @@ pub struct Settings {
     pub queue_max_bytes: usize,
     /// Longest time for draining at the end.
     pub shutdown_timeout: Duration,
-    /// Sets the jitter of reconnects.
+    /// Another for each life of a connector: sets the jitter of reconnects, and is part of the ids that are made up.
     pub seed: u64,
 }
 

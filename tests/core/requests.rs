@@ -49,6 +49,17 @@ fn of_two_requests_with_one_id_the_newer_is_answered_and_the_older_is_told() {
 }
 
 #[test]
+fn an_answer_from_before_a_restart_is_not_taken_for_another() {
+    let made_up = |seed| {
+        let mut rig = Rig::server_with(|s| s.seed = seed);
+        let link = rig.link("c1");
+        ask(&mut rig, "");
+        frames(&rig.sent(link))[0].0["request_id"].clone()
+    };
+    assert_ne!(made_up(1), made_up(2));
+}
+
+#[test]
 fn askers_of_a_peer_that_goes_are_told() {
     let mut rig = Rig::server();
     let link = rig.link("c1");

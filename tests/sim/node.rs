@@ -66,11 +66,11 @@ pub struct Node {
 }
 
 impl Node {
-    pub fn new(number: usize, profile: &Profile) -> Self {
+    pub fn new(number: usize, lives: u64, profile: &Profile) -> Self {
         let role = if number == 0 { Role::Server } else { Role::Client };
         let id = if number == 0 { server_id("10.0.0.1", 10673) } else { format!("client-{number}") };
         Self {
-            core: Connector::new(settings(number, &id, role, profile)),
+            core: Connector::new(settings(number, lives, &id, role, profile)),
             id,
             role,
             ends: BTreeMap::new(),
@@ -80,7 +80,7 @@ impl Node {
             certificate: false,
             reported: 0,
             buried: 0,
-            lives: 1,
+            lives,
             peers_up: 0,
             enrolled: 0,
             replaced: 0,
@@ -90,9 +90,9 @@ impl Node {
     /// The connector starts again, with nothing but its certificate.
     pub fn restart(&mut self, number: usize, profile: &Profile, now: Instant) {
         assert!(self.stopped, "it has ended before");
-        let earlier = std::mem::replace(self, Self::new(number, profile));
+        let earlier = std::mem::replace(self, Self::new(number, self.lives + 1, profile));
         self.buried = earlier.buried + earlier.core.ledger().total();
-        (self.reported, self.lives, self.certificate) = (earlier.reported, earlier.lives + 1, earlier.certificate);
+        (self.reported, self.certificate) = (earlier.reported, earlier.certificate);
         self.core.start(now);
     }
 
@@ -116,7 +116,7 @@ impl Node {
     }
 }
 
-fn settings(number: usize, id: &str, role: Role, profile: &Profile) -> Settings {
+fn settings(number: usize, lives: u64, id: &str, role: Role, profile: &Profile) -> Settings {
     let (period, timeout) = (Duration::from_secs(10), Duration::from_secs(5));
     let send_types: HashSet<String> = SENT[..4].iter().map(ToString::to_string).collect();
     Settings {
@@ -135,6 +135,6 @@ fn settings(number: usize, id: &str, role: Role, profile: &Profile) -> Settings 
         max_message_size: 16 << 20,
         queue_max_bytes: profile.queue_max_bytes,
         shutdown_timeout: Duration::from_secs(8),
-        seed: number as u64,
+        seed: number as u64 + 1000 * lives,
     }
 }

@@ -52,7 +52,7 @@ pub const SENDERS: usize = 3;
 impl World {
     pub fn new(profile: Profile, rng: Rng, trace: bool) -> Self {
         let start = Instant::now();
-        let nodes: Vec<Node> = (0..=profile.clients).map(|n| Node::new(n, &profile)).collect();
+        let nodes: Vec<Node> = (0..=profile.clients).map(|n| Node::new(n, 1, &profile)).collect();
         let mut senders = BTreeMap::new();
         for node in 0..nodes.len() {
             for index in 0..SENDERS {
