@@ -1,13 +1,9 @@
 //! `ping`: asks the other connector for an echo, every two seconds.
 
-use std::io::{self, Write};
-use std::path::Path;
-use std::process::ExitCode;
-use std::thread;
 use std::time::{Duration, Instant};
 
 use super::command::{CONFIG, Command};
-use super::tool::{self, PERIOD, ToolError};
+use super::tool;
 use crate::api::ConnectorApi;
 use crate::wire::control::PING;
 
@@ -23,33 +19,11 @@ pub const COMMAND: Command = Command {
     operands: &[CONFIG, tool::CLIENT],
     options: &[],
     run: |args, out| {
-        let client = args.operand(tool::CLIENT.name).map(|name| name.to_string_lossy());
-        run(args.config()?, client.as_deref(), out)?;
-        Ok(ExitCode::SUCCESS)
+        tool::repeat("ping", args, out, |api, peer, index, lines| {
+            lines.print(question(peer, index)) && lines.print(answer(api, peer, index))
+        })
     },
 };
-
-/// Pings the peer of the connector that `config` describes until Ctrl-C. A server's peer is `client`, which is asked
-/// for on stdin if it is missing.
-///
-/// # Errors
-/// The config does not say which connector is meant, or there is no peer's name. A ping without an answer is printed.
-pub fn run(config: &Path, client: Option<&str>, out: &mut dyn Write) -> Result<(), ToolError> {
-    let api = ConnectorApi::from_file(config)?;
-    let peer = tool::destination(&api, client, &mut io::stdin().lock(), out)?;
-    tool::print_until_interrupted("ping", out, |lines| {
-        thread::spawn(move || {
-            let print = |line| lines.print(line);
-            for index in 1.. {
-                if !(print(question(&peer, index)) && print(answer(&api, &peer, index))) {
-                    return;
-                }
-                thread::sleep(PERIOD);
-            }
-        });
-        Ok(())
-    })
-}
 
 fn question(peer: &str, index: i64) -> String {
     format!("\nSENDING PING to peer {peer} with index {index}")
@@ -71,8 +45,9 @@ fn answer(api: &ConnectorApi, peer: &str, index: i64) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::io::Read;
+    use std::io::{Read, Write};
     use std::os::unix::net::UnixListener;
+    use std::thread;
 
     use super::*;
     use crate::wire::control::ping_answer_header;

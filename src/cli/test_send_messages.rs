@@ -1,12 +1,7 @@
 //! `test-send-messages`: sends a message of each type, every two seconds.
 
-use std::io::{self, Write};
-use std::path::Path;
-use std::process::ExitCode;
-use std::thread;
-
 use super::command::{CONFIG, Command};
-use super::tool::{self, PERIOD, ToolError};
+use super::tool::{self, Lines};
 use crate::api::ConnectorApi;
 
 /// The types of a config that names none.
@@ -22,37 +17,16 @@ pub const COMMAND: Command = Command {
     details: "",
     operands: &[CONFIG, tool::CLIENT],
     options: &[],
-    run: |args, out| {
-        let client = args.operand(tool::CLIENT.name).map(|name| name.to_string_lossy());
-        run(args.config()?, client.as_deref(), out)?;
-        Ok(ExitCode::SUCCESS)
-    },
+    run: |args, out| tool::repeat("test_send_messages", args, out, round),
 };
 
-/// Sends messages of all `send_message_types` of the connector that `config` describes until Ctrl-C. A server's peer is
-/// `client`, which is asked for on stdin if it is missing.
-///
-/// # Errors
-/// The config does not say which connector is meant, or there is no peer's name. A message that cannot be sent is
-/// printed.
-pub fn run(config: &Path, client: Option<&str>, out: &mut dyn Write) -> Result<(), ToolError> {
-    let api = ConnectorApi::from_file(config)?;
-    let peer = tool::destination(&api, client, &mut io::stdin().lock(), out)?;
+/// Sends a message of each of the connector's types. Whether anybody still reads of it.
+fn round(api: &ConnectorApi, peer: &str, index: i64, lines: &Lines) -> bool {
     let types = api.send_message_types().map_or(DEFAULT_TYPES.map(str::to_owned).to_vec(), <[String]>::to_vec);
-    tool::print_until_interrupted("test_send_messages", out, |lines| {
-        thread::spawn(move || {
-            for index in 1.. {
-                for message_type in &types {
-                    let said = lines.print(announcement(&peer, message_type, index));
-                    let failure = send(&api, &peer, message_type, index);
-                    if !(said && failure.is_none_or(|line| lines.print(line))) {
-                        return;
-                    }
-                }
-                thread::sleep(PERIOD);
-            }
-        });
-        Ok(())
+    types.iter().all(|message_type| {
+        let said = lines.print(announcement(peer, message_type, index));
+        let failure = send(api, peer, message_type, index);
+        said && failure.is_none_or(|line| lines.print(line))
     })
 }
 

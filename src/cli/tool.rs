@@ -2,15 +2,17 @@
 
 use std::fmt;
 use std::io::{self, BufRead, Write};
+use std::process::ExitCode;
 use std::sync::mpsc::{self, Sender};
+use std::thread;
 use std::time::Duration;
 
-use super::command::{Failure, Operand};
+use super::command::{Args, Failure, Operand};
 use super::interrupt::OnSignal;
 use crate::api::{ApiError, ConnectorApi};
 
 /// Pause between two rounds.
-pub const PERIOD: Duration = Duration::from_secs(2);
+const PERIOD: Duration = Duration::from_secs(2);
 
 /// The peer of a server.
 pub const CLIENT: Operand = Operand {
@@ -67,7 +69,7 @@ impl From<ApiError> for ToolError {
 ///
 /// # Errors
 /// [`ToolError::NoName`] when nothing is typed, or stdin and stdout fail.
-pub fn destination(
+fn destination(
     api: &ConnectorApi,
     given: Option<&str>,
     input: &mut dyn BufRead,
@@ -120,6 +122,33 @@ pub fn print_until_interrupted(
     }
     drop(on_signal);
     print(out, &format!("{name} stopped !")).map_err(ToolError::Output)
+}
+
+/// Calls `round` every two seconds until Ctrl-C, with the connector and its peer that `args` name, a number that counts
+/// from 1, and a place for lines to print; no more when it returns false.
+///
+/// # Errors
+/// The config does not say which connector is meant, or there is no peer's name.
+pub fn repeat(
+    name: &str,
+    args: &Args,
+    out: &mut dyn Write,
+    round: impl Fn(&ConnectorApi, &str, i64, &Lines) -> bool + Send + 'static,
+) -> Result<ExitCode, Failure> {
+    let client = args.operand(CLIENT.name).map(|name| name.to_string_lossy());
+    let api = ConnectorApi::from_file(args.config()?).map_err(ToolError::Api)?;
+    let peer = destination(&api, client.as_deref(), &mut io::stdin().lock(), out)?;
+    print_until_interrupted(name, out, |lines| {
+        thread::spawn(move || {
+            let mut index = 1;
+            while round(&api, &peer, index, &lines) {
+                index += 1;
+                thread::sleep(PERIOD);
+            }
+        });
+        Ok(())
+    })?;
+    Ok(ExitCode::SUCCESS)
 }
 
 /// Bytes as Python prints them, as in `b'PING\n'`.
