@@ -206,7 +206,8 @@ fn parts(config: &Config) -> Result<Parts, StartError> {
     let apps_mode = if config.everybody_can_send_messages { 0o777 } else { 0o770 };
     let apps = listener::unix(&paths.send(), apps_mode, config.reuse_uds_path_send_to_connector)?;
     let connector = Connector::new(settings(config));
-    Ok(Parts { connector, security, links, target, apps, admins, paths, send_timeout: config.send_timeout })
+    let (shutdown_timeout, send_timeout) = (config.shutdown_timeout, config.send_timeout);
+    Ok(Parts { connector, security, links, target, apps, admins, paths, shutdown_timeout, send_timeout })
 }
 
 fn security(config: &Config) -> Result<Security, SecurityError> {

@@ -6,6 +6,7 @@ use serde_json::{Map, Value, json};
 
 use super::conn::Kind;
 use super::connector::Connector;
+use super::delivery::Inbox;
 use super::event::{Cause, Event};
 use super::slots::Id;
 use crate::wire::admin::{self, Request};
@@ -45,7 +46,7 @@ impl Connector {
     }
 
     fn peek_queues(&self) -> Value {
-        let received: usize = self.inboxes.iter().map(|inbox| inbox.ring.len()).sum();
+        let received: usize = self.inboxes.iter().map(Inbox::waiting).sum();
         let connected = self.peers.iter().filter(|(_, p)| p.link.is_some() || !p.outbox.is_empty());
         let to_send: Map<String, Value> = connected.map(|(_, p)| (p.name.clone(), p.outbox.len().into())).collect();
         json!({"queue_recv": received, "queue_send": to_send})

@@ -50,6 +50,11 @@ impl Inbox {
         }
     }
 
+    /// Messages that wait for the app, or for its acknowledgement if it gives any.
+    pub fn waiting(&self) -> usize {
+        if self.acknowledges { self.ring.len() } else { self.ring.unsent() }
+    }
+
     /// The links that waited, if there is room for them now.
     pub fn take_waiting(&mut self) -> Vec<Id> {
         if self.ring.used() <= INBOX_LOW { std::mem::take(&mut self.blocked) } else { Vec::new() }

@@ -14,7 +14,7 @@ use rustls::CommonState;
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0::Signals;
 
-use super::buffers::Buffers;
+use super::buffers::{Buffers, READ_SIZE};
 use super::dial::{Resolver, Target};
 use super::listener::UnixServer;
 use super::security::{Secure, Security};
@@ -63,6 +63,8 @@ pub struct Parts {
     pub admins: UnixServer,
     /// Where the other sockets are.
     pub paths: SocketPaths,
+    /// Longest time for what is queued to go out at the end.
+    pub shutdown_timeout: Duration,
     /// Longest wait for a peer's machine to confirm what was sent to it.
     pub send_timeout: Duration,
 }
@@ -87,6 +89,8 @@ struct Entry {
     paused: bool,
     /// It is in the list of those to be read.
     listed: bool,
+    /// Bytes that are still read of it once the connector stops.
+    last_read: usize,
 }
 
 impl Entry {
@@ -235,7 +239,8 @@ impl Shell {
         if discards || !self.to_read.is_empty() || !self.to_write.is_empty() {
             return Some(Duration::ZERO);
         }
-        let lingering = self.lingering.values().map(|(_, until)| *until).min();
+        let shutdown = self.parts.shutdown_timeout;
+        let lingering = self.lingering.values().map(|(stream, until)| let_go_at(stream, *until, shutdown)).min();
         let next = [self.parts.connector.next_deadline(), lingering, self.accept_again].into_iter().flatten().min();
         // A millisecond more than needed: the poller counts in those, and must not wake before the time.
         next.map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
@@ -278,12 +283,8 @@ impl Shell {
         self.accept_apps(now);
         self.stopping = true;
         for id in self.ids(|kind| matches!(kind, Kind::App)) {
-            let mut left = LAST_READ;
-            while left > 0 && matches!(self.receive(id, now), Some(Received::More)) {
-                left = left.saturating_sub(super::buffers::READ_SIZE);
-            }
+            while matches!(self.receive(id, now), Some(Received::More)) {}
         }
-        self.to_read.clear();
         self.parts.connector.stop(now);
         self.do_outputs(now);
     }
@@ -301,7 +302,8 @@ impl Shell {
             self.connections.resize_with(id.index() + 1, || None);
         }
         debug_assert!(self.connections[id.index()].is_none(), "the core's outputs are taken before ids come back");
-        self.connections[id.index()] = Some(Entry { id, stream, kind, paused: false, listed: false });
+        self.connections[id.index()] =
+            Some(Entry { id, stream, kind, paused: false, listed: false, last_read: LAST_READ });
         self.list(id);
     }
 
@@ -397,12 +399,21 @@ impl Shell {
     fn receive(&mut self, id: Id, now: Instant) -> Option<Received> {
         let stopping = self.stopping;
         let entry = self.entry(id)?;
-        if entry.paused || (stopping && !matches!(entry.kind, Kind::App | Kind::Admin)) {
+        let is_read = match entry.kind {
+            Kind::Admin => true,
+            Kind::App => !stopping || entry.last_read > 0,
+            Kind::Link(_) | Kind::Delivery => !stopping,
+        };
+        if entry.paused || !is_read {
             return None;
         }
         let received = self.with_handler(id, now, |stream, buffers, handler| stream.receive(buffers, handler))?;
-        if let (Received::Paused, Some(entry)) = (&received, self.entry(id)) {
-            entry.paused = true;
+        if let Some(entry) = self.entry(id) {
+            entry.paused = matches!(received, Received::Paused);
+            // When the connector stops, an app is read until it has nothing more, or for so much.
+            let is_drained = stopping && matches!(received, Received::Drained);
+            let read = if is_drained { LAST_READ } else { READ_SIZE * usize::from(stopping) };
+            entry.last_read = entry.last_read.saturating_sub(read);
         }
         // What came before the end counts before the end does.
         self.do_outputs(now);
@@ -483,9 +494,6 @@ impl Shell {
     }
 
     fn resume(&mut self, id: Id) {
-        if self.stopping {
-            return;
-        }
         if let Some(entry) = self.entry(id) {
             entry.paused = false;
         }
@@ -512,12 +520,18 @@ impl Shell {
 
     /// Drops closed connections whose other side has ended too, or whose time is over.
     fn let_go(&mut self, now: Instant) {
-        let buffers = &mut self.buffers;
+        let (buffers, shutdown) = (&mut self.buffers, self.parts.shutdown_timeout);
         self.lingering.retain(|_, (stream, until)| {
-            let over = *until <= now || (stream.has_pending() && stream.flush_and_shut().is_err());
+            let over = let_go_at(stream, *until, shutdown) <= now
+                || (stream.has_pending() && stream.flush_and_shut().is_err());
             !over && !stream.discard(buffers)
         });
     }
+}
+
+/// When a closed connection is dropped, whether or not its other side has ended: later if there is something to send.
+fn let_go_at(stream: &Stream, until: Instant, shutdown_timeout: Duration) -> Instant {
+    if stream.has_pending() { until + shutdown_timeout } else { until }
 }
 
 /// Leads what a stream receives to the core.

@@ -87,6 +87,11 @@ impl<M: Memory> Ring<M> {
         self.used
     }
 
+    /// Messages that are not wholly sent.
+    pub fn unsent(&self) -> usize {
+        self.unsent
+    }
+
     /// Whether there is something to send.
     pub fn has_unsent(&self) -> bool {
         self.unsent > 0
