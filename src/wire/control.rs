@@ -46,7 +46,7 @@ pub fn own_frame(message_type: &str, source_id: &str, data: &[u8]) -> Vec<u8> {
 }
 
 /// The header and the data as one frame. Headers of own frames hold ids that were checked to be short.
-fn pack(header: HeaderWriter, data: &[u8]) -> Vec<u8> {
+pub(super) fn pack(header: HeaderWriter, data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let written = frame::encode(&header.finish(), data, None, &mut out);
     debug_assert!(written.is_ok(), "an own frame is short: {written:?}");
@@ -163,6 +163,14 @@ pub enum Control {
 pub struct ControlError {
     message_type: String,
     problem: String,
+}
+
+impl ControlError {
+    /// Of a frame with this header.
+    #[must_use]
+    pub fn new(header: &Header<'_>, problem: &str) -> Self {
+        Self { message_type: header.message_type.to_string(), problem: problem.to_owned() }
+    }
 }
 
 impl fmt::Display for ControlError {

@@ -4,5 +4,6 @@ pub mod admin;
 pub mod control;
 pub mod frame;
 pub mod header;
+pub mod link;
 pub mod names;
 pub mod path;
