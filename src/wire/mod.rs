@@ -6,3 +6,4 @@ pub mod frame;
 pub mod header;
 pub mod names;
 pub mod path;
+pub mod receipts;
