@@ -166,10 +166,8 @@ pub struct ControlError {
 }
 
 impl ControlError {
-    /// Of a frame with this header.
-    #[must_use]
-    pub fn new(header: &Header<'_>, problem: &str) -> Self {
-        Self { message_type: header.message_type.to_string(), problem: problem.to_owned() }
+    pub(super) fn new(message_type: &str, problem: &str) -> Self {
+        Self { message_type: message_type.to_owned(), problem: problem.to_owned() }
     }
 }
 
@@ -206,7 +204,8 @@ pub fn parse(header: &Header<'_>, data: &[u8]) -> Result<Control, ControlError> 
     }
 }
 
-/// What an app that receives says on the connection that it accepted.
+/// What an app that receives says on the connection that it accepted, without resuming: gives way to
+/// [`receipts::FromReceiver`](super::receipts::FromReceiver).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromReceiver {
     /// It acknowledges the messages of this connection.

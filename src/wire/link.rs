@@ -101,7 +101,7 @@ impl LinkHello {
     /// # Errors
     /// It does not say what it must.
     pub fn parse(header: &Header<'_>, data: &[u8]) -> Result<Self, ControlError> {
-        let fail = |problem: &str| ControlError::new(header, problem);
+        let fail = |problem: &str| ControlError::new(&header.message_type, problem);
         let data: Value = serde_json::from_slice(data).map_err(|e| fail(&e.to_string()))?;
         let window = data["window"].as_u64().ok_or_else(|| fail("the key \"window\" with a number is expected"))?;
         let places = data["places"].as_array().ok_or_else(|| fail("the key \"places\" with a list is expected"))?;
@@ -144,7 +144,7 @@ impl LinkControl {
         if ![LANE, TAKEN, STOP, GO].contains(&kind) {
             return Ok(None);
         }
-        let fail = |problem: &str| ControlError::new(header, problem);
+        let fail = |problem: &str| ControlError::new(&header.message_type, problem);
         let data: Value = serde_json::from_slice(data).map_err(|e| fail(&e.to_string()))?;
         Self::read(kind, &data).map(Some).ok_or_else(|| fail("a lane's number and what belongs to it are expected"))
     }

@@ -7,3 +7,4 @@ pub mod header;
 pub mod link;
 pub mod names;
 pub mod path;
+pub mod receipts;
