@@ -47,8 +47,8 @@ impl Connector {
 
     fn peek_queues(&self) -> Value {
         let received: usize = self.inboxes.iter().map(Inbox::waiting).sum();
-        let connected = self.peers.iter().filter(|(_, p)| p.link.is_some() || !p.outbox.is_empty());
-        let to_send: Map<String, Value> = connected.map(|(_, p)| (p.name.clone(), p.outbox.len().into())).collect();
+        let connected = self.peers.iter().filter(|(_, p)| p.link.is_some() || p.queued() > 0);
+        let to_send: Map<String, Value> = connected.map(|(_, p)| (p.name.clone(), p.queued().into())).collect();
         json!({"queue_recv": received, "queue_send": to_send})
     }
 }

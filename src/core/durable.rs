@@ -99,7 +99,9 @@ impl Connector {
             Ok(Opened { memory, recovered }) => {
                 self.places.repair(&recovered.origins);
                 (entry.epoch, entry.durable) = (recovered.epoch, true);
-                entry.ring = Some(Ring::durable(memory, recovered.checkpoint, limit, sequence));
+                let ring = Ring::durable(memory, recovered.checkpoint, limit, sequence);
+                entry.begins = ring.next_sequence();
+                entry.ring = Some(ring);
                 self.list(RingRef::Outbox(peer, lane));
             }
             Err(why) => self.store_failed(name, why, now),
@@ -189,7 +191,7 @@ impl Connector {
             }
         }
         self.tell_taken();
-        self.tell_receipts();
+        self.tell_receipts(now);
     }
 
     fn keep(&mut self, sync: bool) -> Result<(), (RingName, String)> {

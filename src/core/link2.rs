@@ -29,13 +29,20 @@ use super::settings::{OUTBOX_LOW, WINDOW_MAX, WINDOW_MIN};
 use super::slots::Id;
 use crate::ring::Origin;
 use crate::wire::control;
-use crate::wire::frame::Frame;
+use crate::wire::frame::{Frame, Unit};
 use crate::wire::header::Header;
 use crate::wire::link::{LinkControl, LinkHello, PlaceSaid};
-use crate::wire::record::{self, Record};
+use crate::wire::record::{self, Head, RECORD_HEADER, RecordView};
 
 /// Most lanes that a peer may open on a link.
 const LANES_MAX: usize = 4096;
+
+/// What comes on such a link.
+pub(super) const RECORDS: Unit = Unit::Other { head: RECORD_HEADER, measure: record_measure };
+
+fn record_measure(head: &[u8]) -> (usize, usize) {
+    Head::at(head, 0).map_or((usize::MAX, usize::MAX), |head| (head.length as usize, head.size()))
+}
 
 /// What is known on a link of the second kind.
 #[derive(Debug, Default)]
@@ -159,22 +166,22 @@ impl Connector {
     }
 
     /// One record of a peer.
-    pub(super) fn link_record(&mut self, id: Id, record: &Record<'_>, now: Instant) -> Step {
-        if record.flags & record::SWITCH != 0 {
-            return self.switch(id, record);
+    pub(super) fn link_record(&mut self, id: Id, view: &RecordView, body: &[u8], now: Instant) -> Step {
+        if view.flags & record::SWITCH != 0 {
+            return self.switch(id, body);
         }
-        let frame = match Frame::parse(record.frame) {
+        let frame = match Frame::parse(body) {
             Ok(frame) => frame,
             Err(error) => return Step::End(Cause::BadInput(error.to_string())),
         };
-        if record.flags & record::CONTROL != 0 {
+        if view.flags & record::CONTROL != 0 {
             return self.control_record(id, &frame, now);
         }
-        self.data_record(id, record.sequence, &frame, now)
+        self.data_record(id, view.sequence, &frame, now)
     }
 
-    fn switch(&mut self, id: Id, record: &Record<'_>) -> Step {
-        let lane = record.frame.try_into().map(u32::from_le_bytes).ok().and_then(|lane| usize::try_from(lane).ok());
+    fn switch(&mut self, id: Id, body: &[u8]) -> Step {
+        let lane = body.try_into().map(u32::from_le_bytes).ok().and_then(|lane| usize::try_from(lane).ok());
         let link2 = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut());
         match (link2, lane) {
             (Some(link2), Some(lane)) if link2.lanes.get(lane).is_some_and(Option::is_some) => {
@@ -262,10 +269,7 @@ impl Connector {
             }
             self.list(RingRef::Inbox(index));
         }
-        match self.inboxes[index].conn {
-            Some(conn) => self.want_write(conn),
-            None => self.dial_app(index),
-        }
+        self.pass_on(index);
         Came::Kept
     }
 
@@ -440,13 +444,15 @@ impl Connector {
         let lane = &mut peer.lanes[number];
         let ring = lane.ring.as_mut()?;
         if mid.is_none() && (!lane.announced || link2.out != Some(number)) {
+            let mut out = Vec::new();
             if !std::mem::replace(&mut lane.announced, true) {
                 let (message_type, epoch, released) = (lane.message_type.clone(), lane.epoch, ring.released_to());
                 let said = LinkControl::Lane { lane: number as u32, message_type, epoch, released };
-                control.push(record::control(&said.encode(&self.settings.id)));
+                record::append_record(&mut out, 0, record::CONTROL, &[&said.encode(&self.settings.id)]);
             }
             link2.out = Some(number);
-            control.push(record::switch(number as u32));
+            record::append_record(&mut out, 0, record::SWITCH, &[&(number as u32).to_le_bytes()]);
+            control.push(out);
             return control.offer(left, sink);
         }
         let room = left.min(window.saturating_sub(ring.in_flight_bytes()).max(1));

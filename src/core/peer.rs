@@ -25,6 +25,8 @@ pub(super) struct Lane {
     pub message_type: String,
     /// The life of its numbers.
     pub epoch: u64,
+    /// The first number of this life of the connector.
+    pub begins: u64,
     /// It lies in a file.
     pub durable: bool,
     /// The queue; a lane that lies in a file has none before that is open.
@@ -52,6 +54,7 @@ impl Lane {
         Self {
             message_type: message_type.to_owned(),
             epoch,
+            begins: 0,
             durable,
             ring: None,
             opening: false,

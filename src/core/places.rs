@@ -6,7 +6,8 @@
 //! ```text
 //! a slot: 16 bytes key | u64 epoch | u64 next | u64 other | u64 seen | u32 generation | u32 CRC-32C | 8 bytes zero
 //! ```
-//! All integers are little endian. A key is the MD5 digest of what names the place; all zero: the slot is free.
+//! All integers are little endian. A key is the MD5 digest of what names the place, its first byte 1 for a lane, 2 for a
+//! session. All zero: the slot is free.
 
 use std::collections::HashMap;
 
@@ -27,23 +28,29 @@ pub(super) struct Key([u8; 16]);
 impl Key {
     /// The place in a peer's lane.
     pub fn lane(peer: &str, message_type: &str) -> Self {
-        Self::of(&["lane", peer, message_type])
+        Self::of(LANE, &[peer, message_type])
     }
 
     /// The place in an app's session.
     pub fn session(name: &str) -> Self {
-        Self::of(&["session", name])
+        Self::of(SESSION, &[name])
     }
 
-    fn of(parts: &[&str]) -> Self {
+    fn of(kind: u8, parts: &[&str]) -> Self {
         let mut digest = Md5::new();
         for part in parts {
             digest.update((part.len() as u64).to_le_bytes());
             digest.update(part.as_bytes());
         }
-        Self(digest.finalize().into())
+        let mut key: [u8; 16] = digest.finalize().into();
+        key[0] = kind;
+        Self(key)
     }
 }
+
+/// The first byte of a key says what it is of.
+const LANE: u8 = 1;
+const SESSION: u8 = 2;
 
 /// One place.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -202,6 +209,13 @@ impl Places {
     pub fn repair(&mut self, origins: &[Origin]) {
         origins.iter().for_each(|origin| self.take(*origin));
         self.moved.clear();
+    }
+
+    /// The sessions that were not of use since then.
+    pub fn sessions_before(&self, unix: u64) -> Vec<u32> {
+        let slots = (0u32..).zip(&self.slots);
+        let old = slots.filter(|(_, p)| p.as_ref().is_some_and(|p| p.key.0[0] == SESSION && p.seen < unix));
+        old.map(|(slot, _)| slot).collect()
     }
 
     /// Whether there is something to keep.

@@ -148,6 +148,8 @@ pub struct Settings {
     pub server_id: String,
     /// How links are protected.
     pub mode: Mode,
+    /// Whether the second kind of link is offered, and taken.
+    pub link2: bool,
     /// The types that apps may send.
     pub send_types: HashSet<String>,
     /// The types that peers may send to the apps here.

@@ -81,6 +81,14 @@ pub enum LinkControl {
     },
 }
 
+/// The greeting of a client without TLS that speaks this kind of link.
+#[must_use]
+pub fn greeting(message_type: &str, client_name: &str) -> Vec<u8> {
+    let mut header = HeaderWriter::new();
+    header.text("message_type", message_type).text("source_id", client_name).json("link", &LINK_2.to_string());
+    pack(header, control::HELLO)
+}
+
 fn own(message_type: &str, source_id: &str, data: &Value) -> Vec<u8> {
     control::own_frame(message_type, source_id, data.to_string().as_bytes())
 }
