@@ -14,7 +14,7 @@ use mio::Events;
 use nix::fcntl::{Flock, FlockArg};
 
 use crate::config::{Address, Config, Loaded};
-use crate::core::{Connector, KeepAlive, Mode, Settings};
+use crate::core::{Connector, Covered, KeepAlive, Mode, Settings, Sync};
 use crate::logger::{self, LogError, LogTarget};
 use crate::net::dial::Target;
 use crate::net::listener::{self, ListenError};
@@ -252,6 +252,15 @@ fn settings(config: &Config) -> Settings {
         reconnect: config.enable_client_try_reconnect,
         max_message_size: bytes(config.max_message_size),
         queue_max_bytes: bytes(config.queue_max_bytes),
+        link2: true,
+        persist_send: Covered::None,
+        persist_recv: Covered::None,
+        max_ring_bytes: bytes(config.max_size_persistence_path),
+        sync: Sync::Os,
+        on_full: Default::default(),
+        session_ttl: Duration::from_secs(86_400),
+        started_at: 0,
+        start_sequence: 1,
         shutdown_timeout: config.shutdown_timeout,
         seed: fastrand::u64(..),
     }

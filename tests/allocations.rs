@@ -1,11 +1,12 @@
 //! A message whose header is that of the one before passes through the core without an allocation, on both sides.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aioconnectors::core::settings::HELLO_WAIT;
-use aioconnectors::core::{Connector, Id, Mode, Output, Reading, Secured, Settings};
+use aioconnectors::core::{Connector, Covered, Id, Mode, Output, Reading, Secured, Settings, Sync};
 use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HELLO, own_frame};
 use aioconnectors::wire::frame;
 use aioconnectors::wire::names::Role;
@@ -58,6 +59,15 @@ fn connector() -> Connector {
         reconnect: true,
         max_message_size: 1 << 20,
         queue_max_bytes: 64 << 20,
+        link2: true,
+        persist_send: Covered::None,
+        persist_recv: Covered::None,
+        max_ring_bytes: 1 << 30,
+        sync: Sync::Os,
+        on_full: BTreeMap::new(),
+        session_ttl: Duration::from_secs(86_400),
+        started_at: 1_800_000_000,
+        start_sequence: 1_800_000_000_000_000,
         shutdown_timeout: Duration::from_secs(10),
         seed: 1,
     });
@@ -113,7 +123,7 @@ fn allocations(connector: &mut Connector, from: Id, header: &str, to: impl Fn(Op
 fn messages_that_are_like_the_one_before_need_no_memory() {
     let (mut connector, now) = (connector(), Instant::now());
     let link = connector.accept_link(([10, 0, 0, 2], 4000).into(), now);
-    connector.secured(link, Secured::Anonymous, now);
+    connector.secured(link, Secured::Anonymous, false, now);
     connector.input(link, &own_frame(HANDSHAKE_NO_SSL, "c1", HELLO), now);
     take_outputs(&mut connector, now);
 

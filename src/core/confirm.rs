@@ -79,6 +79,7 @@ impl Connector {
         for lane in lanes {
             self.release_confirmed(peer, lane, now);
         }
+        self.check_drained(now);
     }
 
     /// The peer has a message that was to be acknowledged.

@@ -24,14 +24,14 @@ use super::settings::{
 };
 use super::slots::{Id, Slots};
 use super::timers::{Timer, Timers};
-use crate::ring::{Origin, Ring};
+use crate::ring::Ring;
 use crate::wire::frame::{Deframer, Frame, FrameError, Unit};
 use crate::wire::names::Role;
 use crate::wire::receipts::RefusedReason;
-use crate::wire::record;
+use crate::wire::record::{self, Origin};
 
 /// Bytes that are gathered from small frames for one write: four TLS records.
-const SCRATCH: usize = 64 * 1024;
+pub(super) const SCRATCH: usize = 64 * 1024;
 
 /// What became of a frame.
 #[derive(Debug)]
@@ -458,7 +458,8 @@ impl Connector {
         if !has_receipts {
             return Some(cause);
         }
-        let reason = if let FrameError::TooLong { .. } = error { RefusedReason::TooLarge } else { RefusedReason::BadFrame };
+        let reason =
+            if let FrameError::TooLong { .. } = error { RefusedReason::TooLarge } else { RefusedReason::BadFrame };
         let refused = self.refused(id, reason);
         self.finish(id, refused, cause, now);
         None

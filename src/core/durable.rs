@@ -21,8 +21,10 @@ use super::places::Places;
 use super::settings::Sync;
 use super::slots::Id;
 use super::timers::Timer;
-use crate::ring::{Durable, Memory, Recovered, Ring};
+use crate::ring::recover::Recovered;
+use crate::ring::{Durable, Memory, Ring};
 use crate::wire::link::LinkControl;
+use crate::wire::record::Origin;
 
 /// What names a queue that lies in a file.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -44,7 +46,9 @@ pub enum RingName {
 impl std::fmt::Display for RingName {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            RingName::Outbox { peer, message_type } => write!(f, "the stored messages of type {message_type:?} for {peer}"),
+            RingName::Outbox { peer, message_type } => {
+                write!(f, "the stored messages of type {message_type:?} for {peer}")
+            }
             RingName::Inbox { message_type } => write!(f, "the stored messages of type {message_type:?} for apps"),
         }
     }
@@ -97,12 +101,11 @@ impl Connector {
         let waiting = std::mem::take(&mut entry.blocked);
         match opened {
             Ok(Opened { memory, recovered }) => {
-                self.places.repair(&recovered.origins);
-                (entry.epoch, entry.durable) = (recovered.epoch, true);
+                (entry.epoch, entry.durable) = (recovered.header.epoch, true);
                 let ring = Ring::durable(memory, recovered.checkpoint, limit, sequence);
                 entry.begins = ring.next_sequence();
                 entry.ring = Some(ring);
-                self.list(RingRef::Outbox(peer, lane));
+                self.repaired(name, RingRef::Outbox(peer, lane), &recovered.origins, now);
             }
             Err(why) => self.store_failed(name, why, now),
         }
@@ -113,15 +116,23 @@ impl Connector {
         let inbox = &mut self.inboxes[index];
         match opened {
             Ok(Opened { memory, recovered }) => {
-                self.places.repair(&recovered.origins);
-                inbox.epoch = recovered.epoch;
+                inbox.epoch = recovered.header.epoch;
                 // Numbers without gaps: apps count on them.
                 inbox.ring = Ring::durable(memory, recovered.checkpoint, self.settings.max_ring_bytes, 0);
                 inbox.durable = true;
-                self.list(RingRef::Inbox(index));
+                self.repaired(name, RingRef::Inbox(index), &recovered.origins, now);
                 self.dial_app(index);
             }
             Err(why) => self.store_failed(name, why, now),
+        }
+    }
+
+    /// Before anything comes into a queue that was opened, what its last records say is known and kept.
+    fn repaired(&mut self, name: &RingName, which: RingRef, origins: &[Origin], now: Instant) {
+        self.places.repair(origins);
+        self.list(which);
+        if let Err((_, why)) = self.keep(self.settings.sync == Sync::Always) {
+            self.store_failed(name, why, now);
         }
     }
 
@@ -149,7 +160,9 @@ impl Connector {
     /// Has a queue saved at the end of the turn.
     pub(super) fn list(&mut self, which: RingRef) {
         let listed = match which {
-            RingRef::Outbox(peer, lane) => self.peers.get_mut(peer).and_then(|p| Some(&mut p.lanes.get_mut(lane)?.listed)),
+            RingRef::Outbox(peer, lane) => {
+                self.peers.get_mut(peer).and_then(|p| Some(&mut p.lanes.get_mut(lane)?.listed))
+            }
             RingRef::Inbox(inbox) => Some(&mut self.inboxes[inbox].listed),
         };
         if let Some(listed) = listed

@@ -411,7 +411,14 @@ impl Connector {
         }
     }
 
-    pub(super) fn ping_answer(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
+    pub(super) fn ping_answer(
+        &mut self,
+        id: Id,
+        peer: Id,
+        frame: &Frame<'_>,
+        header: &Header<'_>,
+        now: Instant,
+    ) -> Step {
         let is_keep_alive = header.response_id.as_ref().is_some_and(|r| *r == control::KEEP_ALIVE_ID.into());
         if is_keep_alive && self.settings.keep_alive.is_some() {
             self.timers.disarm(Timer::KeepAliveAnswer(id));

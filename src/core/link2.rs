@@ -23,16 +23,14 @@ use super::conn::{Conn, Kind, Link, State};
 use super::connector::{Connector, Step};
 use super::durable::RingRef;
 use super::event::{Cause, Event};
-use super::ledger::Reason;
 use super::places::Key;
-use super::settings::{OUTBOX_LOW, WINDOW_MAX, WINDOW_MIN};
+use super::settings::{WINDOW_MAX, WINDOW_MIN};
 use super::slots::Id;
-use crate::ring::Origin;
 use crate::wire::control;
 use crate::wire::frame::{Frame, Unit};
 use crate::wire::header::Header;
 use crate::wire::link::{LinkControl, LinkHello, PlaceSaid};
-use crate::wire::record::{self, Head, RECORD_HEADER, RecordView};
+use crate::wire::record::{self, Head, Origin, RECORD_HEADER, RecordView};
 
 /// Most lanes that a peer may open on a link.
 const LANES_MAX: usize = 4096;
@@ -104,7 +102,14 @@ impl Connector {
     }
 
     /// The other side says where it stands, and sends records from now on: the link is up.
-    pub(super) fn link_hello(&mut self, id: Id, name: &str, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
+    pub(super) fn link_hello(
+        &mut self,
+        id: Id,
+        name: &str,
+        frame: &Frame<'_>,
+        header: &Header<'_>,
+        now: Instant,
+    ) -> Step {
         let hello = match LinkHello::parse(header, frame.data()) {
             Ok(hello) => hello,
             Err(error) => return Step::End(Cause::BadInput(error.to_string())),
@@ -236,7 +241,9 @@ impl Connector {
         };
         let step = match self.wrong_source(peer, &header, now) {
             Some(step) => step,
-            None if header.message_type == control::PING && header.await_response => self.answer_ping(id, frame, &header),
+            None if header.message_type == control::PING && header.await_response => {
+                self.answer_ping(id, frame, &header)
+            }
             None => match self.for_app(id, peer, frame, &header, now) {
                 Ok(Some((inbox, changed))) => {
                     return self.keep_message(inbox, changed.as_deref().unwrap_or(frame.bytes()), origin, now);
@@ -276,7 +283,9 @@ impl Connector {
     /// There is no room for a lane's records: they are to come again later.
     fn stop_lane(&mut self, id: Id, lane: usize, slot: u32, inbox: usize) {
         let next = self.places.get(slot).map_or(0, |place| place.received);
-        let Some(link2) = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut()) else { return };
+        let Some(link2) = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut()) else {
+            return;
+        };
         if let Some(Some(entry)) = link2.lanes.get_mut(lane) {
             entry.open = false;
         }
@@ -470,17 +479,11 @@ impl Connector {
 
     /// Whether a lane of the peer may send something on its link 2.
     pub(super) fn lanes_pending(&self, id: Id, peer: Id) -> bool {
-        let Some(window) = self.conns.get(id).and_then(|c| c.link()).and_then(|l| l.link2.as_ref()).map(|l| l.window) else {
+        let Some(window) = self.conns.get(id).and_then(|c| c.link()).and_then(|l| l.link2.as_ref()).map(|l| l.window)
+        else {
             return false;
         };
         let Some(peer) = self.peers.get(peer).filter(|p| p.link == Some(id)) else { return false };
         peer.mid_frame().is_some() || peer.lanes.iter().any(|lane| lane.may_send(window))
     }
-
-    /// Counts a message of a lane that goes no further.
-    pub(super) fn drop_of(&mut self, peer: Id, message_type: &str, reason: Reason, now: Instant) {
-        let name = self.peers.get(peer).map(|p| p.name.clone()).unwrap_or_default();
-        self.count_drop(&name, message_type, reason, 1, now);
-    }
 }
-

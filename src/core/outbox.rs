@@ -13,9 +13,10 @@ use super::peer::Lane;
 use super::settings::{OUTBOX_HIGH, OnFull};
 use super::slots::Id;
 use super::timers::Timer;
-use crate::ring::{Origin, PushError, Ring};
+use crate::ring::{PushError, Ring};
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::Header;
+use crate::wire::record::Origin;
 
 /// Wait before a queue's file that could not be opened, or had no room, is tried again.
 pub(super) const STORE_AGAIN: Duration = Duration::from_secs(1);
@@ -223,9 +224,10 @@ impl Connector {
 
     /// Goes on with all who waited for a disk.
     pub(super) fn store_again(&mut self, now: Instant) {
-        let waiting: Vec<Id> =
-            self.peers.ids().into_iter().filter_map(|id| self.peers.get_mut(id)).flat_map(|p| p.take_blocked()).collect();
-        self.unblock(waiting, now);
+        for id in self.peers.ids() {
+            let waiting = self.peers.get_mut(id).map(super::peer::Peer::take_blocked).unwrap_or_default();
+            self.unblock(waiting, now);
+        }
         self.go_on_with_lanes(now);
     }
 

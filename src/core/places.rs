@@ -13,7 +13,8 @@ use std::collections::HashMap;
 
 use md5::{Digest, Md5};
 
-use crate::ring::{Memory, Origin};
+use crate::ring::Memory;
+use crate::wire::record::Origin;
 
 /// Bytes of a slot: no slot crosses a disk's sector, so none is written in part.
 pub const SLOT_SIZE: usize = 64;
@@ -84,7 +85,7 @@ pub(super) struct Places {
 
 impl Default for Places {
     fn default() -> Self {
-        Self::new(Memory::heap())
+        Self::new(Memory::Heap(Vec::new()))
     }
 }
 
@@ -125,8 +126,7 @@ impl Places {
         if let Some(old) = self.slots[slot].take() {
             self.by_key.remove(&old.key);
         }
-        let place =
-            Place { key, epoch: 0, received: 0, taken: 0, other: 0, seen: now_unix, generation, dirty: false };
+        let place = Place { key, epoch: 0, received: 0, taken: 0, other: 0, seen: now_unix, generation, dirty: false };
         self.slots[slot] = Some(place);
         self.by_key.insert(key, slot as u32);
         self.touch(slot as u32);
@@ -243,7 +243,10 @@ impl Places {
                 None => bytes.fill(0),
             }
         }
-        if sync { self.memory.sync() } else { Ok(()) }
+        match self.memory.durable() {
+            Some(durable) if sync => durable.sync(),
+            _ => Ok(()),
+        }
     }
 }
 

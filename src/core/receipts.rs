@@ -14,10 +14,10 @@ use super::ledger::Reason;
 use super::places::Key;
 use super::settings::{Covered, Settings};
 use super::slots::Id;
-use crate::ring::Origin;
 use crate::wire::frame::Frame;
 use crate::wire::header::Header;
 use crate::wire::receipts::{Hello, Level, Receipt, Refused, RefusedReason, Welcome};
+use crate::wire::record::Origin;
 
 /// Most messages of an app that asked for the level `delivered` that may be on their way; beyond that it waits.
 pub const OUTSTANDING_MAX: u64 = 1 << 20;
@@ -115,7 +115,12 @@ impl Connector {
             Ok(hello) => hello,
             Err(error) => return Step::End(Cause::BadInput(error.to_string())),
         };
-        if self.conns.get_mut(id).and_then(|c| c.app_mut()).is_none_or(|app| app.receipts.is_some() || app.memo.is_some()) {
+        if self
+            .conns
+            .get_mut(id)
+            .and_then(|c| c.app_mut())
+            .is_none_or(|app| app.receipts.is_some() || app.memo.is_some())
+        {
             return Step::End(Cause::BadInput("a _hello must be an app's first message, and its only one".to_owned()));
         }
         let level = self.settings.grant(hello.receipts);
@@ -133,8 +138,15 @@ impl Connector {
         };
         self.send_control(id, welcome.encode());
         if let Some(app) = self.conns.get_mut(id).and_then(|c| c.app_mut()) {
-            let receipts =
-                Receipts { level, session, seen: told, told, delivered: Passed::default(), listed: false, waits: false };
+            let receipts = Receipts {
+                level,
+                session,
+                seen: told,
+                told,
+                delivered: Passed::default(),
+                listed: false,
+                waits: false,
+            };
             app.receipts = Some(Box::new(receipts));
         }
         Step::Taken
@@ -272,9 +284,12 @@ impl Connector {
                 self.delivered_on(origin);
                 continue;
             }
-            let Some(place) = self.places.get(origin.slot).filter(|p| p.generation == origin.generation) else { continue };
+            let Some(place) = self.places.get(origin.slot).filter(|p| p.generation == origin.generation) else {
+                continue;
+            };
             let (taken, all) = (place.taken, place.other);
-            let fresh = || Session { conn: None, delivered: Passed { all, beyond: BTreeMap::new() }, held_at_start: taken };
+            let fresh =
+                || Session { conn: None, delivered: Passed { all, beyond: BTreeMap::new() }, held_at_start: taken };
             let session = self.sessions.entry(origin.slot).or_insert_with(fresh);
             session.delivered.add(origin.count);
             let (all, conn) = (session.delivered.all, session.conn);

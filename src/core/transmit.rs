@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::conn::{Conn, Kind, Link, State};
-use super::connector::Connector;
+use super::connector::{Connector, SCRATCH};
 use super::durable::RingRef;
 use super::event::Cause;
 use super::peer::Lane;
@@ -91,7 +91,7 @@ impl Connector {
         // Frames that wait to go ahead do so as soon as the frame that was begun is out; types take turns.
         let alone = peer.lanes.iter().filter(|lane| lane.has_unsent()).count() == 1;
         let ring = peer.lanes[number].ring.as_mut()?;
-        if ring.check_front().is_err() {
+        if ring.check_front(left.min(SCRATCH)).is_err() {
             let (name, message_type) = (peer.name.clone(), peer.lanes[number].message_type.clone());
             self.ring_damaged(RingRef::Outbox(peer_id, number), &name, &message_type, now);
             return Some((0, 0));
@@ -112,7 +112,9 @@ impl Connector {
         sink: &mut dyn FnMut(&[u8]) -> usize,
     ) -> Option<(usize, usize)> {
         let one_frame = !self.settings.preserve_receive_socket;
-        let Conn { kind: Kind::Delivery(delivery), control, closing, .. } = self.conns.get_mut(id)? else { return None };
+        let Conn { kind: Kind::Delivery(delivery), control, closing, .. } = self.conns.get_mut(id)? else {
+            return None;
+        };
         let index = delivery.inbox;
         let inbox = &mut self.inboxes[index];
         if !inbox.ring.is_mid_frame() && !control.is_empty() {
@@ -122,7 +124,7 @@ impl Connector {
         if !delivery.opened || (one_frame && delivery.sent > 0) || !inbox.ring.has_unsent() {
             return None;
         }
-        if inbox.ring.check_front().is_err() {
+        if inbox.ring.check_front(left.min(SCRATCH)).is_err() {
             let message_type = inbox.message_type.clone();
             self.inbox_damaged(index, &message_type, now);
             return None;

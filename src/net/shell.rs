@@ -223,8 +223,11 @@ impl Shell {
         }
         self.read_all(now);
         self.parts.connector.timeout(now);
+        self.parts.connector.settle(now);
         self.do_outputs(now);
         self.write_all(now);
+        self.parts.connector.settle(now);
+        self.do_outputs(now);
         self.let_go(now);
         self.accept_again(now);
         if self.ended && self.lingering.is_empty() {
@@ -360,7 +363,7 @@ impl Shell {
     /// Begins TLS, or, without it, tells the core that there is none.
     pub(super) fn secure(&mut self, id: Id, now: Instant) {
         if matches!(self.parts.security, Security::Plain) {
-            self.parts.connector.secured(id, Secured::Anonymous, now);
+            self.parts.connector.secured(id, Secured::Anonymous, false, now);
         } else {
             let end = self.with_handler(id, now, |stream, _, handler| stream.begin(handler).err()).flatten();
             if let Some(end) = end {
@@ -475,6 +478,10 @@ impl Shell {
                 Output::Close(id) => self.close(id, now),
                 Output::Dial(id) => self.dial(id, now),
                 Output::DialApp(id, message_type) => self.dial_app(id, &message_type, now),
+                Output::OpenRing(name) => {
+                    self.parts.connector.ring_opened(&name, Err("not yet".to_owned()), now);
+                }
+                Output::Confirm(_) => {}
                 Output::Issue(id, name) => {
                     let result = self.parts.security.issue(&name);
                     self.parts.connector.certificate_issued(id, &name, result, now);
@@ -546,7 +553,7 @@ struct ToCore<'a> {
 impl Handler for ToCore<'_> {
     fn secured(&mut self, state: &CommonState) {
         match self.known.take().map_or_else(|| self.security.identify(state), Ok) {
-            Ok(secured) => self.connector.secured(self.id, secured, self.now),
+            Ok(secured) => self.connector.secured(self.id, secured, false, self.now),
             Err(why) => self.connector.closed(self.id, Cause::Failed(why), self.now),
         }
     }

@@ -8,3 +8,5 @@ pub mod link;
 pub mod names;
 pub mod path;
 pub mod receipts;
+#[cfg(feature = "daemon")]
+pub mod record;
