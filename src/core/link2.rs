@@ -33,6 +33,10 @@ use crate::wire::header::Header;
 use crate::wire::link::{LinkControl, LinkHello, PlaceSaid};
 use crate::wire::record::{self, Head, Origin, RECORD_HEADER, RecordView};
 
+/// Most places that are said: so many fit into the first frame of a peer. Of others the peer sends again what it keeps,
+/// and what is here already is dropped.
+const PLACES_MAX: usize = 400;
+
 /// Most lanes that a peer may open on a link.
 const LANES_MAX: usize = 4096;
 
@@ -87,7 +91,7 @@ impl Connector {
             let (epoch, received, taken) = (place.epoch, place.received, place.taken);
             Some(PlaceSaid { message_type: message_type.to_owned(), epoch, received, taken })
         };
-        let hello = LinkHello { window, places: types.filter_map(place_of).collect() };
+        let hello = LinkHello { window, places: types.filter_map(place_of).take(PLACES_MAX).collect() };
         let said = hello.encode(&self.settings.id);
         self.send_control(id, said);
         if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
@@ -485,6 +489,6 @@ impl Connector {
             return false;
         };
         let Some(peer) = self.peers.get(peer).filter(|p| p.link == Some(id)) else { return false };
-        peer.mid_frame().is_some() || peer.lanes.iter().any(|lane| lane.may_send(window))
+        peer.mid_frame().is_some() || peer.next_lane(|lane| lane.may_send(window)).is_some()
     }
 }

@@ -60,6 +60,15 @@ impl Connector {
         peer.lanes.len() - 1
     }
 
+    /// A lane for what was stored under another name of the peer. Nothing comes into it; it is sent first.
+    pub(super) fn old_lane(&mut self, peer: Id, message_type: &str) -> usize {
+        let Some(peer) = self.peers.get_mut(peer) else { return 0 };
+        let mut lane = Lane::new(message_type, 0, true);
+        lane.is_old = true;
+        peer.lanes.push(lane);
+        peer.lanes.len() - 1
+    }
+
     /// Has the lane's file opened if it is not yet. Whether the lane is ready, or else why not.
     pub(super) fn open_lane(&mut self, peer_id: Id, lane: usize, now: Instant) -> Result<bool, Reason> {
         let Some(peer) = self.peers.get_mut(peer_id) else { return Ok(false) };
