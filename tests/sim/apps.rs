@@ -244,7 +244,14 @@ impl World {
                 assert_eq!(welcome.count.is_some(), receipts.session, "a session has a count");
                 receipts.granted = Some(welcome.level);
                 if let Some(count) = welcome.count {
-                    if node.set_back {
+                    if count < receipts.passed && node.forgets {
+                        assert_eq!(count, 0, "it forgets all or nothing");
+                        let open = receipts.log.split_off(receipts.passed as usize);
+                        for number in &open {
+                            self.model.messages[*number].spare += 1;
+                        }
+                        (receipts.log, receipts.passed) = (open, 0);
+                    } else if node.set_back {
                         receipts.passed = count.min(receipts.passed);
                     }
                     self.passed(app, welcome.level, count);

@@ -116,6 +116,8 @@ pub struct Node {
     pub core: Connector,
     /// It stores some of what apps send.
     pub stores: bool,
+    /// It has no disk: its next life knows nothing of this one.
+    pub forgets: bool,
     pub disk: Disk,
     pub backup: Option<Backup>,
     /// It was set back: what it says of earlier times is not what it said then.
@@ -154,6 +156,7 @@ impl Node {
             id,
             role,
             stores: profile.nodes[number].persist_send != Covered::None,
+            forgets: profile.climate == Climate::Rough,
             disk: Disk::new(disk_seed),
             backup: None,
             set_back: false,
@@ -199,7 +202,7 @@ impl Node {
         self.core = Connector::new(settings(self.number, self.lives, &self.id, self.role, profile, since));
         (self.stopping, self.stopped) = (false, false);
         (self.peers_up, self.enrolled, self.replaced) = (0, 0, 0);
-        if profile.climate != Climate::Rough {
+        if !self.forgets {
             let synced = profile.sync == Sync::Always;
             self.core.restore_places(self.disk.places(synced));
             for name in self.disk.names() {
