@@ -314,7 +314,7 @@ fn use_whatever_it_is(file: &File, pushed: &[(u64, Vec<u8>)], what: &str) {
     ring.drop_oldest(LIMIT - 100, &mut |view, frame| {
         assert!(pushed.contains(&(view.sequence, frame.to_vec())), "{what}");
     });
-    (0..10).for_each(|_| drop(ring.push(&[&[9; 9000]], 0, None)));
+    (0..3).for_each(|_| drop(ring.push(&[&[9; 3000]], 0, None)));
     drain(&mut ring);
     ring.release_sent();
     ring.clear();
