@@ -6,7 +6,7 @@ use super::conn::{Conn, Kind, Link, State};
 use super::connector::Connector;
 use super::event::{Cause, Output};
 use super::ledger::Reason;
-use super::peer::Peer;
+use super::peer::{Lane, Peer};
 use super::slots::Id;
 use super::timers::Timer;
 use crate::ring::Ring;
