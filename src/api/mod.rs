@@ -17,8 +17,14 @@
 
 mod builder;
 mod connection;
+mod conversation;
 mod error;
+mod heard;
+mod kept;
 mod message;
+mod receipt_error;
+mod receipt_sender;
+mod receipts;
 mod receive;
 mod request;
 mod send;
@@ -36,9 +42,14 @@ use std::time::Duration;
 pub use builder::{Builder, WRITE_TIMEOUT};
 pub use error::{ApiError, ConfigError, Step};
 pub use message::Message;
+pub use receipt_error::ReceiptError;
+pub use receipt_sender::ReceiptSender;
+pub use receipts::{HELLO_TIMEOUT, PATIENCE, Receipts, WINDOW_BYTES, WINDOW_MESSAGES};
 pub use send::{Id, SendMessage};
 pub use sender::Sender;
 pub use settings::{FILES_DIR, SERVER_ADDRESS};
+
+pub use crate::wire::receipts::{Level, Refused, RefusedReason};
 
 use builder::WRITE_TIMEOUT_MIN;
 use connection::Connection;
@@ -207,6 +218,33 @@ impl ConnectorApi {
     #[must_use]
     pub fn sender(&self) -> Sender<'_> {
         Sender::new(self)
+    }
+
+    /// A connection on which the connector tells how far the messages have come: to `level`, each of them. Many are on
+    /// their way at a time; with a [`session`](Receipts::session), each of them comes to the connector once, though the
+    /// connection breaks or the connector is killed meanwhile.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use aioconnectors::api::{ConnectorApi, Level};
+    ///
+    /// # fn main() -> Result<(), aioconnectors::api::ApiError> {
+    /// let api = ConnectorApi::client("client1").build()?;
+    /// let mut sender = api.receipts(Level::Stored).session("orders").patience(Duration::from_secs(300)).open()?;
+    /// // What an earlier process has brought under this session's name is not sent again.
+    /// for number in sender.resumed_at()..1_000_000 {
+    ///     sender.send(api.send_message("any").text(&format!("order {number}")))?;
+    /// }
+    /// for refused in sender.wait_all()? {
+    ///     eprintln!("message {} was refused: {}", refused.index, refused.reason);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It takes a connector of this project.
+    pub fn receipts(&self, level: Level) -> Receipts<'_> {
+        Receipts::new(self, level)
     }
 
     /// Calls `callback` with each message of `message_type` that the connector brings, on a thread of its own: in
