@@ -27,6 +27,7 @@ mod receipt_sender;
 mod receipts;
 mod receive;
 mod request;
+mod resume;
 mod send;
 mod sender;
 mod settings;
@@ -53,8 +54,9 @@ pub use crate::wire::receipts::{Level, Refused, RefusedReason};
 
 use builder::WRITE_TIMEOUT_MIN;
 use connection::Connection;
-use receive::{Callback, Waiter};
+use receive::Waiter;
 use request::Deadline;
+use resume::Callback;
 use send::Encoder;
 use settings::Settings;
 
@@ -269,8 +271,11 @@ impl ConnectorApi {
     }
 
     /// The same, with acknowledgements: a message is done with when `callback` returns `Ok`. What it returns `Err` for,
-    /// what it did not get to before this program ended, and all behind it, the connector brings again, in order: every
-    /// message at least once. A message that is given back comes again after a second.
+    /// what it did not get to before this program ended, and all behind it, the connector brings again, in order. A
+    /// message that is given back comes again after a second.
+    ///
+    /// While this program lives, `callback` is done with each message once, though the connector is killed meanwhile and
+    /// brings some again. If this program is killed, its successor may get a last message that was done with already.
     ///
     /// ```no_run
     /// # fn store(_: &aioconnectors::api::Message) -> std::io::Result<()> { Ok(()) }
@@ -281,7 +286,8 @@ impl ConnectorApi {
     /// # }
     /// ```
     ///
-    /// It takes a connector of this project; with one of the Python package it is as without acknowledgements.
+    /// It takes a connector of this project. With one of the Python package it is as without acknowledgements, and the
+    /// first messages come two seconds late: it was waited for what it does not say.
     ///
     /// # Errors
     /// As [`start_waiting_for_messages`](Self::start_waiting_for_messages).

@@ -5,5 +5,6 @@ mod receipt;
 mod receipts;
 mod receive;
 mod request;
+mod resume;
 mod send;
 mod session;
