@@ -18,6 +18,10 @@ use super::receipt_error::ReceiptError;
 use super::request::Deadline;
 use crate::wire::receipts::{Hello, Level, Refused, ToSender, Welcome};
 
+/// Most refusals that wait to be taken by the app: more than the messages on their way, for a connector may also give up
+/// messages that it had confirmed.
+pub(super) const REFUSED_MAX: usize = 1_000_000;
+
 /// What is asked of each connection of a sender.
 #[derive(Clone, Debug)]
 pub(super) struct Terms {
@@ -25,8 +29,6 @@ pub(super) struct Terms {
     pub hello: Hello,
     /// A lower level than that of the hello will do.
     pub or_lower: bool,
-    /// Most messages that are not confirmed.
-    pub window_messages: u64,
     /// Longest that nothing goes on.
     pub patience: Duration,
 }
@@ -71,11 +73,7 @@ impl HeardConnection {
         let heard = Arc::new(Heard::default());
         heard.lock().count = if terms.hello.session.is_some() { welcome.count.unwrap_or(0) } else { 0 };
         let stream = talk.handle()?;
-        let listener = Listener {
-            heard: Arc::clone(&heard),
-            level: welcome.level,
-            refused_max: usize::try_from(terms.window_messages).unwrap_or(usize::MAX),
-        };
+        let listener = Listener { heard: Arc::clone(&heard), level: welcome.level };
         let listening = thread::Builder::new().name("aioconnectors-hear".into()).spawn(move || listener.listen(talk));
         let listening = Some(listening.map_err(|e| ApiError::io(&terms.path, Step::Connect, e))?);
         Ok((Self { path: terms.path.clone(), stream, patience: terms.patience, heard, listening }, welcome))
@@ -131,8 +129,6 @@ impl Drop for HeardConnection {
 struct Listener {
     heard: Arc<Heard>,
     level: Level,
-    /// Most refusals that can wait to be taken.
-    refused_max: usize,
 }
 
 impl Listener {
@@ -174,11 +170,27 @@ impl Listener {
                 return Err(ReceiptError::Number { found: receipt.count, least: news.count, most: u64::MAX });
             }
             ToSender::Receipt(receipt) => news.count = receipt.count,
-            ToSender::Refused(_) if news.refused.len() >= self.refused_max => {
+            ToSender::Refused(_) if news.refused.len() >= REFUSED_MAX => {
                 return Err(ReceiptError::TooManyRefused(news.refused.len() + 1));
             }
             ToSender::Refused(refused) => news.refused.push(refused),
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::receipts::RefusedReason;
+
+    #[test]
+    fn refusals_that_nobody_takes_have_an_end() {
+        let listener = Listener { heard: Arc::default(), level: Level::Stored };
+        let refused = Refused { index: 1, reason: RefusedReason::Stopping };
+        let mut news = News { refused: vec![refused.clone(); REFUSED_MAX - 1], ..News::default() };
+        assert_eq!(listener.note(&mut news, ToSender::Refused(refused.clone())), Ok(()));
+        let error = listener.note(&mut news, ToSender::Refused(refused)).unwrap_err();
+        assert_eq!(error, ReceiptError::TooManyRefused(REFUSED_MAX + 1));
     }
 }

@@ -14,6 +14,16 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! How sure is it that a message arrives?
+//!
+//! - [`send`](SendMessage::send) and [`Sender`]: its bytes are in the connector's socket. A connector that is killed, or
+//!   has no way to send it on, loses it.
+//! - [`await_receipt`](SendMessage::await_receipt): one message has come to the [`Level`] that was asked for.
+//! - [`receipts`](ConnectorApi::receipts): the same for many at a time; with a session each of them comes to the connector
+//!   once, whatever is killed meanwhile.
+//! - [`start_waiting_for_messages_with_acks`](ConnectorApi::start_waiting_for_messages_with_acks): the same for an app
+//!   that receives.
 
 mod builder;
 mod connection;
@@ -77,6 +87,9 @@ enum Answer {
 }
 
 /// An app's side of one connector. Threads may share it; their messages go out in the order in which they get hold of it.
+///
+/// Connecting itself has no time limit: std knows of none for Unix sockets. It takes no time, unless the connector's
+/// process stands still and a thousand apps or so are in line already.
 pub struct ConnectorApi {
     settings: Settings,
     paths: SocketPaths,

@@ -30,7 +30,7 @@ pub enum ReceiptError {
         /// The highest that can be.
         most: u64,
     },
-    /// More messages were refused than can be on their way.
+    /// So many messages were refused that it cannot be right.
     TooManyRefused(usize),
 }
 
@@ -47,7 +47,7 @@ impl fmt::Display for ReceiptError {
                 write!(f, "it tells of message {found}, one of {least} to {most} was expected")
             }
             ReceiptError::TooManyRefused(count) => {
-                write!(f, "{count} messages are refused, more than are on their way")
+                write!(f, "{count} refusals came, more than there can be")
             }
         }
     }

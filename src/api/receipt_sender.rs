@@ -8,7 +8,7 @@ use log::{info, warn};
 
 use super::Answer;
 use super::error::{ApiError, Step};
-use super::heard::{HeardConnection, News, Terms};
+use super::heard::{HeardConnection, News, REFUSED_MAX, Terms};
 use super::kept::Kept;
 use super::receipt_error::ReceiptError;
 use super::receipts::HELLO_TIMEOUT;
@@ -35,7 +35,9 @@ const AGAIN: Duration = Duration::from_millis(20);
 /// long. Without one, a broken connection is the sender's end.
 pub struct ReceiptSender {
     terms: Terms,
-    window_bytes: usize,
+    /// Most messages, and bytes of them, that are not confirmed.
+    window: (u64, usize),
+    /// What the connector has forgotten is sent once more.
     again: bool,
     /// `None`: it is broken.
     connection: Option<HeardConnection>,
@@ -59,7 +61,7 @@ pub struct ReceiptSender {
 }
 
 impl ReceiptSender {
-    pub(super) fn open(terms: Terms, window_bytes: usize, again: bool) -> Result<Self, ApiError> {
+    pub(super) fn open(terms: Terms, window: (u64, usize), again: bool) -> Result<Self, ApiError> {
         let start = Instant::now();
         let (connection, welcome) = loop {
             let deadline = Deadline::after(HELLO_TIMEOUT.min(terms.patience));
@@ -73,7 +75,7 @@ impl ReceiptSender {
         let resumed_at = connection.count();
         Ok(Self {
             terms,
-            window_bytes,
+            window,
             again,
             connection: Some(connection),
             level: welcome.level,
@@ -187,7 +189,8 @@ impl ReceiptSender {
         Ok(self.take_refused())
     }
 
-    /// The messages that were refused and not told of yet, and why. Receipts count them as if they had come.
+    /// The messages that were refused and not told of yet, and why. Receipts count them as if they had come. With
+    /// `on_full` = `drop_oldest`, the connector may refuse a message late that it had in its queue: one that was confirmed.
     ///
     /// They are kept until they are taken; while there are too many, [`send`](Self::send) fails.
     pub fn take_refused(&mut self) -> Vec<Refused> {
@@ -214,8 +217,8 @@ impl ReceiptSender {
 
     fn is_full(&self) -> bool {
         let messages = self.kept.messages();
-        messages.saturating_add(self.refused.len() as u64) >= self.terms.window_messages
-            || (messages > 0 && self.kept.used() >= self.window_bytes)
+        messages.saturating_add(self.refused.len() as u64) >= self.window.0
+            || (messages > 0 && self.kept.used() >= self.window.1)
     }
 
     fn write(&mut self) -> Result<(), ApiError> {
@@ -247,9 +250,8 @@ impl ReceiptSender {
             }
             self.refused_ahead.push(Refused { index: refused.index + self.ahead, ..refused });
         }
-        // Each message on its way may be refused once, and so may each that was confirmed and not asked for.
         let refused = self.refused.len() + self.refused_ahead.len();
-        if refused as u64 > self.terms.window_messages.saturating_mul(2) {
+        if refused > REFUSED_MAX {
             let source = ReceiptError::TooManyRefused(refused);
             return Err(ApiError::BadReceipt { path: self.terms.path.clone(), source });
         }

@@ -107,14 +107,9 @@ impl<'a> Receipts<'a> {
         if let Some(session) = &self.hello.session {
             check_session(session)?;
         }
-        let terms = Terms {
-            path: self.api.paths.send(),
-            hello: self.hello,
-            or_lower: self.or_lower,
-            window_messages: self.window_messages,
-            patience: self.patience,
-        };
-        ReceiptSender::open(terms, self.window_bytes, self.again)
+        let terms =
+            Terms { path: self.api.paths.send(), hello: self.hello, or_lower: self.or_lower, patience: self.patience };
+        ReceiptSender::open(terms, (self.window_messages, self.window_bytes), self.again)
     }
 }
 

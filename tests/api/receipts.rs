@@ -191,18 +191,17 @@ fn words_that_make_no_sense_end_the_connection() {
 }
 
 #[test]
-fn refusals_without_end_end_the_connection() {
+fn a_message_may_be_given_up_after_it_was_confirmed() {
     let (dir, api) = client();
-    let (mut sender, mut connector) = open(&start_connector(&dir), api.receipts(Level::Stored).window(8, usize::MAX));
+    let (mut sender, mut connector) = open(&start_connector(&dir), api.receipts(Level::Accepted));
     send_all(&api, &mut sender, 1..=2);
     sender.flush().unwrap();
     connector.numbers(2);
-    let refused = Refused { index: 1, reason: RefusedReason::Stopping }.encode();
-    thread::scope(|scope| {
-        scope.spawn(|| while connector.try_say(&refused) {});
-        let (_, _, source) = unconfirmed(sender.wait_all().unwrap_err());
-        assert!(matches!(source, ApiError::BadReceipt { source: ReceiptError::TooManyRefused(_), .. }), "{source}");
-    });
+    connector.receipt(Level::Accepted, 1);
+    sender.wait_for(1).unwrap();
+    connector.refuse(1, RefusedReason::QueueFull);
+    connector.receipt(Level::Accepted, 2);
+    assert_eq!(sender.wait_all().unwrap()[0].index, 1);
 }
 
 #[test]
