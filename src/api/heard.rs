@@ -18,8 +18,8 @@ use super::receipt_error::ReceiptError;
 use super::request::Deadline;
 use crate::wire::receipts::{Hello, Level, Refused, ToSender, Welcome};
 
-/// Most refusals that wait to be taken by the app: more than the messages on their way, for a connector may also give up
-/// messages that it had confirmed.
+/// Most refusals that wait to be taken by the app: more than the messages on their way, for a connector may also give
+/// up messages that it had confirmed.
 pub(super) const REFUSED_MAX: usize = 1_000_000;
 
 /// What is asked of each connection of a sender.

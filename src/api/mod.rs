@@ -17,11 +17,11 @@
 //!
 //! How sure is it that a message arrives?
 //!
-//! - [`send`](SendMessage::send) and [`Sender`]: its bytes are in the connector's socket. A connector that is killed, or
-//!   has no way to send it on, loses it.
+//! - [`send`](SendMessage::send) and [`Sender`]: its bytes are in the connector's socket. A connector that is killed or
+//!   cannot send it on may lose it.
 //! - [`await_receipt`](SendMessage::await_receipt): one message has come to the [`Level`] that was asked for.
-//! - [`receipts`](ConnectorApi::receipts): the same for many at a time; with a session each of them comes to the connector
-//!   once, whatever is killed meanwhile.
+//! - [`receipts`](ConnectorApi::receipts): the same for many at a time. With a session each of them comes to the
+//!   connector once, whatever is killed meanwhile.
 //! - [`start_waiting_for_messages_with_acks`](ConnectorApi::start_waiting_for_messages_with_acks): the same for an app
 //!   that receives.
 
@@ -287,8 +287,9 @@ impl ConnectorApi {
     /// what it did not get to before this program ended, and all behind it, the connector brings again, in order. A
     /// message that is given back comes again after a second.
     ///
-    /// While this program lives, `callback` is done with each message once, though the connector is killed meanwhile and
-    /// brings some again. If this program is killed, its successor may get a last message that was done with already.
+    /// While this program lives, `callback` is done with each message once, though the connector is killed meanwhile
+    /// and brings some again. If this program is killed, its successor may get those again that it was done with and had
+    /// not yet said so.
     ///
     /// ```no_run
     /// # fn store(_: &aioconnectors::api::Message) -> std::io::Result<()> { Ok(()) }

@@ -104,8 +104,8 @@ impl ReceiptSender {
         self.terms.hello.session.as_deref()
     }
 
-    /// How many messages of the session the connector had when this sender was opened: the number of the first message to
-    /// send now is one higher. Without a session it is 0.
+    /// How many messages of the session the connector had when this sender was opened: the number of the first message
+    /// to send now is one higher. Without a session it is 0.
     #[must_use]
     pub fn resumed_at(&self) -> u64 {
         self.resumed_at
@@ -124,14 +124,15 @@ impl ReceiptSender {
         heard.saturating_add(self.ahead).clamp(self.confirmed, self.last())
     }
 
-    /// Hands a message over, and returns its number. The message goes out when 64 KiB are gathered, with the next message
-    /// after 5 ms, and with [`flush`](Self::flush) and the calls that wait.
+    /// Hands a message over, and returns its number. The message goes out when 64 KiB are gathered, with the next
+    /// message after 5 ms, and with [`flush`](Self::flush) and the calls that wait.
     ///
     /// It blocks while the window is full, or the connector takes nothing.
     ///
     /// # Errors
     /// The message is one that cannot be sent; [`ApiError::Unconfirmed`], [`ApiError::SessionForgotten`];
-    /// [`ApiError::RefusedUntaken`] if as many were refused as the window has messages. The message was not handed over.
+    /// [`ApiError::RefusedUntaken`] if as many were refused as the window has messages. The message was not handed
+    /// over.
     pub fn send(&mut self, message: SendMessage<'_>) -> Result<u64, ApiError> {
         self.make_room()?;
         if self.kept.unwritten().is_empty() {
@@ -190,7 +191,8 @@ impl ReceiptSender {
     }
 
     /// The messages that were refused and not told of yet, and why. Receipts count them as if they had come. With
-    /// `on_full` = `drop_oldest`, the connector may refuse a message late that it had in its queue: one that was confirmed.
+    /// `on_full` = `drop_oldest`, the connector may refuse a message late that it had in its queue: one that was
+    /// confirmed.
     ///
     /// They are kept until they are taken; while there are too many, [`send`](Self::send) fails.
     pub fn take_refused(&mut self) -> Vec<Refused> {

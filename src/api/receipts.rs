@@ -54,8 +54,8 @@ impl<'a> Receipts<'a> {
     }
 
     /// Counts the messages over all connections of the session `name`, 1 to 64 characters. The sender keeps what is not
-    /// confirmed, connects again when the connection breaks, and goes on where the connector says: each message comes to
-    /// the connector once. A later process may go on with the session by its name; two at a time must not.
+    /// confirmed, connects again when the connection breaks, and goes on where the connector says: each message comes
+    /// to the connector once. A later process may go on with the session by its name; two at a time must not.
     ///
     /// The connector forgets a session that was silent for its `session_ttl`, and one without persistence forgets all
     /// when it ends: see [`ApiError::SessionForgotten`].
@@ -76,8 +76,8 @@ impl<'a> Receipts<'a> {
         self
     }
 
-    /// If the connector has forgotten the session, what is not confirmed is sent once more, whether the connector has had
-    /// it or not: so messages may come twice. Otherwise that is [`ApiError::SessionForgotten`].
+    /// If the connector has forgotten the session, what is not confirmed is sent once more, whether the connector has
+    /// had it or not: so messages may come twice. Otherwise that is [`ApiError::SessionForgotten`].
     pub fn send_again_if_forgotten(mut self) -> Self {
         self.again = true;
         self

@@ -1,5 +1,5 @@
-//! What an app that acknowledges has handled already: a connector that is restarted brings again what it did not know to
-//! be done with.
+//! What an app that acknowledges has handled already: a connector that is restarted brings again what it did not know
+//! to be done with.
 //!
 //! A connector of this project says at the beginning of each connection where in its inbox the connection begins. Until
 //! then messages are held back; a connector that does not say it is not waited for a second time.

@@ -158,7 +158,8 @@ impl<'a> SendMessage<'a> {
         self.api.await_response(&self, timeout)
     }
 
-    /// Sends the message, on a connection of its own, and returns when it has come to `level`. `timeout` is for all of it.
+    /// Sends the message, on a connection of its own, and returns when it has come to `level`. `timeout` is for all of
+    /// it.
     ///
     /// ```no_run
     /// # use std::time::Duration;
