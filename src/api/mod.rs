@@ -288,8 +288,8 @@ impl ConnectorApi {
     /// message that is given back comes again after a second.
     ///
     /// While this program lives, `callback` is done with each message once, though the connector is killed meanwhile
-    /// and brings some again. If this program is killed, its successor may get those again that it was done with and had
-    /// not yet said so.
+    /// and brings some again. If this program is killed, its successor may get those again that it was done with and
+    /// had not yet said so.
     ///
     /// ```no_run
     /// # fn store(_: &aioconnectors::api::Message) -> std::io::Result<()> { Ok(()) }
