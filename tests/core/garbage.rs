@@ -26,7 +26,7 @@ fn seeds() -> Vec<Vec<u8>> {
             b"x",
             b"yz",
         ),
-        FromReceiver::Acknowledges.encode(),
+        FromReceiver::Acknowledges { resume: true }.encode(),
         FromReceiver::Done(0).encode(),
         FromReceiver::Done(1).encode(),
         [b"\x10\0\0\0".as_slice(), br#"{"cmd": "start"}"#].concat(),
