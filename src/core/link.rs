@@ -484,7 +484,7 @@ impl Connector {
         if changed.is_none() && header.response_id.is_none() {
             self.remember_inbox(id, frame, inbox);
         }
-        Ok(Some((inbox, changed)))
+        Ok(Some(ForApp { inbox, changed }))
     }
 
     fn remember_inbox(&mut self, id: Id, frame: &Frame<'_>, inbox: usize) {
