@@ -48,8 +48,7 @@ impl Connector {
     /// The lane of a type towards a peer, which is there; made if it is new.
     pub(super) fn lane_for(&mut self, peer: Id, message_type: &str) -> usize {
         let durable = self.settings.persist_send.covers(message_type);
-        let (epoch, limit, sequence) =
-            (self.settings.seed, self.settings.queue_max_bytes, self.settings.start_sequence);
+        let (epoch, limit, sequence) = (self.settings.seed, self.settings.queue_max_bytes, self.stamp);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
         if let Some(lane) = peer.lane(message_type) {
             return lane;
@@ -103,8 +102,10 @@ impl Connector {
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
         let link = peer.link;
         let Some(ring) = &mut peer.lanes[lane].ring else { return Queued::Taken };
+        ring.set_next_sequence(self.stamp);
         match ring.push(&parts, letter.flags, letter.origin) {
-            Ok(_) => {
+            Ok(number) => {
+                self.stamp = number + 1;
                 if peer.lanes[lane].durable {
                     self.list(RingRef::Outbox(peer_id, lane));
                 }
@@ -203,6 +204,7 @@ impl Connector {
         let dropped = ring.drop_oldest(length, &mut |view, _| given_up.extend(view.origin));
         entry.confirmed = entry.confirmed.saturating_sub(dropped);
         let pushed = ring.push(parts, letter.flags, letter.origin);
+        self.stamp = self.stamp.max(ring.next_sequence());
         if durable {
             self.list(RingRef::Outbox(peer_id, lane));
         }
@@ -234,6 +236,6 @@ impl Connector {
     /// Whether a message that has no room must be kept until the peer has acknowledged it one by one, and its number.
     pub(super) fn ack_number(&self, peer: Id, lane: usize, header: &Header<'_>) -> Option<u64> {
         let ring = self.peers.get(peer)?.lanes[lane].ring.as_ref()?;
-        header.wait_for_ack.then(|| ring.next_sequence())
+        header.wait_for_ack.then(|| ring.next_sequence().max(self.stamp))
     }
 }

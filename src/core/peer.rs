@@ -27,6 +27,9 @@ pub(super) struct Lane {
     pub epoch: u64,
     /// The first number of this life of the connector.
     pub begins: u64,
+    /// Link 2: the peer has said that it took over all records with smaller numbers. Others are given up without its
+    /// word: on a link of the first kind, or to make room.
+    pub taken: u64,
     /// It lies in a file.
     pub durable: bool,
     /// The queue; a lane that lies in a file has none before that is open.
@@ -55,6 +58,7 @@ impl Lane {
             message_type: message_type.to_owned(),
             epoch,
             begins: 0,
+            taken: 0,
             durable,
             ring: None,
             opening: false,

@@ -67,7 +67,11 @@ impl Disks {
     pub fn backup(&self) -> Disks {
         let copy = |file: &Rc<RefCell<File>>| {
             let file = file.borrow();
-            Rc::new(RefCell::new(File { pages: file.pages.clone(), data: file.data.clone(), discarded: file.discarded }))
+            Rc::new(RefCell::new(File {
+                pages: file.pages.clone(),
+                data: file.data.clone(),
+                discarded: file.discarded,
+            }))
         };
         let files = self.files.borrow().iter().map(|(name, file)| (name.clone(), copy(file))).collect();
         Disks { files: Rc::new(RefCell::new(files)), places: copy(&self.places), ..Disks::default() }
