@@ -99,7 +99,7 @@ impl Connector {
     }
 
     fn outbox_opened(&mut self, name: &RingName, peer: Id, lane: usize, opened: Result<Opened, String>, now: Instant) {
-        let (limit, sequence) = (self.settings.max_ring_bytes, self.settings.start_sequence);
+        let (limit, sequence) = (self.settings.max_ring_bytes, self.stamp);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
         entry.opening = false;
         let waiting = std::mem::take(&mut entry.blocked);
@@ -108,6 +108,8 @@ impl Connector {
                 (entry.epoch, entry.durable) = (recovered.header.epoch, true);
                 let ring = Ring::durable(memory, recovered.checkpoint, limit, sequence);
                 entry.begins = ring.next_sequence();
+                entry.taken = recovered.checkpoint.released_to;
+                self.stamp = self.stamp.max(entry.begins);
                 entry.ring = Some(ring);
                 self.repaired(name, RingRef::Outbox(peer, lane), &recovered.origins, now);
             }

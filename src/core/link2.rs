@@ -151,7 +151,9 @@ impl Connector {
                 // New messages get numbers that the peer has not had yet.
                 ring.set_next_sequence(place.received);
                 self.tell(Event::SetBack { peer: name, message_type });
-            } else if place.taken < ring.released_to() {
+            } else if place.taken < entry.taken {
+                // Said once: it goes on from there.
+                entry.taken = place.taken;
                 self.tell(Event::PeerSetBack { peer: name, message_type });
             }
             self.release_taken(peer_id, lane, place.taken, now);
@@ -166,6 +168,7 @@ impl Connector {
         let mut released = std::mem::take(&mut self.released);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
         let durable = entry.durable;
+        entry.taken = entry.taken.max(next);
         if let Some(ring) = &mut entry.ring {
             ring.release_to(next, &mut |view| released.extend(view.origin));
         }
@@ -464,7 +467,7 @@ impl Connector {
         if mid.is_none() && (!lane.announced || link2.out != Some(number)) {
             let mut out = Vec::new();
             if !std::mem::replace(&mut lane.announced, true) {
-                let (message_type, epoch, released) = (lane.message_type.clone(), lane.epoch, ring.released_to());
+                let (message_type, epoch, released) = (lane.message_type.clone(), lane.epoch, lane.taken);
                 let said = LinkControl::Lane { lane: number as u32, message_type, epoch, released };
                 record::append_record(&mut out, 0, record::CONTROL, &[&said.encode(&self.settings.id)]);
             }
@@ -473,9 +476,13 @@ impl Connector {
             control.push(out);
             return control.offer(left, sink);
         }
+        // A record that was begun is ended before it is looked whether the window has room for more.
         let turn = if alone { left } else { left.min(TURN) };
-        let room = turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1));
-        let Ok(bytes) = ring.raw(if mid.is_some() { left } else { room }, u64::MAX) else {
+        let (room, below) = match ring.front_sequence() {
+            Some(begun) if mid.is_some() => (left, begun + 1),
+            _ => (turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1)), u64::MAX),
+        };
+        let Ok(bytes) = ring.raw(room, below) else {
             let (name, message_type) = (peer.name.clone(), lane.message_type.clone());
             self.ring_damaged(RingRef::Outbox(peer_id, number), &name, &message_type, now);
             return Some((0, 0));

@@ -5,8 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::conn::RequestKey;
 use super::settings::OUTBOX_LOW;
 use super::slots::{Id, Slots};
-use crate::ring::{PushError, Ring};
-use crate::wire::record::Origin;
+use crate::ring::Ring;
 
 /// The connector at the other end of a link, also while the link is down.
 #[derive(Debug)]
@@ -16,8 +15,6 @@ pub(super) struct Peer {
     pub link: Option<Id>,
     /// Its outbox. A lane stays where it is for as long as the peer is known.
     pub lanes: Vec<Lane>,
-    /// Greater than the numbers of all messages in the lanes: they tell which of two is older, also across lanes.
-    next_number: u64,
     /// The apps' connections that await an answer of this peer.
     pub requests: BTreeMap<RequestKey, Id>,
 }
@@ -30,6 +27,9 @@ pub(super) struct Lane {
     pub epoch: u64,
     /// The first number of this life of the connector.
     pub begins: u64,
+    /// Link 2: the peer has said that it took over all records with smaller numbers. Others are given up without its
+    /// word: on a link of the first kind, or to make room.
+    pub taken: u64,
     /// It lies in a file.
     pub durable: bool,
     /// It was the peer's under another name: it is sent before the lane of its type, and gets nothing new.
@@ -60,6 +60,7 @@ impl Lane {
             message_type: message_type.to_owned(),
             epoch,
             begins: 0,
+            taken: 0,
             durable,
             is_old: false,
             ring: None,
@@ -182,28 +183,6 @@ impl Peer {
         self.lanes.iter_mut().for_each(Lane::rewind);
     }
 
-    /// The number that the next message of a lane gets, if its queue is open.
-    pub fn next_number(&self, lane: usize) -> Option<u64> {
-        Some(self.next_number.max(self.lanes[lane].ring.as_ref()?.next_sequence()))
-    }
-
-    /// Puts a message into a lane whose queue is open.
-    pub fn push(
-        &mut self,
-        lane: usize,
-        parts: &[&[u8]],
-        flags: u8,
-        origin: Option<Origin>,
-    ) -> Option<Result<u64, PushError>> {
-        let ring = self.lanes[lane].ring.as_mut()?;
-        ring.set_next_sequence(self.next_number);
-        let pushed = ring.push(parts, flags, origin);
-        if let Ok(number) = &pushed {
-            self.next_number = number + 1;
-        }
-        Some(pushed)
-    }
-
     /// All who wait for room.
     pub fn take_blocked(&mut self) -> Vec<Id> {
         self.lanes.iter_mut().flat_map(|lane| std::mem::take(&mut lane.blocked)).collect()
@@ -235,8 +214,7 @@ impl Peers {
         if let Some(id) = self.find(name) {
             return id;
         }
-        let peer =
-            Peer { name: name.to_owned(), link: None, lanes: Vec::new(), next_number: 0, requests: BTreeMap::new() };
+        let peer = Peer { name: name.to_owned(), link: None, lanes: Vec::new(), requests: BTreeMap::new() };
         let id = self.slots.insert(peer);
         self.names.insert(name.to_owned(), id);
         id

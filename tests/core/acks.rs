@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aioconnectors::core::{Cause, Event, Id, Output, Reading};
-use aioconnectors::wire::control::FromReceiver;
+use aioconnectors::wire::receipts::FromReceiver;
 
 use crate::rig::{Rig, frames, message, typed_from};
 
