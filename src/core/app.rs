@@ -160,9 +160,9 @@ impl Connector {
             return Step::Blocked;
         }
         let pushed = match header {
-            None => peer.outbox.push(&[frame.bytes()]),
+            None => peer.outbox.push(&[frame.bytes()], 0, None),
             Some(header) => match frame::prefix(header.len(), frame.after_header().len()) {
-                Ok(prefix) => peer.outbox.push(&[&prefix, header, frame.after_header()]),
+                Ok(prefix) => peer.outbox.push(&[&prefix, header, frame.after_header()], 0, None),
                 Err(error) => return Step::End(Cause::BadInput(error.to_string())),
             },
         };

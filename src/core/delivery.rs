@@ -10,7 +10,7 @@ use super::settings::{DIAL_ABSENT_APP_AGAIN, DIAL_APP_AGAIN, INBOX_HIGH, INBOX_L
 use super::slots::Id;
 use super::stop::drain_types;
 use super::timers::Timer;
-use crate::ring::{Heap, Ring};
+use crate::ring::Ring;
 use crate::wire::control::FromReceiver;
 use crate::wire::frame::Frame;
 use crate::wire::header::Header;
@@ -19,7 +19,7 @@ use crate::wire::header::Header;
 #[derive(Debug)]
 pub(super) struct Inbox {
     pub message_type: String,
-    pub ring: Ring<Heap>,
+    pub ring: Ring,
     /// The connection to the app, open or on its way to be.
     pub conn: Option<Id>,
     /// Links that are not read until there is room.
@@ -37,7 +37,7 @@ pub(super) struct Inbox {
 impl Inbox {
     pub fn new(message_type: &str) -> Self {
         // Links are stopped at INBOX_HIGH, so this limit is one for a single frame's overshoot only.
-        let ring = Ring::new(Heap::default(), usize::MAX / 4);
+        let ring = Ring::heap(usize::MAX / 4, 1, false);
         Self {
             message_type: message_type.to_owned(),
             ring,
@@ -76,7 +76,7 @@ impl Connector {
             }
             return self.drop_message(peer, index, Reason::AppStalled, now);
         }
-        if inbox.ring.push(parts).is_err() {
+        if inbox.ring.push(parts, 0, None).is_err() {
             return self.drop_message(peer, index, Reason::QueueFull, now);
         }
         match inbox.conn {
@@ -129,7 +129,7 @@ impl Connector {
         delivery.done = Some(count);
         let inbox = &mut self.inboxes[delivery.inbox];
         // At most as many as were sent, which is what lies in memory.
-        inbox.ring.release(usize::try_from(count - done).unwrap_or(usize::MAX));
+        inbox.ring.release(usize::try_from(count - done).unwrap_or(usize::MAX), &mut |_| ());
         (inbox.progress, inbox.stalled) = (true, false);
         let waiting = inbox.take_waiting();
         self.unblock(waiting, now);

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::conn::RequestKey;
 use super::slots::{Id, Slots};
-use crate::ring::{Heap, Ring};
+use crate::ring::Ring;
 
 /// The connector at the other end of a link, also while the link is down.
 #[derive(Debug)]
@@ -12,7 +12,7 @@ pub(super) struct Peer {
     pub name: String,
     /// The link that carries its messages.
     pub link: Option<Id>,
-    pub outbox: Ring<Heap>,
+    pub outbox: Ring,
     /// Apps' connections that are not read until the outbox has room.
     pub blocked: Vec<Id>,
     /// The apps' connections that await an answer of this peer.
@@ -44,7 +44,7 @@ impl Peers {
         if let Some(id) = self.find(name) {
             return id;
         }
-        let outbox = Ring::new(Heap::default(), queue_max_bytes);
+        let outbox = Ring::heap(queue_max_bytes, 1, false);
         let peer = Peer { name: name.to_owned(), link: None, outbox, blocked: Vec::new(), requests: BTreeMap::new() };
         let id = self.slots.insert(peer);
         self.names.insert(name.to_owned(), id);

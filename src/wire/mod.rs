@@ -6,3 +6,5 @@ pub mod frame;
 pub mod header;
 pub mod names;
 pub mod path;
+#[cfg(feature = "daemon")]
+pub mod record;
