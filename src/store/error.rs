@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use nix::errno::Errno;
 
+use crate::ring::header::{FORMAT, IDENTITY_MAX, Identity, Kind};
+
 /// Each prints as one line.
 #[derive(Debug)]
 pub enum StoreError {
@@ -45,10 +47,22 @@ pub enum StoreError {
     OtherVersion {
         /// The file.
         path: PathBuf,
-        /// Its version.
+        /// The version of its format; this program reads and writes [`FORMAT`].
         found: u32,
-        /// The one that this program reads and writes.
-        expected: u32,
+    },
+    /// A file is the ring of another connector, peer or type. It stays as it is.
+    OtherIdentity {
+        /// The file.
+        path: PathBuf,
+        /// Whose it should be.
+        expected: Box<Identity>,
+        /// Whose it is.
+        found: Box<Identity>,
+    },
+    /// The names of peer and type do not fit into a file's header.
+    IdentityTooLong {
+        /// Whose ring it would be.
+        identity: Box<Identity>,
     },
     /// A file was put aside before, and again, and so on: nobody looks after it.
     TooManyBad {
@@ -85,16 +99,37 @@ impl fmt::Display for StoreError {
             StoreError::Replaced { path } => {
                 write!(f, "{} was removed or replaced while it was in use: restart the connector", path.display())
             }
-            StoreError::OtherVersion { path, found, expected } => {
+            StoreError::OtherVersion { path, found } => {
                 let path = path.display();
-                write!(f, "{path} is of version {found}, this program reads and writes version {expected}: ")?;
+                write!(f, "{path} is of format {found}, this program reads and writes format {FORMAT}: ")?;
                 f.write_str("let the version that wrote it send its messages, or move it away")
+            }
+            StoreError::OtherIdentity { path, expected, found } => {
+                let path = path.display();
+                write!(f, "{path} is the queue of {}, not of {}: move it away", describe(found), describe(expected))
+            }
+            StoreError::IdentityTooLong { identity } => {
+                let length = identity.peer.len() + identity.message_type.len();
+                write!(f, "a queue on disk has room for names of about {IDENTITY_MAX} bytes, these have {length}")
             }
             StoreError::TooManyBad { path, limit } => {
                 let path = path.display();
-                write!(f, "{path} is damaged and {limit} of it were put aside already: look at them, and move them away")
+                write!(
+                    f,
+                    "{path} is damaged and {limit} of it were put aside already: look at them, and move them away"
+                )
             }
         }
+    }
+}
+
+/// Whose ring it is, in words.
+#[must_use]
+pub fn describe(identity: &Identity) -> String {
+    let Identity { kind, connector, peer, message_type } = identity;
+    match kind {
+        Kind::Outbox => format!("messages of type {message_type:?} from {connector:?} to {peer:?}"),
+        Kind::Inbox => format!("messages of type {message_type:?} that {connector:?} received"),
     }
 }
 
