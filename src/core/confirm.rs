@@ -6,7 +6,7 @@
 
 use std::time::{Duration, Instant};
 
-use super::conn::{Link, State};
+use super::conn::Link;
 use super::connector::Connector;
 use super::durable::RingRef;
 use super::event::Output;
@@ -65,21 +65,29 @@ impl Connector {
     /// The other machine has confirmed so many of the bytes that were given out by [`Connector::transmit`] for this
     /// connection.
     pub fn confirmed(&mut self, id: Id, bytes: u64, now: Instant) {
-        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
-        let State::Up { peer } = link.state else { return };
-        let mut lanes: Vec<usize> = Vec::new();
-        while let Some(mark) = link.marks.front().copied().filter(|mark| mark.until <= bytes) {
-            link.marks.pop_front();
-            let Some(entry) = self.peers.get_mut(peer).filter(|p| p.link == Some(id)) else { return };
-            entry.lanes[mark.lane].confirmed += mark.records;
-            lanes.push(mark.lane);
+        let mut last = None;
+        while let Some((peer, mark)) = self.take_mark(id, bytes) {
+            if let Some(lane) = last.filter(|lane| *lane != mark.lane) {
+                self.release_confirmed(peer, lane, now);
+            }
+            if let Some(entry) = self.peers.get_mut(peer).filter(|p| p.link == Some(id)) {
+                entry.lanes[mark.lane].confirmed += mark.records;
+                last = Some(mark.lane);
+            }
         }
-        lanes.sort_unstable();
-        lanes.dedup();
-        for lane in lanes {
+        let peer = self.conns.get(id).and_then(|c| c.link()).and_then(Link::peer);
+        if let (Some(peer), Some(lane)) = (peer, last) {
             self.release_confirmed(peer, lane, now);
         }
         self.check_drained(now);
+    }
+
+    /// The first mark that is confirmed, and the link's peer.
+    fn take_mark(&mut self, id: Id, bytes: u64) -> Option<(Id, Mark)> {
+        let link = self.conns.get_mut(id)?.link_mut()?;
+        let peer = link.peer()?;
+        link.marks.front().filter(|mark| mark.until <= bytes)?;
+        Some((peer, link.marks.pop_front()?))
     }
 
     /// The peer has a message that was to be acknowledged.
@@ -113,10 +121,9 @@ impl Connector {
             }
             entry.confirmed -= 1;
         }
-        if let Some(first) = ring.first_sequence() {
+        if !entry.acknowledged.is_empty() {
+            let first = ring.first_sequence().unwrap_or(u64::MAX);
             entry.acknowledged = entry.acknowledged.split_off(&first);
-        } else {
-            entry.acknowledged.clear();
         }
         if entry.durable {
             self.list(RingRef::Outbox(peer, lane));

@@ -158,6 +158,11 @@ impl Link {
             marks: VecDeque::new(),
         }
     }
+
+    /// The peer, once messages flow.
+    pub fn peer(&self) -> Option<Id> {
+        if let State::Up { peer } = self.state { Some(peer) } else { None }
+    }
 }
 
 /// Where a link is on its way to carrying messages. Each state names what is waited for.

@@ -447,7 +447,7 @@ impl Connector {
     /// A message for an app: an answer to its asker, all else to the inbox of its type.
     fn ordinary(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
         let step = match self.for_app(id, peer, frame, header, now) {
-            Ok(Some((inbox, changed))) => {
+            Ok(Some(ForApp { inbox, changed })) => {
                 self.deliver(inbox, &[changed.as_deref().unwrap_or(frame.bytes())], peer, id, now)
             }
             Ok(None) => Step::Taken,
@@ -468,7 +468,7 @@ impl Connector {
         frame: &Frame<'_>,
         header: &Header<'_>,
         now: Instant,
-    ) -> Result<Option<(usize, Option<Vec<u8>>)>, Cause> {
+    ) -> Result<Option<ForApp>, Cause> {
         let changed = changed_for_app(frame, header)?;
         if header.response_id.is_some()
             && let Some(asker) = self.take_asker(peer, header)
@@ -484,7 +484,7 @@ impl Connector {
         if changed.is_none() && header.response_id.is_none() {
             self.remember_inbox(id, frame, inbox);
         }
-        Ok(Some((inbox, changed)))
+        Ok(Some(ForApp { inbox, changed }))
     }
 
     fn remember_inbox(&mut self, id: Id, frame: &Frame<'_>, inbox: usize) {
@@ -520,6 +520,13 @@ impl Connector {
             Some((peer.name.as_str(), remote))
         })
     }
+}
+
+/// A message for an app.
+pub(super) struct ForApp {
+    pub inbox: usize,
+    /// The frame, if the app gets another than the one that came.
+    pub changed: Option<Vec<u8>>,
 }
 
 /// The name that a client gives itself in its first frame.

@@ -23,6 +23,7 @@ use super::conn::{Conn, Kind, Link, State};
 use super::connector::{Connector, Step};
 use super::durable::RingRef;
 use super::event::{Cause, Event};
+use super::link::ForApp;
 use super::places::Key;
 use super::settings::{WINDOW_MAX, WINDOW_MIN};
 use super::slots::Id;
@@ -245,7 +246,7 @@ impl Connector {
                 self.answer_ping(id, frame, &header)
             }
             None => match self.for_app(id, peer, frame, &header, now) {
-                Ok(Some((inbox, changed))) => {
+                Ok(Some(ForApp { inbox, changed })) => {
                     return self.keep_message(inbox, changed.as_deref().unwrap_or(frame.bytes()), origin, now);
                 }
                 Ok(None) => Step::Taken,
