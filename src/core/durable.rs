@@ -24,6 +24,7 @@ use super::timers::Timer;
 use crate::ring::recover::Recovered;
 use crate::ring::{Durable, Memory, Ring};
 use crate::wire::link::LinkControl;
+use crate::wire::names::Role;
 use crate::wire::record::Origin;
 
 /// What names a queue that lies in a file.
@@ -82,8 +83,11 @@ impl Connector {
     pub fn ring_opened(&mut self, name: &RingName, opened: Result<Opened, String>, now: Instant) {
         match name {
             RingName::Outbox { peer, message_type } => {
-                let peer = self.peers.find_or_add(peer);
-                let lane = self.lane_for(peer, message_type);
+                // What a client has stored is for its server, also if that had another address then.
+                let is_old = self.settings.role == Role::Client && *peer != self.settings.server_id;
+                let peer = if is_old { self.settings.server_id.clone() } else { peer.clone() };
+                let peer = self.peers.find_or_add(&peer);
+                let lane = if is_old { self.old_lane(peer, message_type) } else { self.lane_for(peer, message_type) };
                 self.outbox_opened(name, peer, lane, opened, now);
             }
             RingName::Inbox { message_type } => {
@@ -138,8 +142,8 @@ impl Connector {
         match opened {
             Ok(Opened { memory, recovered }) => {
                 inbox.epoch = recovered.header.epoch;
-                // Numbers without gaps: apps count on them.
-                inbox.ring = Ring::durable(memory, recovered.checkpoint, self.settings.max_ring_bytes, 0);
+                // Numbers from 1 without gaps: apps count on them.
+                inbox.ring = Ring::durable(memory, recovered.checkpoint, self.settings.max_ring_bytes, 1);
                 inbox.durable = true;
                 self.repaired(name, RingRef::Inbox(index), &recovered.origins, now);
                 self.dial_app(index);

@@ -60,6 +60,15 @@ impl Connector {
         peer.lanes.len() - 1
     }
 
+    /// A lane for what was stored under another name of the peer. Nothing comes into it; it is sent first.
+    pub(super) fn old_lane(&mut self, peer: Id, message_type: &str) -> usize {
+        let Some(peer) = self.peers.get_mut(peer) else { return 0 };
+        let mut lane = Lane::new(message_type, 0, true);
+        lane.is_old = true;
+        peer.lanes.push(lane);
+        peer.lanes.len() - 1
+    }
+
     /// Has the lane's file opened if it is not yet. Whether the lane is ready, or else why not.
     pub(super) fn open_lane(&mut self, peer_id: Id, lane: usize, now: Instant) -> Result<bool, Reason> {
         let Some(peer) = self.peers.get_mut(peer_id) else { return Ok(false) };
@@ -102,8 +111,8 @@ impl Connector {
         };
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
         let link = peer.link;
-        let Some(ring) = &mut peer.lanes[lane].ring else { return Queued::Taken };
-        match ring.push(&parts, letter.flags, letter.origin) {
+        let Some(pushed) = peer.push(lane, &parts, letter.flags, letter.origin) else { return Queued::Taken };
+        match pushed {
             Ok(_) => {
                 if peer.lanes[lane].durable {
                     self.list(RingRef::Outbox(peer_id, lane));
@@ -202,7 +211,7 @@ impl Connector {
         let Some(ring) = &mut entry.ring else { return Queued::Refused(reason) };
         let dropped = ring.drop_oldest(length, &mut |view, _| given_up.extend(view.origin));
         entry.confirmed = entry.confirmed.saturating_sub(dropped);
-        let pushed = ring.push(parts, letter.flags, letter.origin);
+        let pushed = peer.push(lane, parts, letter.flags, letter.origin);
         if durable {
             self.list(RingRef::Outbox(peer_id, lane));
         }
@@ -211,7 +220,7 @@ impl Connector {
         }
         self.count_drop(&name, &message_type, reason, dropped as u64, now);
         self.refuse_later(&given_up, reason);
-        if pushed.is_ok() { Queued::Taken } else { Queued::Refused(reason) }
+        if let Some(Ok(_)) = pushed { Queued::Taken } else { Queued::Refused(reason) }
     }
 
     /// Goes on with those who waited for a lane, if it has room now.
@@ -231,9 +240,8 @@ impl Connector {
         self.go_on_with_lanes(now);
     }
 
-    /// Whether a message that has no room must be kept until the peer has acknowledged it one by one, and its number.
+    /// The number of a message that is to be kept until the peer has acknowledged it by this number.
     pub(super) fn ack_number(&self, peer: Id, lane: usize, header: &Header<'_>) -> Option<u64> {
-        let ring = self.peers.get(peer)?.lanes[lane].ring.as_ref()?;
-        header.wait_for_ack.then(|| ring.next_sequence())
+        if header.wait_for_ack { self.peers.get(peer)?.next_number(lane) } else { None }
     }
 }

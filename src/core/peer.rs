@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::conn::RequestKey;
 use super::settings::OUTBOX_LOW;
 use super::slots::{Id, Slots};
-use crate::ring::Ring;
+use crate::ring::{PushError, Ring};
+use crate::wire::record::Origin;
 
 /// The connector at the other end of a link, also while the link is down.
 #[derive(Debug)]
@@ -15,6 +16,8 @@ pub(super) struct Peer {
     pub link: Option<Id>,
     /// Its outbox. A lane stays where it is for as long as the peer is known.
     pub lanes: Vec<Lane>,
+    /// Greater than the numbers of all messages in the lanes: they tell which of two is older, also across lanes.
+    next_number: u64,
     /// The apps' connections that await an answer of this peer.
     pub requests: BTreeMap<RequestKey, Id>,
 }
@@ -29,6 +32,8 @@ pub(super) struct Lane {
     pub begins: u64,
     /// It lies in a file.
     pub durable: bool,
+    /// It was the peer's under another name: it is sent before the lane of its type, and gets nothing new.
+    pub is_old: bool,
     /// The queue; a lane that lies in a file has none before that is open.
     pub ring: Option<Ring>,
     /// The shell was asked to open its file.
@@ -56,6 +61,7 @@ impl Lane {
             epoch,
             begins: 0,
             durable,
+            is_old: false,
             ring: None,
             opening: false,
             listed: false,
@@ -148,17 +154,54 @@ impl Peer {
 
     /// The lane of a type, if there is one.
     pub fn lane(&self, message_type: &str) -> Option<usize> {
-        self.lanes.iter().position(|lane| lane.message_type == message_type)
+        self.lanes.iter().position(|lane| lane.message_type == message_type && !lane.is_old)
+    }
+
+    /// Whether an older lane of the same type must be empty first. Both are known to the peer by the same place.
+    fn must_wait(&self, lane: &Lane) -> bool {
+        let is_before = |old: &Lane| old.is_old && old.message_type == lane.message_type && old.len() > 0;
+        !lane.is_old && self.lanes.iter().any(is_before)
+    }
+
+    /// Gives up the files of older lanes that are empty.
+    pub fn give_up_old(&mut self) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.is_old && lane.len() == 0) {
+            if let Some(ring) = lane.ring.take() {
+                ring.discard();
+            }
+        }
     }
 
     /// The lane whose next message is the oldest, of those that `may` send.
     pub fn next_lane(&self, may: impl Fn(&Lane) -> bool) -> Option<usize> {
-        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| may(lane));
+        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| may(lane) && !self.must_wait(lane));
         lanes.filter_map(|(at, lane)| Some((lane.front_sequence()?, at))).min().map(|(_, at)| at)
     }
 
     pub fn rewind(&mut self) {
         self.lanes.iter_mut().for_each(Lane::rewind);
+    }
+
+    /// The number that the next message of a lane gets, if its queue is open.
+    pub fn next_number(&self, lane: usize) -> Option<u64> {
+        Some(self.next_number.max(self.lanes[lane].ring.as_ref()?.next_sequence()))
+    }
+
+    /// Puts a message into a lane whose queue is open.
+    pub fn push(
+        &mut self,
+        lane: usize,
+        parts: &[&[u8]],
+        flags: u8,
+        origin: Option<Origin>,
+    ) -> Option<Result<u64, PushError>> {
+        let ring = self.lanes[lane].ring.as_mut()?;
+        ring.set_next_sequence(self.next_number);
+        let pushed = ring.push(parts, flags, origin);
+        if let Ok(number) = &pushed {
+            self.next_number = number + 1;
+        }
+        Some(pushed)
     }
 
     /// All who wait for room.
@@ -192,7 +235,8 @@ impl Peers {
         if let Some(id) = self.find(name) {
             return id;
         }
-        let peer = Peer { name: name.to_owned(), link: None, lanes: Vec::new(), requests: BTreeMap::new() };
+        let peer =
+            Peer { name: name.to_owned(), link: None, lanes: Vec::new(), next_number: 0, requests: BTreeMap::new() };
         let id = self.slots.insert(peer);
         self.names.insert(name.to_owned(), id);
         id

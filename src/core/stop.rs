@@ -78,8 +78,10 @@ impl Connector {
 
     /// What is stored need not go out: it is there when the connector starts again.
     fn is_drained(&self) -> bool {
-        let goes_out =
-            |peer: &Peer| peer.link.is_some() && peer.lanes.iter().any(|lane| lane.len() > 0 && !lane.stopped);
+        let goes_out = |peer: &Peer| {
+            let waits = |lane: &Lane| lane.is_mid_frame() || (lane.len() > 0 && !lane.stopped);
+            peer.link.is_some() && peer.lanes.iter().any(waits)
+        };
         !self.peers.iter().any(|(_, p)| goes_out(p))
             && self.inboxes.iter().all(|i| i.ring.is_empty() || i.away)
             && self.conns.iter().all(|(_, c)| !(c.paused && matches!(c.kind, Kind::App(_))))
