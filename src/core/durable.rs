@@ -98,6 +98,27 @@ impl Connector {
         }
     }
 
+    /// Whether messages of this type are received here.
+    #[must_use]
+    pub fn receives(&self, message_type: &str) -> bool {
+        self.inbox_of_type.contains_key(message_type)
+    }
+
+    /// Whether the file of this queue is in use, or is being opened.
+    #[must_use]
+    pub fn holds_ring(&self, name: &RingName) -> bool {
+        match name {
+            RingName::Outbox { peer, message_type } => {
+                let peer = self.peers.find(peer).and_then(|id| self.peers.get(id));
+                let lane = peer.and_then(|peer| Some(&peer.lanes[peer.lane(message_type)?]));
+                lane.is_some_and(|lane| lane.durable && (lane.ring.is_some() || lane.opening))
+            }
+            RingName::Inbox { message_type } => {
+                self.inbox_of_type.get(message_type).is_some_and(|inbox| self.inboxes[*inbox].durable)
+            }
+        }
+    }
+
     fn outbox_opened(&mut self, name: &RingName, peer: Id, lane: usize, opened: Result<Opened, String>, now: Instant) {
         let (limit, sequence) = (self.settings.max_ring_bytes, self.stamp);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
