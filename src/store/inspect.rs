@@ -9,19 +9,16 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use super::aside;
+use super::aside::{self, REPAIRED};
 use super::error::StoreError;
 use super::lock;
 use super::names::RING;
 use super::walk::{Step, Walk};
 use super::window::Window;
-use crate::ring::header::{DATA_AT, Header};
+use crate::ring::header::{DATA_AT, Header, Identity};
 use crate::ring::memory::Checkpoint;
 use crate::ring::recover::{Damage, newest_header};
 use crate::wire::record::RecordView;
-
-/// What is added to the name of a file that lies aside when what could be read of it was put into a ring.
-pub(super) const REPAIRED: &str = ".repaired";
 
 /// How often a ring that changes under the reader's eyes is read anew.
 const READ_AGAIN_MAX: usize = 10;
@@ -38,7 +35,7 @@ pub struct Listing {
 }
 
 /// A file that holds a ring, or did.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Found {
     /// Its name in the folder.
     pub name: String,
@@ -107,6 +104,19 @@ pub struct DamagedBytes {
     pub bytes: u64,
     /// Whether a single message is lost. If not, it is not known how many.
     pub is_one: bool,
+    /// The messages behind it have this number or a greater one.
+    pub behind: u64,
+}
+
+/// Whether a file is of no use any more: a ring that `is_needed` does not name, or one that lies aside.
+#[must_use]
+pub fn is_remain(found: &Found, is_needed: &dyn Fn(&Identity) -> bool) -> bool {
+    match (found.state, &found.header) {
+        (State::InPlace, Ok(header)) => !is_needed(&header.identity),
+        // It may be needed: a version that knows its format, or a repair, can tell.
+        (State::InPlace, Err(_)) => false,
+        (State::Aside | State::Repaired, _) => true,
+    }
 }
 
 /// Lists the rings of a spool folder, used or put aside.
@@ -259,7 +269,7 @@ impl Found {
                     tell(at, &view, &frame, report, on)?;
                 }
                 Step::Damaged { at, bytes, is_one } => {
-                    found.push(DamagedBytes { offset: at + DATA_AT as u64, bytes, is_one });
+                    found.push(DamagedBytes { offset: at + DATA_AT as u64, bytes, is_one, behind: walk.number() });
                     if !is_final {
                         break;
                     }

@@ -215,6 +215,9 @@ fn the_rings_of_a_folder_are_listed_and_what_is_none_is_put_aside() {
     ring(&spool, &inbox());
     fs::write(spool.folder().join("recv_x.ring"), "no ring").unwrap();
     fs::write(super::super::ring_file::draft_of(&path), "interrupted").unwrap();
+    let (folder, _) = (spool.folder().to_owned(), drop(spool));
+    let spool = Spool::open(&folder, false).unwrap();
+    assert!(!super::super::ring_file::draft_of(&path).exists());
     let mut existing = spool.rings().unwrap();
     existing.rings.sort_by(|a, b| a.peer.cmp(&b.peer));
     assert_eq!(existing.rings, [inbox(), outbox("p")]);
