@@ -293,3 +293,7 @@ fn tell(at: u64, view: &RecordView, frame: &[u8], report: &mut Report, on: OnRec
     report.bytes += frame.len() as u64;
     on(at + DATA_AT as u64, view, frame).map_err(ReadError::Told)
 }
+
+#[cfg(test)]
+#[path = "inspect_tests.rs"]
+mod tests;
