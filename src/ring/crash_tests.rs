@@ -35,6 +35,7 @@ struct World {
 impl World {
     fn new(seed: u64, is_synced: bool) -> Self {
         let file = File::new();
+        file.is_watched.set(true);
         file.synced.set(is_synced);
         let mut ring = file.open(LIMIT).0;
         ring.sync().unwrap();
@@ -122,6 +123,7 @@ impl World {
     fn step_and_maybe_lose_power(&mut self) {
         self.step();
         flush(&mut self.ring);
+        self.file.steps.borrow_mut().clear();
         if self.random.u8(..20) == 0 {
             let (old, new) = (self.file.on_disk.borrow().clone(), self.file.bytes.borrow().clone());
             let torn = mix(&mut self.random, &old, &new, 4096);
@@ -198,13 +200,14 @@ fn mix(random: &mut fastrand::Rng, old: &[u8], new: &[u8], piece: usize) -> Vec<
     mixed
 }
 
-fn seeds(few: u64) -> std::ops::Range<u64> {
-    0..few
+/// More seeds than a few for a long run: `RING_SEEDS=2000`.
+fn seeds() -> std::ops::Range<u64> {
+    0..std::env::var("RING_SEEDS").ok().and_then(|text| text.parse().ok()).unwrap_or(12)
 }
 
 #[test]
 fn what_was_pushed_is_there_after_the_process_dies_at_any_step() {
-    for seed in seeds(60) {
+    for seed in seeds() {
         println!("seed {seed}");
         let mut world = World::new(seed, seed % 2 == 0);
         (0..400).for_each(|_| world.step_and_maybe_die());
@@ -213,7 +216,7 @@ fn what_was_pushed_is_there_after_the_process_dies_at_any_step() {
 
 #[test]
 fn what_was_settled_is_there_after_the_machine_dies_at_any_step() {
-    for seed in seeds(60) {
+    for seed in seeds() {
         println!("seed {seed}");
         let mut world = World::new(seed, true);
         (0..400).for_each(|_| world.step_and_maybe_lose_power());

@@ -75,8 +75,10 @@ impl Ring {
         self.end += at;
         (self.wrapped, self.wrap_at, self.run) = (false, None, Run::default());
         self.save(at as u64 + 1);
-        self.sync_if_needed()?;
+        let synced = self.sync_if_needed();
+        // Also if the disk fails: the ring in memory must be whole.
         self.memory.bytes_mut().copy_within(0..8, at);
+        synced?;
         self.sync_if_needed()?;
         (self.kept.hold, self.kept.hold_wraps) = (self.first, false);
         Ok(())

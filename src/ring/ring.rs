@@ -142,6 +142,8 @@ pub struct Ring {
     pub(super) verified_to: u64,
     pub(super) run: Run,
     pub(super) kept: Kept,
+    /// Where a copy is of the ring as it was when damage was found in it.
+    pub(super) copy: Option<String>,
 }
 
 impl Ring {
@@ -209,6 +211,7 @@ impl Ring {
                 ..Kept::default()
             },
             memory,
+            copy: None,
         }
     }
 

@@ -20,7 +20,8 @@ pub fn identity() -> Identity {
 /// Bytes that stay, as the file's do when the process dies.
 #[derive(Clone, Debug, Default)]
 pub struct File {
-    /// The file after each step that writes to it on its own: a crash may come between any two.
+    /// The file after each step that writes to it on its own, while it is watched: a crash may come between any two.
+    pub is_watched: Rc<Cell<bool>>,
     pub steps: Rc<RefCell<Vec<Vec<u8>>>>,
     pub bytes: Rc<RefCell<Vec<u8>>>,
     /// The file as it was at the last sync.
@@ -77,7 +78,9 @@ impl Disk {
         let mut bytes = self.file.bytes.borrow_mut();
         bytes.resize(DATA_AT + self.data.len(), 0);
         bytes[DATA_AT..].copy_from_slice(&self.data);
-        self.file.steps.borrow_mut().push(bytes.clone());
+        if self.file.is_watched.get() {
+            self.file.steps.borrow_mut().push(bytes.clone());
+        }
     }
 }
 
