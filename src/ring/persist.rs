@@ -63,15 +63,16 @@ impl Ring {
         let length = self.end;
         self.memory.bytes_mut().copy_within(8..length, at + 8);
         self.sync_if_needed()?;
-        let move_up = |offset: &mut usize, first: usize| {
-            if *offset < first {
+        // In a ring that is full to the last byte the beginning of the oldest record is also the end of the newest.
+        let (first, sent, settled) = (self.first, self.records - self.unsent, self.records - self.kept.tail_records);
+        let move_up = |offset: &mut usize, records_before: usize| {
+            if *offset < first || (*offset == first && records_before > 0) {
                 *offset += at;
             }
         };
-        let first = self.first;
-        move_up(&mut self.next, first);
-        move_up(&mut self.kept.tail, first);
-        move_up(&mut self.kept.warm_end, first);
+        move_up(&mut self.next, sent);
+        move_up(&mut self.kept.tail, settled);
+        move_up(&mut self.kept.warm_end, 1);
         self.end += at;
         (self.wrapped, self.wrap_at, self.run) = (false, None, Run::default());
         self.save(at as u64 + 1);
