@@ -286,6 +286,17 @@ fn on_a_full_disk_a_message_is_refused_and_all_others_stay() {
 }
 
 #[test]
+fn a_folder_that_cannot_be_written_is_not_opened_but_can_be_looked_at() {
+    let Some(disk) = SmallDisk::mount(512 * 1024) else { return };
+    let folder = disk.path().join("spool");
+    drop(Spool::open(&folder, false).unwrap());
+    disk.make_read_only();
+    let error = Spool::open(&folder, false).unwrap_err().to_string();
+    assert!(error.contains("lock") && error.contains("Read-only"), "{error}");
+    assert!(inspect::list(&folder).unwrap().files.is_empty());
+}
+
+#[test]
 fn a_queue_of_200_megabytes_takes_little_memory() {
     let (_dir, folder) = place();
     let spool = Spool::open(&folder, false).unwrap();
