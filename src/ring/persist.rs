@@ -142,6 +142,9 @@ impl Ring {
     }
 
     /// Keeps where the ring stands, if something changed. All that other tables must know of its records is kept.
+    ///
+    /// If the ring must survive the death of the machine ([`super::Durable::is_synced`]), [`Ring::sync`] comes before:
+    /// a checkpoint that is ahead of its records may find those of an earlier life in their place.
     pub fn checkpoint(&mut self) {
         if !self.kept.dirty {
             return;
