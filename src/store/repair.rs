@@ -127,7 +127,9 @@ impl Spool {
         }
         let draft = draft_of(&found.path);
         let memory = RingFile::create(&draft, &header.identity, header.epoch, LIMIT, false)?;
-        let mut ring = Ring::durable(Box::new(memory), Checkpoint::default(), LIMIT, header.checkpoint.released_to);
+        let first = header.checkpoint.released_to;
+        let empty = Checkpoint { next_sequence: first, released_to: first, ..Checkpoint::default() };
+        let mut ring = Ring::durable(Box::new(memory), empty, LIMIT, first);
         let report = found.read(false, &mut |_, view, frame| {
             ring.set_next_sequence(view.sequence);
             push(&mut ring, frame, view.flags, view.origin)
