@@ -69,6 +69,8 @@ pub struct Connector {
     pub(super) requests: usize,
     /// Ids that were made up for requests that came without.
     pub(super) made_up_ids: u64,
+    /// Lanes that were made: each has another epoch.
+    pub(super) lanes_made: u64,
     /// How far this connector has come in what others send it.
     pub(super) places: Places,
     /// The lanes that belong to places: the link, the lane's number.
@@ -115,6 +117,7 @@ impl Connector {
             inbox_of_type,
             requests: 0,
             made_up_ids: 0,
+            lanes_made: 0,
             places: Places::default(),
             lane_of_place: HashMap::new(),
             sessions: HashMap::new(),

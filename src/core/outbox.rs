@@ -48,12 +48,14 @@ impl Connector {
     /// The lane of a type towards a peer, which is there; made if it is new.
     pub(super) fn lane_for(&mut self, peer: Id, message_type: &str) -> usize {
         let durable = self.settings.persist_send.covers(message_type);
-        let (epoch, limit, sequence) =
-            (self.settings.seed, self.settings.queue_max_bytes, self.settings.start_sequence);
+        // A peer that was forgotten meanwhile remembers numbers that are given anew: those of another life.
+        let epoch = self.settings.seed.wrapping_add(self.lanes_made);
+        let (limit, sequence) = (self.settings.queue_max_bytes, self.settings.start_sequence);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
         if let Some(lane) = peer.lane(message_type) {
             return lane;
         }
+        self.lanes_made += 1;
         let mut lane = Lane::new(message_type, epoch, durable);
         lane.ring = (!durable).then(|| Ring::heap(limit, sequence, true));
         peer.lanes.push(lane);
