@@ -251,7 +251,7 @@ impl Connector {
                 RingRef::Inbox(inbox) => self.inboxes[inbox].listed = false,
             }
         }
-        if !sync && matches!(self.settings.sync, Sync::Interval(_)) {
+        if self.saves_later(sync) {
             self.unsynced.extend(dirty);
         }
         kept
@@ -266,12 +266,21 @@ impl Connector {
         }
         let places = RingName::Inbox { message_type: "(places)".to_owned() };
         self.places.save(sync).map_err(|why| (places, why))?;
+        if self.saves_later(sync) {
+            return Ok(());
+        }
         for which in dirty {
             if let Some(ring) = self.ring_mut(*which) {
                 ring.checkpoint();
             }
         }
         if sync { self.sync_rings(dirty) } else { Ok(()) }
+    }
+
+    /// With an interval, where a queue ends is saved only when what is in it lies on the disk: if the machine died in
+    /// between, the disk could have the one without the other.
+    fn saves_later(&self, sync: bool) -> bool {
+        !sync && matches!(self.settings.sync, Sync::Interval(_))
     }
 
     fn sync_rings(&mut self, rings: &[RingRef]) -> Result<(), (RingName, String)> {
@@ -289,7 +298,8 @@ impl Connector {
         let mut rings = std::mem::take(&mut self.unsynced);
         rings.sort_unstable();
         rings.dedup();
-        if let Err((name, why)) = self.sync_rings(&rings) {
+        if let Err((name, why)) = self.keep_all(&rings, true) {
+            self.unsynced = rings;
             self.store_failed(&name, why, now);
         }
     }
@@ -321,10 +331,9 @@ impl Connector {
     pub(super) fn ring_damaged(&mut self, which: RingRef, peer: &str, message_type: &str, now: Instant) {
         let Some(name) = self.ring_name(which) else { return };
         let Some(ring) = self.ring_mut(which) else { return };
-        let kept = ring.quarantine();
         let skipped = ring.skip_damaged();
         self.list(which);
         self.count_drop(peer, message_type, Reason::Damaged, skipped.records, now);
-        self.tell(Event::RingDamaged { name, kept, records: skipped.records });
+        self.tell(Event::RingDamaged { name, kept: skipped.copy, records: skipped.records });
     }
 }

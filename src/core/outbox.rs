@@ -48,6 +48,7 @@ impl Connector {
     /// The lane of a type towards a peer, which is there; made if it is new.
     pub(super) fn lane_for(&mut self, peer: Id, message_type: &str) -> usize {
         let durable = self.settings.persist_send.covers(message_type);
+        // A peer that was forgotten meanwhile remembers numbers: those of a lane that is made anew go on behind them.
         let (epoch, limit, sequence) = (self.settings.seed, self.settings.queue_max_bytes, self.stamp);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
         if let Some(lane) = peer.lane(message_type) {
