@@ -125,13 +125,13 @@ impl Connector {
         if let Some(link2) = &mut link.link2 {
             link2.window = usize::try_from(hello.window).unwrap_or(usize::MAX).max(1);
         }
-        self.resume(peer, &hello, now);
+        self.resume(id, peer, &hello, now);
         self.want_write(id);
         Step::Records
     }
 
     /// Goes on in each lane where the peer stands.
-    fn resume(&mut self, peer_id: Id, hello: &LinkHello, now: Instant) {
+    fn resume(&mut self, id: Id, peer_id: Id, hello: &LinkHello, now: Instant) {
         let lanes = self.peers.get(peer_id).map_or(0, |peer| peer.lanes.len());
         for lane in 0..lanes {
             let Some(peer) = self.peers.get_mut(peer_id) else { return };
@@ -152,8 +152,19 @@ impl Connector {
             self.release_taken(peer_id, lane, place.taken, now);
             if let Some(ring) = self.ring_mut(RingRef::Outbox(peer_id, lane)) {
                 ring.skip_to(place.received);
+                // What the peer has not taken over yet is said to be of this lane, though none of it is sent again.
+                if !ring.has_unsent() && !ring.is_empty() {
+                    self.say_lane(id, peer_id, lane);
+                }
             }
         }
+    }
+
+    fn say_lane(&mut self, id: Id, peer: Id, number: usize) {
+        let Some(lane) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(number)) else { return };
+        lane.announced = true;
+        let said = lane.said(number).encode(&self.settings.id);
+        self.send_control(id, said);
     }
 
     /// The peer has taken over a lane's records below `next`.
@@ -408,7 +419,7 @@ impl Connector {
         }
         let Some(name) = self.peers.get(peer).map(|p| p.name.clone()) else { return Step::Taken };
         let slot = self.places.find_or_add(Key::lane(&name, message_type), self.unix(now));
-        let place = self.places.get(slot).map_or((0, 0), |place| (place.epoch, place.received));
+        let place = self.places.get(slot).map_or((0, 0, 0), |p| (p.epoch, p.received, p.taken));
         if place.0 != epoch {
             self.places.begin_epoch(slot, epoch);
         } else if place.1 < released {
@@ -417,6 +428,10 @@ impl Connector {
         let unix = self.unix(now);
         self.places.change(slot, |place| place.seen = unix);
         self.lane_of_place.insert(slot, (id, lane));
+        if place.0 == epoch && place.2 > released {
+            // What was taken over while there was nobody to be told.
+            self.places.moved.push(slot);
+        }
         let Some(link2) = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut()) else {
             return Step::Taken;
         };
@@ -459,9 +474,8 @@ impl Connector {
         if mid.is_none() && (!lane.announced || link2.out != Some(number)) {
             let mut out = Vec::new();
             if !std::mem::replace(&mut lane.announced, true) {
-                let (message_type, epoch, released) = (lane.message_type.clone(), lane.epoch, lane.taken);
-                let said = LinkControl::Lane { lane: number as u32, message_type, epoch, released };
-                record::append_record(&mut out, 0, record::CONTROL, &[&said.encode(&self.settings.id)]);
+                let said = lane.said(number).encode(&self.settings.id);
+                record::append_record(&mut out, 0, record::CONTROL, &[&said]);
             }
             link2.out = Some(number);
             record::append_record(&mut out, 0, record::SWITCH, &[&(number as u32).to_le_bytes()]);

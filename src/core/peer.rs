@@ -6,6 +6,7 @@ use super::conn::RequestKey;
 use super::settings::OUTBOX_LOW;
 use super::slots::{Id, Slots};
 use crate::ring::Ring;
+use crate::wire::link::LinkControl;
 
 /// The connector at the other end of a link, also while the link is down.
 #[derive(Debug)]
@@ -108,6 +109,12 @@ impl Lane {
             Some(ring) if ring.unsent_bytes() <= OUTBOX_LOW => std::mem::take(&mut self.blocked),
             _ => Vec::new(),
         }
+    }
+
+    /// What the peer is told before the records of this lane, which is the one of this number, come.
+    pub fn said(&self, number: usize) -> LinkControl {
+        let (message_type, epoch, released) = (self.message_type.clone(), self.epoch, self.taken);
+        LinkControl::Lane { lane: number as u32, message_type, epoch, released }
     }
 
     /// Goes back as the peer has asked, unless a record was sent in part.
