@@ -171,13 +171,17 @@ impl Connector {
     fn release_taken(&mut self, peer: Id, lane: usize, next: u64, now: Instant) {
         let mut released = std::mem::take(&mut self.released);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
-        let durable = entry.durable;
+        let (durable, was_old) = (entry.durable, entry.is_old());
         entry.taken = entry.taken.max(next);
         if let Some(ring) = &mut entry.ring {
             ring.release_to(next, &mut |view| released.extend(view.origin));
         }
+        let is_old = entry.is_old();
         if durable {
             self.list(RingRef::Outbox(peer, lane));
+        }
+        if was_old && !is_old {
+            self.old_queue_gone();
         }
         self.delivered(&released);
         released.clear();
@@ -273,7 +277,7 @@ impl Connector {
     /// Puts a message that came in a lane into an inbox.
     fn keep_message(&mut self, index: usize, bytes: &[u8], origin: Origin, now: Instant) -> Came {
         let inbox = &mut self.inboxes[index];
-        if !inbox.durable && inbox.ring.used() >= self.settings.queue_max_bytes {
+        if inbox.lacks_file || !inbox.durable && inbox.ring.used() >= self.settings.queue_max_bytes {
             return Came::NoRoom(index);
         }
         match inbox.ring.push(&[bytes], 0, Some(origin)) {
@@ -314,7 +318,7 @@ impl Connector {
         let (memory_max, file_max) = (self.settings.queue_max_bytes, self.settings.max_ring_bytes);
         let inbox = &mut self.inboxes[index];
         let limit = if inbox.durable { file_max } else { memory_max };
-        if inbox.stopped.is_empty() || inbox.ring.used() > limit - limit / 4 {
+        if inbox.stopped.is_empty() || inbox.lacks_file || inbox.ring.used() > limit - limit / 4 {
             return;
         }
         for (link, lane) in std::mem::take(&mut inbox.stopped) {
@@ -427,6 +431,9 @@ impl Connector {
         }
         let unix = self.unix(now);
         self.places.change(slot, |place| place.seen = unix);
+        if place.0 != epoch {
+            self.keep_places(now);
+        }
         self.lane_of_place.insert(slot, (id, lane));
         if place.0 == epoch && place.2 > released {
             // What was taken over while there was nobody to be told.

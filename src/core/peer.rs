@@ -47,8 +47,8 @@ pub(super) struct Lane {
     pub stopped: bool,
     /// Link 2: where to go back to as soon as the record that was begun is out.
     pub go_back: Option<u64>,
-    /// Link 1: records that TCP has confirmed and that are still kept.
-    pub confirmed: usize,
+    /// Link 1: TCP has confirmed all records with smaller numbers.
+    pub confirmed: u64,
     /// Link 1: records that the peer has acknowledged one by one.
     pub acknowledged: BTreeSet<u64>,
 }
@@ -76,6 +76,11 @@ impl Lane {
     /// Nothing is in it, and nobody waits for it.
     pub fn is_idle(&self) -> bool {
         self.ring.as_ref().is_none_or(Ring::is_empty) && self.blocked.is_empty() && !self.opening
+    }
+
+    /// It holds messages of an earlier life of the connector.
+    pub fn is_old(&self) -> bool {
+        self.ring.as_ref().and_then(Ring::first_sequence).is_some_and(|first| first < self.begins)
     }
 
     /// Messages in it.
