@@ -146,12 +146,16 @@ impl Connector {
                 inbox.epoch = recovered.header.epoch;
                 // Numbers from 1 without gaps: apps count on them.
                 inbox.ring = Ring::durable(memory, recovered.checkpoint, self.settings.max_ring_bytes, 1);
-                inbox.durable = true;
+                (inbox.durable, inbox.lacks_file) = (true, false);
                 self.repaired(name, RingRef::Inbox(index), &recovered.origins, now);
                 self.dial_app(index);
             }
-            Err(why) => self.store_failed(name, why, now),
+            Err(why) => {
+                inbox.lacks_file = true;
+                self.store_failed(name, why, now);
+            }
         }
+        self.go_on(index);
     }
 
     /// Before anything comes into a queue that was opened, what its last records say is known and kept.
@@ -165,8 +169,9 @@ impl Connector {
 
     /// Asks for the files of the inboxes that are to lie in files.
     pub(super) fn open_inboxes(&mut self) {
-        for inbox in &self.inboxes {
+        for inbox in &mut self.inboxes {
             if self.settings.persist_recv.covers(&inbox.message_type) && !inbox.durable {
+                inbox.lacks_file = true;
                 let name = RingName::Inbox { message_type: inbox.message_type.clone() };
                 self.outputs.push_back(Output::OpenRing(name));
             }
@@ -281,6 +286,14 @@ impl Connector {
     /// between, the disk could have the one without the other.
     fn saves_later(&self, sync: bool) -> bool {
         !sync && matches!(self.settings.sync, Sync::Interval(_))
+    }
+
+    /// Who is told apart from now on is known before any of its messages is stored: else a crash between the two would
+    /// leave messages of nobody, which come again.
+    pub(super) fn keep_places(&mut self, now: Instant) {
+        if let Err(why) = self.places.save(self.settings.sync == Sync::Always) {
+            self.store_failed(&RingName::Inbox { message_type: "(places)".to_owned() }, why, now);
+        }
     }
 
     fn sync_rings(&mut self, rings: &[RingRef]) -> Result<(), (RingName, String)> {

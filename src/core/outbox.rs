@@ -212,7 +212,6 @@ impl Connector {
         let (message_type, durable) = (entry.message_type.clone(), entry.durable);
         let Some(ring) = &mut entry.ring else { return Queued::Refused(reason) };
         let dropped = ring.drop_oldest(length, &mut |view, _| given_up.extend(view.origin));
-        entry.confirmed = entry.confirmed.saturating_sub(dropped);
         let pushed = ring.push(parts, letter.flags, letter.origin);
         self.stamp = self.stamp.max(ring.next_sequence());
         if durable {
@@ -236,6 +235,7 @@ impl Connector {
 
     /// Goes on with all who waited for a disk.
     pub(super) fn store_again(&mut self, now: Instant) {
+        self.open_inboxes();
         for id in self.peers.ids() {
             let waiting = self.peers.get_mut(id).map(super::peer::Peer::take_blocked).unwrap_or_default();
             self.unblock(waiting, now);
