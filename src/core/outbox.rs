@@ -48,8 +48,8 @@ impl Connector {
     /// The lane of a type towards a peer, which is there; made if it is new.
     pub(super) fn lane_for(&mut self, peer: Id, message_type: &str) -> usize {
         let durable = self.settings.persist_send.covers(message_type);
-        let (epoch, limit, sequence) =
-            (self.settings.seed, self.settings.queue_max_bytes, self.settings.start_sequence);
+        // A peer that was forgotten meanwhile remembers numbers: those of a lane that is made anew go on behind them.
+        let (epoch, limit, sequence) = (self.settings.seed, self.settings.queue_max_bytes, self.stamp);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
         if let Some(lane) = peer.lane(message_type) {
             return lane;
@@ -112,8 +112,10 @@ impl Connector {
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
         let link = peer.link;
         let Some(ring) = &mut peer.lanes[lane].ring else { return Queued::Taken };
+        ring.set_next_sequence(self.stamp);
         match ring.push(&parts, letter.flags, letter.origin) {
-            Ok(_) => {
+            Ok(number) => {
+                self.stamp = number + 1;
                 if peer.lanes[lane].durable {
                     self.list(RingRef::Outbox(peer_id, lane));
                 }
@@ -210,8 +212,8 @@ impl Connector {
         let (message_type, durable) = (entry.message_type.clone(), entry.durable);
         let Some(ring) = &mut entry.ring else { return Queued::Refused(reason) };
         let dropped = ring.drop_oldest(length, &mut |view, _| given_up.extend(view.origin));
-        entry.confirmed = entry.confirmed.saturating_sub(dropped);
         let pushed = ring.push(parts, letter.flags, letter.origin);
+        self.stamp = self.stamp.max(ring.next_sequence());
         if durable {
             self.list(RingRef::Outbox(peer_id, lane));
         }
@@ -233,6 +235,7 @@ impl Connector {
 
     /// Goes on with all who waited for a disk.
     pub(super) fn store_again(&mut self, now: Instant) {
+        self.open_inboxes();
         for id in self.peers.ids() {
             let waiting = self.peers.get_mut(id).map(super::peer::Peer::take_blocked).unwrap_or_default();
             self.unblock(waiting, now);
@@ -240,9 +243,9 @@ impl Connector {
         self.go_on_with_lanes(now);
     }
 
-    /// Whether a message that has no room must be kept until the peer has acknowledged it one by one, and its number.
+    /// The number of a message that is to be kept until the peer has acknowledged it by this number.
     pub(super) fn ack_number(&self, peer: Id, lane: usize, header: &Header<'_>) -> Option<u64> {
         let ring = self.peers.get(peer)?.lanes[lane].ring.as_ref()?;
-        header.wait_for_ack.then(|| ring.next_sequence())
+        header.wait_for_ack.then(|| ring.next_sequence().max(self.stamp))
     }
 }

@@ -6,6 +6,7 @@ use super::conn::RequestKey;
 use super::settings::OUTBOX_LOW;
 use super::slots::{Id, Slots};
 use crate::ring::Ring;
+use crate::wire::link::LinkControl;
 
 /// The connector at the other end of a link, also while the link is down.
 #[derive(Debug)]
@@ -27,6 +28,9 @@ pub(super) struct Lane {
     pub epoch: u64,
     /// The first number of this life of the connector.
     pub begins: u64,
+    /// Link 2: the peer has said that it took over all records with smaller numbers. Others are given up without its
+    /// word: on a link of the first kind, or to make room.
+    pub taken: u64,
     /// It lies in a file.
     pub durable: bool,
     /// It was the peer's under another name: it is sent before the lane of its type, and gets nothing new.
@@ -45,8 +49,8 @@ pub(super) struct Lane {
     pub stopped: bool,
     /// Link 2: where to go back to as soon as the record that was begun is out.
     pub go_back: Option<u64>,
-    /// Link 1: records that TCP has confirmed and that are still kept.
-    pub confirmed: usize,
+    /// Link 1: TCP has confirmed all records with smaller numbers.
+    pub confirmed: u64,
     /// Link 1: records that the peer has acknowledged one by one.
     pub acknowledged: BTreeSet<u64>,
 }
@@ -57,6 +61,7 @@ impl Lane {
             message_type: message_type.to_owned(),
             epoch,
             begins: 0,
+            taken: 0,
             durable,
             is_old: false,
             ring: None,
@@ -74,6 +79,11 @@ impl Lane {
     /// Nothing is in it, and nobody waits for it.
     pub fn is_idle(&self) -> bool {
         self.ring.as_ref().is_none_or(Ring::is_empty) && self.blocked.is_empty() && !self.opening
+    }
+
+    /// It holds messages of an earlier life of the connector.
+    pub fn is_old(&self) -> bool {
+        self.ring.as_ref().and_then(Ring::first_sequence).is_some_and(|first| first < self.begins)
     }
 
     /// Messages in it.
@@ -107,6 +117,12 @@ impl Lane {
             Some(ring) if ring.unsent_bytes() <= OUTBOX_LOW => std::mem::take(&mut self.blocked),
             _ => Vec::new(),
         }
+    }
+
+    /// What the peer is told before the records of this lane, which is the one of this number, come.
+    pub fn said(&self, number: usize) -> LinkControl {
+        let (message_type, epoch, released) = (self.message_type.clone(), self.epoch, self.taken);
+        LinkControl::Lane { lane: number as u32, message_type, epoch, released }
     }
 
     /// Goes back as the peer has asked, unless a record was sent in part.
