@@ -35,6 +35,7 @@ impl World {
                     entry.core.ring_opened(&name, opened, self.now);
                 }
                 Output::Confirm(id) => self.confirm(node, id),
+                Output::RemoveRemains(_) => panic!("nobody asks for that"),
                 Output::Issue(id, name) => self.issue(node, id, &name),
                 Output::Store(id, _) => {
                     self.nodes[node].certificate = true;
