@@ -75,6 +75,15 @@ impl World {
 
     /// Every message was delivered, or is in a ledger, or something has happened that explains its loss.
     pub fn balance(&mut self) {
+        for node in 0..self.nodes.len() {
+            let queued = self.queued(node);
+            if queued > 0 && self.trace {
+                for node in &self.nodes {
+                    println!("CORE {:?}", node.core);
+                }
+            }
+            assert_eq!(queued, 0, "{} has delivered all that it has", self.nodes[node].id);
+        }
         let mut missing: BTreeMap<(usize, Option<usize>, &str), Vec<usize>> = BTreeMap::new();
         for (number, message) in self.model.messages.iter().enumerate().filter(|(_, m)| m.is_missing()) {
             missing.entry((message.from, message.to, message.draft.message_type)).or_default().push(number);
@@ -97,8 +106,6 @@ impl World {
         for node in 0..self.nodes.len() {
             let dropped: u64 = ledgers[node].values().sum();
             assert_eq!(self.nodes[node].reported, dropped, "what was dropped was reported");
-            let queued = self.queued(node);
-            assert_eq!(queued, 0, "{} has delivered all that it has", self.nodes[node].id);
         }
         if self.profile.calm {
             self.check_all_delivered();

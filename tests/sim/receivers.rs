@@ -148,7 +148,9 @@ impl World {
     fn receive(&mut self, app: usize, visit: usize, message: usize, bytes: &[u8]) {
         let receiver = &mut self.receivers[app];
         let (node, message_type) = (receiver.node, receiver.message_type);
-        if receiver.is_new(visit) {
+        let (on, is_new) = (receiver.visits[visit].number, receiver.is_new(visit));
+        self.say(&format_args!("{message_type} of {node} gets {message} on {on}, new: {is_new}"));
+        if is_new {
             self.model.deliver(message, node, message_type, bytes);
             self.think_of_answer(node, message, bytes);
         } else {

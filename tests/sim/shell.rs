@@ -218,6 +218,9 @@ impl World {
                     let in_session = self.model.messages[*message].stream >= SESSIONS;
                     self.model.enter(*message, in_session);
                 }
+                if !read.is_empty() {
+                    self.say(&format_args!("{} reads {read:?} on {number}", self.nodes[node].id));
+                }
             }
             Purpose::Link { first_kind: true, .. } => {
                 read.extend(sides[side].read.pass(&bytes).into_iter().filter_map(|seen| seen.message));

@@ -240,10 +240,12 @@ impl World {
         let owner = connection.sides[side].owner;
         match owner {
             Owner::Core(_, _) if connection.purpose == Purpose::Send => self.held_back(number, side),
-            Owner::Receiver(app) => self.visitor_leaves(number, app),
             _ => {}
         }
         self.over(number);
+        if let Owner::Receiver(app) = owner {
+            self.visitor_leaves(number, app);
+        }
         if let Owner::Core(node, id) = owner {
             self.nodes[node].ends.remove(&id);
         }
