@@ -10,8 +10,8 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use aioconnectors::core::{Opened, RingName};
-use aioconnectors::ring::header::{DATA_AT, Header, Identity, Kind, PAGE};
-use aioconnectors::ring::recover::{Recovered, recover};
+use aioconnectors::ring::header::{Header, Identity, Kind, PAGE};
+use aioconnectors::ring::recover::recover;
 use aioconnectors::ring::{Checkpoint, Durable, Memory};
 use fastrand::Rng;
 
@@ -132,7 +132,7 @@ impl Disk {
         let mut state = self.0.borrow_mut();
         let data = state.files.entry(PLACES.to_owned()).or_default().written.data.clone();
         drop(state);
-        Memory::Durable(Box::new(self.handle(PLACES, data, Vec::new(), None, 0, synced)))
+        Memory::Durable(Box::new(self.handle(PLACES, data, Vec::new(), None, (0, Checkpoint::default()), synced)))
     }
 
     fn handle(
@@ -141,11 +141,11 @@ impl Disk {
         data: Vec<u8>,
         pages: Vec<u8>,
         identity: Option<(u64, Identity)>,
-        generation: u64,
+        (generation, saved): (u64, Checkpoint),
         synced: bool,
     ) -> Handle {
         let (state, name) = (self.0.clone(), name.to_owned());
-        Handle { state, name, data, pages, identity, generation, synced, captured: false }
+        Handle { state, name, data, pages, identity, generation, saved, synced, captured: false }
     }
 
     /// Opens a queue's file, or makes it.
@@ -162,18 +162,22 @@ impl Disk {
         }
         let file = state.files.entry(key.clone()).or_default();
         file.name = Some(name.clone());
+        if file.written.pages.is_empty() {
+            let page = |generation| {
+                let (checkpoint, identity) = (Checkpoint::default(), identity.clone());
+                let header = Header { generation, epoch, capacity: 0, checkpoint, identity };
+                header.to_page().unwrap_or_else(|| panic!("the identity is short"))
+            };
+            file.written.pages = [page(0), page(1)].concat();
+            file.kept = file.written.clone();
+        }
         let Image { pages, data } = file.written.clone();
         drop(state);
         let found = recover(&pages, &data, Some(&identity));
         let found = found.unwrap_or_else(|damage| panic!("{connector}: the file of {name} is damaged: {damage}"));
-        let recovered = found.unwrap_or_else(|| {
-            let checkpoint = Checkpoint::default();
-            let header = Header { generation: 0, epoch, capacity: 0, checkpoint, identity: identity.clone() };
-            Recovered { header, checkpoint, tail_records: 0, origins: Vec::new() }
-        });
-        let pages = if pages.is_empty() { vec![0; DATA_AT] } else { pages };
-        let Header { epoch, generation, .. } = recovered.header;
-        let memory = Box::new(self.handle(&key, data, pages, Some((epoch, identity)), generation, synced));
+        let recovered = found.unwrap_or_else(|| panic!("{connector}: the file of {name} is zero"));
+        let Header { epoch, generation, checkpoint, .. } = recovered.header;
+        let memory = Box::new(self.handle(&key, data, pages, Some((epoch, identity)), (generation, checkpoint), synced));
         Ok(Opened { memory, recovered })
     }
 }
@@ -219,6 +223,8 @@ struct Handle {
     /// A queue's epoch, and whose it is.
     identity: Option<(u64, Identity)>,
     generation: u64,
+    /// The last checkpoint.
+    saved: Checkpoint,
     synced: bool,
     /// The process is dead, and what it left of this file is kept.
     captured: bool,
@@ -303,8 +309,13 @@ impl Durable for Handle {
     }
 
     fn shrink(&mut self) {
+        // What was saved must not speak of what is cut off.
+        let Checkpoint { records, next_sequence, released_to, .. } = self.saved;
+        if records > 0 {
+            return;
+        }
+        self.save(&Checkpoint { next_sequence, released_to, ..Checkpoint::default() });
         self.before_write();
-        // Given back from the end, as a file is: what is left keeps its place.
         self.data.clear();
         self.tell_size();
     }
@@ -333,7 +344,7 @@ impl Durable for Handle {
         self.before_write();
         self.write_back();
         let Some((epoch, identity)) = self.identity.clone() else { panic!("places have no checkpoint") };
-        self.generation += 1;
+        (self.generation, self.saved) = (self.generation + 1, *checkpoint);
         let capacity = self.data.len() as u64;
         let header = Header { generation: self.generation, epoch, capacity, checkpoint: *checkpoint, identity };
         let page = header.to_page().unwrap_or_else(|| panic!("the identity is short"));
