@@ -65,7 +65,9 @@ impl World {
         }
         for (app, sender) in &self.senders {
             let next = sender.letters.front().map(|(what, _)| *what);
-            assert!(sender.is_done(), "app {app} has something left to write, first {next:?}: {:?}", sender.receipts);
+            let open = sender.receipts.as_ref().and_then(|r| r.log.get(r.passed as usize));
+            let open = open.map(|number| (number, &self.model.messages[*number]));
+            assert!(sender.is_done(), "app {app} has something left: {next:?}, no receipt for {open:?}");
         }
         for (number, node) in self.nodes.iter().enumerate() {
             let expected = if number == 0 { self.profile.clients } else { 1 };
