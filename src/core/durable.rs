@@ -119,8 +119,8 @@ impl Connector {
         match opened {
             Ok(Opened { memory, recovered }) => {
                 inbox.epoch = recovered.header.epoch;
-                // Numbers without gaps: apps count on them.
-                inbox.ring = Ring::durable(memory, recovered.checkpoint, self.settings.max_ring_bytes, 0);
+                // Numbers without gaps, from 1: apps count on them.
+                inbox.ring = Ring::durable(memory, recovered.checkpoint, self.settings.max_ring_bytes, 1);
                 (inbox.durable, inbox.lacks_file) = (true, false);
                 self.repaired(name, RingRef::Inbox(index), &recovered.origins, now);
                 self.dial_app(index);
