@@ -2,6 +2,7 @@
 
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
@@ -120,8 +121,12 @@ fn allocations(connector: &mut Connector, from: Id, header: &str, to: impl Fn(Op
     ALLOCATIONS.load(Ordering::Relaxed) - before
 }
 
+/// One test at a time: the count is the whole process's.
+static TURN: Mutex<()> = Mutex::new(());
+
 #[test]
 fn messages_that_are_like_the_one_before_need_no_memory() {
+    let _turn = TURN.lock();
     let (mut connector, now) = (connector(Role::Server), Instant::now());
     let link = connector.accept_link(([10, 0, 0, 2], 4000).into(), now);
     connector.secured(link, Secured::Anonymous, false, now);
@@ -195,6 +200,7 @@ impl Pair {
 
 #[test]
 fn on_a_link_of_the_second_kind_memory_is_needed_for_acknowledgements_only() {
+    let _turn = TURN.lock();
     let mut pair = Pair::new();
     let bytes = batch(r#"{"message_type": "any", "destination_id": "c1"}"#);
     for from in [1, 0, 1, 0] {

@@ -417,8 +417,9 @@ impl Connector {
 
     fn tidy(&mut self, now: Instant) {
         for id in self.peers.ids() {
-            let lanes = self.peers.get_mut(id).map(|peer| peer.lanes.iter_mut());
-            lanes.into_iter().flatten().filter_map(|lane| lane.ring.as_mut()).for_each(Ring::give_back);
+            let Some(peer) = self.peers.get_mut(id) else { continue };
+            peer.give_up_old();
+            peer.lanes.iter_mut().filter_map(|lane| lane.ring.as_mut()).for_each(Ring::give_back);
         }
         self.inboxes.iter_mut().for_each(|inbox| inbox.ring.give_back());
         self.forget_sessions(now);

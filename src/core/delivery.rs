@@ -74,7 +74,8 @@ impl Inbox {
 
     /// The links that waited, if there is room for them now.
     pub fn take_waiting(&mut self) -> Vec<Id> {
-        if self.ring.used() <= INBOX_LOW { std::mem::take(&mut self.blocked) } else { Vec::new() }
+        let low = if self.durable { self.ring.limit() / 4 * 3 } else { INBOX_LOW };
+        if self.ring.used() <= low { std::mem::take(&mut self.blocked) } else { Vec::new() }
     }
 
     /// Messages that it has given up in its life.
@@ -103,6 +104,10 @@ impl Connector {
         }
         match inbox.ring.push(parts, 0, None) {
             Ok(_) => {}
+            Err(PushError::Full { .. }) if !inbox.away && !inbox.stalled => {
+                inbox.blocked.push(link);
+                return Step::Blocked;
+            }
             Err(PushError::Full { .. }) => return self.drop_message(peer, index, Reason::QueueFull, now),
             Err(PushError::Failed(why)) => {
                 let name = RingName::Inbox { message_type: inbox.message_type.clone() };
@@ -307,7 +312,8 @@ impl Connector {
     /// An app has read nothing for long: links wait for it no longer.
     fn app_stalled(&mut self, index: usize, now: Instant) {
         let inbox = &mut self.inboxes[index];
-        if inbox.stalled || inbox.durable || inbox.ring.used() < INBOX_HIGH {
+        let high = if inbox.durable { inbox.ring.limit() / 4 * 3 } else { INBOX_HIGH };
+        if inbox.stalled || inbox.ring.used() < high {
             return;
         }
         inbox.stalled = true;

@@ -24,6 +24,7 @@ use super::timers::Timer;
 use crate::ring::recover::Recovered;
 use crate::ring::{Durable, Memory, Ring};
 use crate::wire::link::LinkControl;
+use crate::wire::names::Role;
 use crate::wire::record::Origin;
 
 /// What names a queue that lies in a file.
@@ -82,14 +83,38 @@ impl Connector {
     pub fn ring_opened(&mut self, name: &RingName, opened: Result<Opened, String>, now: Instant) {
         match name {
             RingName::Outbox { peer, message_type } => {
-                let peer = self.peers.find_or_add(peer);
-                let lane = self.lane_for(peer, message_type);
+                // What a client has stored is for its server, also if that had another address then.
+                let is_old = self.settings.role == Role::Client && *peer != self.settings.server_id;
+                let peer = if is_old { self.settings.server_id.clone() } else { peer.clone() };
+                let peer = self.peers.find_or_add(&peer);
+                let lane = if is_old { self.old_lane(peer, message_type) } else { self.lane_for(peer, message_type) };
                 self.outbox_opened(name, peer, lane, opened, now);
             }
             RingName::Inbox { message_type } => {
                 if let Some(&inbox) = self.inbox_of_type.get(message_type) {
                     self.inbox_opened(name, inbox, opened, now);
                 }
+            }
+        }
+    }
+
+    /// Whether messages of this type are received here.
+    #[must_use]
+    pub fn receives(&self, message_type: &str) -> bool {
+        self.inbox_of_type.contains_key(message_type)
+    }
+
+    /// Whether the file of this queue is in use, or is being opened.
+    #[must_use]
+    pub fn holds_ring(&self, name: &RingName) -> bool {
+        match name {
+            RingName::Outbox { peer, message_type } => {
+                let peer = self.peers.find(peer).and_then(|id| self.peers.get(id));
+                let lane = peer.and_then(|peer| Some(&peer.lanes[peer.lane(message_type)?]));
+                lane.is_some_and(|lane| lane.durable && (lane.ring.is_some() || lane.opening))
+            }
+            RingName::Inbox { message_type } => {
+                self.inbox_of_type.get(message_type).is_some_and(|inbox| self.inboxes[*inbox].durable)
             }
         }
     }
@@ -119,7 +144,7 @@ impl Connector {
         match opened {
             Ok(Opened { memory, recovered }) => {
                 inbox.epoch = recovered.header.epoch;
-                // Numbers without gaps, from 1: apps count on them.
+                // Numbers from 1 without gaps: apps count on them.
                 inbox.ring = Ring::durable(memory, recovered.checkpoint, self.settings.max_ring_bytes, 1);
                 (inbox.durable, inbox.lacks_file) = (true, false);
                 self.repaired(name, RingRef::Inbox(index), &recovered.origins, now);
@@ -231,7 +256,7 @@ impl Connector {
                 RingRef::Inbox(inbox) => self.inboxes[inbox].listed = false,
             }
         }
-        if !sync && matches!(self.settings.sync, Sync::Interval(_)) {
+        if self.saves_later(sync) {
             self.unsynced.extend(dirty);
         }
         kept
@@ -246,12 +271,21 @@ impl Connector {
         }
         let places = RingName::Inbox { message_type: "(places)".to_owned() };
         self.places.save(sync).map_err(|why| (places, why))?;
+        if self.saves_later(sync) {
+            return Ok(());
+        }
         for which in dirty {
             if let Some(ring) = self.ring_mut(*which) {
                 ring.checkpoint();
             }
         }
         if sync { self.sync_rings(dirty) } else { Ok(()) }
+    }
+
+    /// With an interval, where a queue ends is saved only when what is in it lies on the disk: if the machine died in
+    /// between, the disk could have the one without the other.
+    fn saves_later(&self, sync: bool) -> bool {
+        !sync && matches!(self.settings.sync, Sync::Interval(_))
     }
 
     /// Who is told apart from now on is known before any of its messages is stored: else a crash between the two would
@@ -277,7 +311,8 @@ impl Connector {
         let mut rings = std::mem::take(&mut self.unsynced);
         rings.sort_unstable();
         rings.dedup();
-        if let Err((name, why)) = self.sync_rings(&rings) {
+        if let Err((name, why)) = self.keep_all(&rings, true) {
+            self.unsynced = rings;
             self.store_failed(&name, why, now);
         }
     }
@@ -309,10 +344,9 @@ impl Connector {
     pub(super) fn ring_damaged(&mut self, which: RingRef, peer: &str, message_type: &str, now: Instant) {
         let Some(name) = self.ring_name(which) else { return };
         let Some(ring) = self.ring_mut(which) else { return };
-        let kept = ring.quarantine();
         let skipped = ring.skip_damaged();
         self.list(which);
         self.count_drop(peer, message_type, Reason::Damaged, skipped.records, now);
-        self.tell(Event::RingDamaged { name, kept, records: skipped.records });
+        self.tell(Event::RingDamaged { name, kept: skipped.copy, records: skipped.records });
     }
 }

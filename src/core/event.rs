@@ -31,6 +31,8 @@ pub enum Output {
     OpenRing(RingName),
     /// Find out how much of what was sent the other machine has confirmed; report `confirmed`.
     Confirm(Id),
+    /// Remove the files of queues that are of no use any more, for this admin; report `remains_removed`.
+    RemoveRemains(Id),
     /// Make a certificate for the client of this name; report `certificate_issued`.
     Issue(Id, String),
     /// Keep this certificate as the client's own; report `certificate_stored`.

@@ -33,6 +33,13 @@ use crate::wire::header::Header;
 use crate::wire::link::{LinkControl, LinkHello, PlaceSaid};
 use crate::wire::record::{self, Head, Origin, RECORD_HEADER, RecordView};
 
+/// Bytes of a lane that go out before others have a turn, if there are others.
+const TURN: usize = 64 * 1024;
+
+/// Most places that are said: so many fit into the first frame of a peer. Of others the peer sends again what it keeps,
+/// and what is here already is dropped.
+const PLACES_MAX: usize = 400;
+
 /// Most lanes that a peer may open on a link.
 const LANES_MAX: usize = 4096;
 
@@ -87,7 +94,7 @@ impl Connector {
             let (epoch, received, taken) = (place.epoch, place.received, place.taken);
             Some(PlaceSaid { message_type: message_type.to_owned(), epoch, received, taken })
         };
-        let hello = LinkHello { window, places: types.filter_map(place_of).collect() };
+        let hello = LinkHello { window, places: types.filter_map(place_of).take(PLACES_MAX).collect() };
         let said = hello.encode(&self.settings.id);
         self.send_control(id, said);
         if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
@@ -476,6 +483,7 @@ impl Connector {
         }
         let peer = self.peers.get_mut(peer_id).filter(|p| p.link == Some(id))?;
         let number = mid.or_else(|| peer.next_lane(|lane| lane.may_send(window)))?;
+        let alone = peer.lanes.iter().filter(|lane| lane.may_send(window)).count() < 2;
         let lane = &mut peer.lanes[number];
         let ring = lane.ring.as_mut()?;
         if mid.is_none() && (!lane.announced || link2.out != Some(number)) {
@@ -490,9 +498,10 @@ impl Connector {
             return control.offer(left, sink);
         }
         // A record that was begun is ended before it is looked whether the window has room for more.
+        let turn = if alone { left } else { left.min(TURN) };
         let (room, below) = match ring.front_sequence() {
             Some(begun) if mid.is_some() => (left, begun + 1),
-            _ => (left.min(window.saturating_sub(ring.in_flight_bytes()).max(1)), u64::MAX),
+            _ => (turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1)), u64::MAX),
         };
         let Ok(bytes) = ring.raw(room, below) else {
             let (name, message_type) = (peer.name.clone(), lane.message_type.clone());
@@ -513,6 +522,6 @@ impl Connector {
             return false;
         };
         let Some(peer) = self.peers.get(peer).filter(|p| p.link == Some(id)) else { return false };
-        peer.mid_frame().is_some() || peer.lanes.iter().any(|lane| lane.may_send(window))
+        peer.mid_frame().is_some() || peer.next_lane(|lane| lane.may_send(window)).is_some()
     }
 }

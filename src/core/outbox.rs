@@ -48,6 +48,7 @@ impl Connector {
     /// The lane of a type towards a peer, which is there; made if it is new.
     pub(super) fn lane_for(&mut self, peer: Id, message_type: &str) -> usize {
         let durable = self.settings.persist_send.covers(message_type);
+        // A peer that was forgotten meanwhile remembers numbers: those of a lane that is made anew go on behind them.
         let (epoch, limit, sequence) = (self.settings.seed, self.settings.queue_max_bytes, self.stamp);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
         if let Some(lane) = peer.lane(message_type) {
@@ -55,6 +56,15 @@ impl Connector {
         }
         let mut lane = Lane::new(message_type, epoch, durable);
         lane.ring = (!durable).then(|| Ring::heap(limit, sequence, true));
+        peer.lanes.push(lane);
+        peer.lanes.len() - 1
+    }
+
+    /// A lane for what was stored under another name of the peer. Nothing comes into it; it is sent first.
+    pub(super) fn old_lane(&mut self, peer: Id, message_type: &str) -> usize {
+        let Some(peer) = self.peers.get_mut(peer) else { return 0 };
+        let mut lane = Lane::new(message_type, 0, true);
+        lane.is_old = true;
         peer.lanes.push(lane);
         peer.lanes.len() - 1
     }
@@ -233,7 +243,7 @@ impl Connector {
         self.go_on_with_lanes(now);
     }
 
-    /// Whether a message that has no room must be kept until the peer has acknowledged it one by one, and its number.
+    /// The number of a message that is to be kept until the peer has acknowledged it by this number.
     pub(super) fn ack_number(&self, peer: Id, lane: usize, header: &Header<'_>) -> Option<u64> {
         let ring = self.peers.get(peer)?.lanes[lane].ring.as_ref()?;
         header.wait_for_ack.then(|| ring.next_sequence().max(self.stamp))

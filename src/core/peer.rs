@@ -33,6 +33,8 @@ pub(super) struct Lane {
     pub taken: u64,
     /// It lies in a file.
     pub durable: bool,
+    /// It was the peer's under another name: it is sent before the lane of its type, and gets nothing new.
+    pub is_old: bool,
     /// The queue; a lane that lies in a file has none before that is open.
     pub ring: Option<Ring>,
     /// The shell was asked to open its file.
@@ -61,6 +63,7 @@ impl Lane {
             begins: 0,
             taken: 0,
             durable,
+            is_old: false,
             ring: None,
             opening: false,
             listed: false,
@@ -164,12 +167,27 @@ impl Peer {
 
     /// The lane of a type, if there is one.
     pub fn lane(&self, message_type: &str) -> Option<usize> {
-        self.lanes.iter().position(|lane| lane.message_type == message_type)
+        self.lanes.iter().position(|lane| lane.message_type == message_type && !lane.is_old)
+    }
+
+    /// Whether an older lane of the same type must be empty first. Both are known to the peer by the same place.
+    fn must_wait(&self, lane: &Lane) -> bool {
+        let is_before = |old: &Lane| old.is_old && old.message_type == lane.message_type && old.len() > 0;
+        !lane.is_old && self.lanes.iter().any(is_before)
+    }
+
+    /// Gives up the files of older lanes that are empty.
+    pub fn give_up_old(&mut self) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.is_old && lane.len() == 0) {
+            if let Some(ring) = lane.ring.take() {
+                ring.discard();
+            }
+        }
     }
 
     /// The lane whose next message is the oldest, of those that `may` send.
     pub fn next_lane(&self, may: impl Fn(&Lane) -> bool) -> Option<usize> {
-        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| may(lane));
+        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| may(lane) && !self.must_wait(lane));
         lanes.filter_map(|(at, lane)| Some((lane.front_sequence()?, at))).min().map(|(_, at)| at)
     }
 

@@ -190,8 +190,7 @@ impl Places {
         if place.generation == origin.generation && place.taken <= origin.count {
             place.taken = origin.count + 1;
             place.received = place.received.max(place.taken);
-            self.moved.push(origin.slot);
-            self.touch(origin.slot);
+            self.has_moved(origin.slot);
         }
     }
 
@@ -200,9 +199,16 @@ impl Places {
         let Some(place) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
         if place.taken != place.received {
             place.taken = place.received;
-            self.moved.push(slot);
-            self.touch(slot);
+            self.has_moved(slot);
         }
+    }
+
+    fn has_moved(&mut self, slot: u32) {
+        // Mostly the same as before.
+        if self.moved.last() != Some(&slot) {
+            self.moved.push(slot);
+        }
+        self.touch(slot);
     }
 
     /// What a crash has left of a queue says that records of these origins are in it.

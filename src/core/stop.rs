@@ -6,17 +6,19 @@ use super::conn::{Conn, Kind, Link, State};
 use super::connector::Connector;
 use super::event::{Cause, Output};
 use super::ledger::Reason;
-use super::peer::Peer;
+use super::peer::{Lane, Peer};
 use super::slots::Id;
 use super::timers::Timer;
 use crate::ring::Ring;
 use crate::wire::control::CloseReason;
 use crate::wire::frame::Frame;
 use crate::wire::header::Header;
+use crate::wire::record;
 
 impl Connector {
     /// Begins the end: what is queued is still sent, and when it is, or when the time for it is over,
-    /// [`Output::Stopped`] comes. The shell accepts no connections any more and reads nothing more.
+    /// [`Output::Stopped`] comes. The shell accepts no connections any more, and reads only what
+    /// [`Connector::reads_while_stopping`] names.
     pub fn stop(&mut self, now: Instant) {
         if self.stopping {
             return;
@@ -33,6 +35,30 @@ impl Connector {
             self.no_hello(id, now);
         }
         self.check_drained(now);
+    }
+
+    /// Whether a connection is read on while the connector stops, for the acknowledgements that come on it: without them
+    /// what has arrived would wait in its queue to the end of the time for it, and go out a second time in the next life.
+    ///
+    /// - A link of the second kind: messages that come on it are passed over, and stay with the peer.
+    /// - A link of the first kind only while a message waits for its `_ack`: what comes besides has left the peer
+    ///   already, and is delivered as far as time allows.
+    /// - An app that receives and acknowledges, or may still say so.
+    #[must_use]
+    pub fn reads_while_stopping(&mut self, id: Id) -> bool {
+        let awaits_ack = |lane: &mut Lane| {
+            let oldest = lane.ring.as_mut().and_then(Ring::oldest);
+            oldest.is_some_and(|view| view.flags & record::WAITS_ACK != 0)
+        };
+        match self.conns.get(id).map(|conn| &conn.kind) {
+            Some(Kind::Link(Link { link2: Some(_), .. })) => true,
+            Some(Kind::Link(Link { state: State::Up { peer }, .. })) => {
+                let peer = self.peers.get_mut(*peer).filter(|peer| peer.link == Some(id));
+                peer.is_some_and(|peer| peer.lanes.iter_mut().any(awaits_ack))
+            }
+            Some(Kind::Delivery(delivery)) => delivery.done.is_some() || !delivery.silent,
+            _ => false,
+        }
     }
 
     pub(super) fn check_drained(&mut self, now: Instant) {
@@ -52,8 +78,10 @@ impl Connector {
 
     /// What is stored need not go out: it is there when the connector starts again.
     fn is_drained(&self) -> bool {
-        let goes_out =
-            |peer: &Peer| peer.link.is_some() && peer.lanes.iter().any(|lane| lane.len() > 0 && !lane.stopped);
+        let goes_out = |peer: &Peer| {
+            let waits = |lane: &Lane| lane.is_mid_frame() || (lane.len() > 0 && !lane.stopped);
+            peer.link.is_some() && peer.lanes.iter().any(waits)
+        };
         !self.peers.iter().any(|(_, p)| goes_out(p))
             && self.inboxes.iter().all(|i| i.ring.is_empty() || i.away)
             && self.conns.iter().all(|(_, c)| !(c.paused && matches!(c.kind, Kind::App(_))))

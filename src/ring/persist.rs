@@ -30,7 +30,9 @@ impl Ring {
             capacity = capacity.saturating_mul(2);
         }
         let capacity = capacity.min(most).next_multiple_of(8);
-        self.memory.grow(capacity).map_err(PushError::Failed)?;
+        // A disk that is nearly full may have room for this record, though not for twice as many.
+        let grown = self.memory.grow(capacity).or_else(|_| self.memory.grow(needed.next_multiple_of(8)));
+        grown.map_err(PushError::Failed)?;
         match wrap_at {
             Some(at) => self.straighten(at),
             None => Ok(()),
@@ -63,20 +65,23 @@ impl Ring {
         let length = self.end;
         self.memory.bytes_mut().copy_within(8..length, at + 8);
         self.sync_if_needed()?;
-        let move_up = |offset: &mut usize, first: usize| {
-            if *offset < first {
+        // In a ring that is full to the last byte the beginning of the oldest record is also the end of the newest.
+        let (first, sent, settled) = (self.first, self.records - self.unsent, self.records - self.kept.tail_records);
+        let move_up = |offset: &mut usize, records_before: usize| {
+            if *offset < first || (*offset == first && records_before > 0) {
                 *offset += at;
             }
         };
-        let first = self.first;
-        move_up(&mut self.next, first);
-        move_up(&mut self.kept.tail, first);
-        move_up(&mut self.kept.warm_end, first);
+        move_up(&mut self.next, sent);
+        move_up(&mut self.kept.tail, settled);
+        move_up(&mut self.kept.warm_end, 1);
         self.end += at;
         (self.wrapped, self.wrap_at, self.run) = (false, None, Run::default());
         self.save(at as u64 + 1);
-        self.sync_if_needed()?;
+        let synced = self.sync_if_needed();
+        // Also if the disk fails: the ring in memory must be whole.
         self.memory.bytes_mut().copy_within(0..8, at);
+        synced?;
         self.sync_if_needed()?;
         (self.kept.hold, self.kept.hold_wraps) = (self.first, false);
         Ok(())
@@ -139,6 +144,9 @@ impl Ring {
     }
 
     /// Keeps where the ring stands, if something changed. All that other tables must know of its records is kept.
+    ///
+    /// If the ring must survive the death of the machine ([`super::Durable::is_synced`]), [`Ring::sync`] comes before:
+    /// a checkpoint that is ahead of its records may find those of an earlier life in their place.
     pub fn checkpoint(&mut self) {
         if !self.kept.dirty {
             return;

@@ -146,7 +146,11 @@ fn take_in_tail(data: &[u8], checkpoint: &mut Checkpoint) -> Vec<Origin> {
     loop {
         let limit = if wrapped { checkpoint.first } else { data.len() as u64 };
         let offset = usize::try_from(at).unwrap_or(usize::MAX);
-        let Some(head) = Head::at(data, offset) else { break };
+        let Some(mut head) = Head::at(data, offset) else { break };
+        if head.length == WRAP && checkpoint.moved_at == at + 1 {
+            let Some(half) = data.first_chunk() else { break };
+            head = head.with_first_half(*half);
+        }
         match head.length {
             WRAP if !wrapped => {
                 (at, wrapped) = (0, true);

@@ -142,6 +142,8 @@ pub struct Ring {
     pub(super) verified_to: u64,
     pub(super) run: Run,
     pub(super) kept: Kept,
+    /// Where a copy is of the ring as it was when damage was found in it.
+    pub(super) copy: Option<String>,
 }
 
 impl Ring {
@@ -209,6 +211,7 @@ impl Ring {
                 ..Kept::default()
             },
             memory,
+            copy: None,
         }
     }
 
@@ -286,7 +289,9 @@ impl Ring {
 
     /// The next record gets this number or a greater one.
     pub fn set_next_sequence(&mut self, at_least: u64) {
-        self.next_sequence = self.next_sequence.max(at_least).min(SEQUENCE_MAX);
+        let next = self.next_sequence.max(at_least).min(SEQUENCE_MAX);
+        self.kept.dirty |= self.is_durable && next != self.next_sequence;
+        self.next_sequence = next;
     }
 
     /// The highest number that was given up, and 1: all records have this number or a greater one.

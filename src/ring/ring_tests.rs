@@ -399,3 +399,23 @@ fn a_ring_behaves_as_a_queue_whatever_is_done_to_it() {
         }
     }
 }
+
+#[test]
+fn a_ring_that_is_full_to_the_last_byte_grows_and_stays_in_order() {
+    for mut ring in [Ring::heap(1 << 20, 1, false), File::new().open(1 << 20).0] {
+        // Two records of 8 KiB, less the mark's room, fill the first memory; the third takes the place of the first.
+        let sizes = [8192 - 16, 8192 - 16, 8192 - 16, 100];
+        let frame = |n: usize| vec![n as u8; sizes[n] - RECORD_HEADER];
+        put(&mut ring, &frame(0));
+        put(&mut ring, &frame(1));
+        assert_eq!(take(&mut ring, sizes[0] - RECORD_HEADER), frame(0));
+        ring.release_sent();
+        ring.checkpoint();
+        put(&mut ring, &frame(2));
+        assert_eq!(take(&mut ring, 1 << 20), [frame(1), frame(2)].concat());
+        ring.checkpoint();
+        put(&mut ring, &frame(3));
+        ring.check_invariants();
+        assert_eq!(take(&mut ring, 1 << 20), frame(3));
+    }
+}

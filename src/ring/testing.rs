@@ -5,7 +5,7 @@ use std::ops::Range;
 use std::rc::Rc;
 
 use super::header::{DATA_AT, Header, Identity, Kind, PAGE};
-use super::recover::{Recovered, recover};
+use super::recover::{Damage, Recovered, recover};
 use super::{Checkpoint, Durable, Ring};
 
 pub fn identity() -> Identity {
@@ -20,9 +20,12 @@ pub fn identity() -> Identity {
 /// Bytes that stay, as the file's do when the process dies.
 #[derive(Clone, Debug, Default)]
 pub struct File {
-    /// The file after each step that writes to it on its own: a crash may come between any two.
+    /// The file after each step that writes to it on its own, while it is watched: a crash may come between any two.
+    pub is_watched: Rc<Cell<bool>>,
     pub steps: Rc<RefCell<Vec<Vec<u8>>>>,
     pub bytes: Rc<RefCell<Vec<u8>>>,
+    /// The file as it was at the last sync.
+    pub on_disk: Rc<RefCell<Vec<u8>>>,
     /// The most bytes of data.
     pub room: Rc<Cell<usize>>,
     pub cooled: Rc<Cell<usize>>,
@@ -37,18 +40,28 @@ impl File {
         file
     }
 
+    /// What is in the file.
+    pub fn look(&self) -> Result<Option<Recovered>, Damage> {
+        let bytes = self.bytes.borrow();
+        let (pages, data) = bytes.split_at(bytes.len().min(DATA_AT));
+        recover(pages, data, Some(&identity()))
+    }
+
     /// A ring over what is in the file, and what was found there.
-    pub fn open(&self, limit: usize) -> (Ring, Option<Recovered>) {
-        let bytes = self.bytes.borrow().clone();
-        let found =
-            recover(&bytes[..bytes.len().min(DATA_AT)], bytes.get(DATA_AT..).unwrap_or_default(), Some(&identity()));
-        let found = found.expect("the file is sound");
+    pub fn try_open(&self, limit: usize) -> Result<(Ring, Option<Recovered>), Damage> {
+        let found = self.look()?;
+        let data = self.bytes.borrow().get(DATA_AT..).unwrap_or_default().to_vec();
         let generation = found.as_ref().map_or(0, |f| f.header.generation);
-        let disk = Disk { data: bytes.get(DATA_AT..).unwrap_or_default().to_vec(), generation, file: self.clone() };
+        let disk = Disk { data, generation, file: self.clone() };
         let checkpoint = found.as_ref().map_or(Checkpoint::default(), |f| f.checkpoint);
         let mut ring = Ring::durable(Box::new(disk), checkpoint, limit, 1);
         ring.checkpoint();
-        (ring, found)
+        Ok((ring, found))
+    }
+
+    /// As [`File::try_open`], of a file that is sound.
+    pub fn open(&self, limit: usize) -> (Ring, Option<Recovered>) {
+        self.try_open(limit).expect("the file is sound")
     }
 }
 
@@ -65,7 +78,9 @@ impl Disk {
         let mut bytes = self.file.bytes.borrow_mut();
         bytes.resize(DATA_AT + self.data.len(), 0);
         bytes[DATA_AT..].copy_from_slice(&self.data);
-        self.file.steps.borrow_mut().push(bytes.clone());
+        if self.file.is_watched.get() {
+            self.file.steps.borrow_mut().push(bytes.clone());
+        }
     }
 }
 
@@ -100,6 +115,7 @@ impl Durable for Disk {
 
     fn sync(&mut self) -> Result<(), String> {
         self.store();
+        self.file.on_disk.borrow_mut().clone_from(&self.file.bytes.borrow());
         Ok(())
     }
 

@@ -182,14 +182,6 @@ impl Ring {
         Some(head.view(&self.memory.bytes()[at + RECORD_HEADER..at + head.size()]))
     }
 
-    /// Keeps a copy of all of a ring that is damaged; where that is.
-    ///
-    /// # Errors
-    /// There is no copy: why.
-    pub fn quarantine(&mut self) -> Result<String, String> {
-        self.memory.durable().map_or_else(|| Err("it lies in memory only".to_owned()), |durable| durable.quarantine())
-    }
-
     /// Gives up all that was wholly sent: its room is free.
     pub fn release_sent(&mut self) {
         self.release(self.records, &mut |_| ());
@@ -277,12 +269,15 @@ impl Ring {
     }
 
     /// Gives up the record that was found damaged: the oldest that was not seen to be sound. If it does not lead to a
-    /// sound one, all behind it go as well. A copy of all is kept before.
+    /// sound one, all behind it go as well. A copy of all is kept before,
+    /// the first time.
     pub fn skip_damaged(&mut self) -> Skipped {
-        let copy = match self.memory.durable() {
-            Some(durable) => durable.quarantine(),
-            None => Err("it lies in memory of the process".to_owned()),
+        let copy = match (self.copy.take(), self.memory.durable()) {
+            (Some(copy), _) => Ok(copy),
+            (None, Some(durable)) => durable.quarantine(),
+            (None, None) => Err("it lies in memory of the process".to_owned()),
         };
+        self.copy = copy.as_ref().ok().cloned();
         let (mut offset, mut index, mut used) = (self.first, 0, 0);
         while index < self.records.min(self.verified) {
             let Ok((at, head)) = self.record(index, offset) else { break };

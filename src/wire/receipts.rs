@@ -1,8 +1,8 @@
 //! What a connector of this project and its apps tell each other of the messages between them: receipts for apps that
 //! send, acknowledgements of apps that receive. The data of these frames is empty, all is in the header.
 //!
-//! An app that sends says `_hello` first ([`Hello`]). The connector answers `_welcome` ([`Welcome`]), and then tells how
-//! far the messages have come with `_receipt` ([`Receipt`]) and which of them go no further with `_refused`
+//! An app that sends says `_hello` first ([`Hello`]). The connector answers `_welcome` ([`Welcome`]), and then tells
+//! how far the messages have come with `_receipt` ([`Receipt`]) and which of them go no further with `_refused`
 //! ([`Refused`]); see [`ToSender`].
 //!
 //! An app that receives says `_hello` and `_ack` on the connection that it accepted ([`FromReceiver`]). If it asks to
