@@ -179,12 +179,12 @@ impl Connector {
     fn release_taken(&mut self, peer: Id, lane: usize, next: u64, now: Instant) {
         let mut released = std::mem::take(&mut self.released);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
-        let (durable, was_old) = (entry.durable, entry.is_old());
+        let (durable, was_old) = (entry.durable, entry.is_of_earlier_life());
         entry.taken = entry.taken.max(next);
         if let Some(ring) = &mut entry.ring {
             ring.release_to(next, &mut |view| released.extend(view.origin));
         }
-        let is_old = entry.is_old();
+        let is_old = entry.is_of_earlier_life();
         if durable {
             self.list(RingRef::Outbox(peer, lane));
         }
@@ -288,7 +288,7 @@ impl Connector {
         if inbox.lacks_file || !inbox.durable && inbox.ring.used() >= self.settings.queue_max_bytes {
             return Came::NoRoom(index);
         }
-        match inbox.ring.push(&[bytes], 0, Some(origin)) {
+        match inbox.ring.push(&[bytes], 0, inbox.durable.then_some(origin)) {
             Ok(_) => {}
             Err(crate::ring::PushError::Full { .. }) => return Came::NoRoom(index),
             Err(crate::ring::PushError::Failed(why)) => {
@@ -302,6 +302,8 @@ impl Connector {
                 self.stored.push(origin.slot);
             }
             self.list(RingRef::Inbox(index));
+        } else {
+            inbox.came_of(Some(origin));
         }
         self.pass_on(index);
         Came::Kept
