@@ -45,6 +45,8 @@ pub struct Message {
     pub arrived: bool,
     /// The connection to an app that it was wholly written to last, and whether the app has read it there.
     pub at_app: Option<usize>,
+    /// How often it was written to one.
+    pub handed: u32,
     /// How often apps had it.
     pub delivered: u32,
     /// How often it may come again.
@@ -72,6 +74,7 @@ impl Message {
             confirmed: false,
             arrived: false,
             at_app: None,
+            handed: 0,
             delivered: 0,
             spare: 0,
             excused: (false, false),
@@ -201,7 +204,7 @@ impl Model {
     pub fn ended(&mut self, node: usize, resumes: &dyn Fn(&str) -> bool) {
         for message in self.messages.iter_mut().filter(|m| m.to == Some(node)) {
             let is_known = message.stored.1 && resumes(message.draft.message_type);
-            message.spare += u32::from(message.at_app.is_some() && !is_known);
+            message.spare += if is_known { 0 } else { message.handed };
         }
     }
 }
