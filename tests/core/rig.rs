@@ -106,7 +106,7 @@ impl Rig {
     }
 
     /// A connector that finds its files on these disks.
-    fn on(settings: Settings, disks: Disks, now: Instant) -> Self {
+    pub fn on(settings: Settings, disks: Disks, now: Instant) -> Self {
         let core = Connector::new(settings.clone());
         let (outputs, sent, apps) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let mut rig = Self { core, now, outputs, sent, disks, settings, apps };

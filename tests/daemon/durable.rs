@@ -331,8 +331,8 @@ fn a_damaged_queue_is_put_aside_with_one_line_and_others_are_delivered() {
     app.wait_receipt("stored", 2);
     client.kill();
     let spool = find(&pair.client, "lock").expect("the spool").parent().expect("its folder").to_owned();
-    let files = fs::read_dir(&spool).expect("the spool").flatten().map(|entry| entry.path());
-    let any = files.filter(|path| path.to_string_lossy().contains("any")).next().expect("the queue of \"any\"");
+    let mut files = fs::read_dir(&spool).expect("the spool").flatten().map(|entry| entry.path());
+    let any = files.find(|path| path.to_string_lossy().contains("any")).expect("the queue of \"any\"");
     fs::write(&any, "no queue").expect("a damaged file");
     let client = pair.client.start();
     let line = client.wait_error(&["damaged"]);
