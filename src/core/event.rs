@@ -130,6 +130,8 @@ pub enum Event {
         peer: String,
         /// Its address.
         remote: SocketAddr,
+        /// The link is of the second kind.
+        link2: bool,
     },
     /// A peer's link is gone.
     PeerDown {
@@ -247,7 +249,9 @@ impl Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::PeerUp { peer, remote } => write!(f, "peer {peer} connected, at {remote}"),
+            Event::PeerUp { peer, remote, link2 } => {
+                write!(f, "peer {peer} connected, at {remote}, link {}", if *link2 { 2 } else { 1 })
+            }
             Event::PeerDown { peer, cause } => write!(f, "peer {peer} disconnected: {cause}"),
             Event::LinkRefused { remote: Some(remote), cause } => {
                 write!(f, "connection with {remote} ended before its peer was known: {cause}")

@@ -100,7 +100,7 @@ impl Connector {
         conn.frame_limit = frame_limit;
         let Some(link) = conn.link_mut() else { return };
         (link.state, link.up_since) = (State::Up { peer: peer_id }, Some(now));
-        let remote = link.remote;
+        let (remote, link2) = (link.remote, link.link2.is_some());
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
         let (old, mid_frame) = (peer.link.replace(id), peer.mid_frame().is_some());
         peer.rewind();
@@ -116,7 +116,7 @@ impl Connector {
             }
         }
         if let Some(remote) = remote {
-            self.tell(Event::PeerUp { peer: name.to_owned(), remote });
+            self.tell(Event::PeerUp { peer: name.to_owned(), remote, link2 });
         }
         self.want_write(id);
     }
