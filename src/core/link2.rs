@@ -162,8 +162,9 @@ impl Connector {
             self.release_taken(peer_id, lane, place.taken, now);
             if let Some(ring) = self.ring_mut(RingRef::Outbox(peer_id, lane)) {
                 ring.skip_to(place.received);
-                // What the peer has not taken over yet is said to be of this lane, though none of it is sent again.
-                if !ring.has_unsent() && !ring.is_empty() {
+                // What the peer has not taken over yet is said to be of this lane, though none of it is sent again: it
+                // may fill the window, and then nothing else would say so.
+                if ring.in_flight_bytes() > 0 {
                     self.say_lane(id, peer_id, lane);
                 }
             }
