@@ -40,6 +40,9 @@ const TURN: usize = 64 * 1024;
 /// and what is here already is dropped.
 const PLACES_MAX: usize = 400;
 
+/// Places of a peer for types that are not received here.
+const OTHER_PLACES: u32 = 16;
+
 /// Most lanes that a peer may open on a link.
 const LANES_MAX: usize = 4096;
 
@@ -239,8 +242,12 @@ impl Connector {
             return Step::Taken;
         };
         let Some(place) = self.places.get(slot) else { return Step::Taken };
-        // A connector that stops takes nothing more: it stays with the sender.
-        if !open || sequence < place.received || self.stopping {
+        if !open || sequence < place.received {
+            return Step::Taken;
+        }
+        // A connector that stops takes nothing more: it stays with the sender, which does not wait if it stops too.
+        if self.stopping {
+            self.close_lane(id, lane, slot);
             return Step::Taken;
         }
         let origin = Origin { slot, generation: place.generation, count: sequence };
@@ -311,6 +318,12 @@ impl Connector {
 
     /// There is no room for a lane's records: they are to come again later.
     fn stop_lane(&mut self, id: Id, lane: usize, slot: u32, inbox: usize) {
+        self.inboxes[inbox].stopped.push((id, lane as u32));
+        self.close_lane(id, lane, slot);
+    }
+
+    /// Takes nothing more of a lane, and says so.
+    fn close_lane(&mut self, id: Id, lane: usize, slot: u32) {
         let next = self.places.get(slot).map_or(0, |place| place.received);
         let Some(link2) = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut()) else {
             return;
@@ -318,7 +331,6 @@ impl Connector {
         if let Some(Some(entry)) = link2.lanes.get_mut(lane) {
             entry.open = false;
         }
-        self.inboxes[inbox].stopped.push((id, lane as u32));
         let said = LinkControl::Stop { lane: lane as u32, next }.encode(&self.settings.id);
         self.send_control(id, said);
     }
@@ -432,7 +444,7 @@ impl Connector {
             return Step::End(Cause::BadInput(format!("it opens lane {lane}, {LANES_MAX} is the most")));
         }
         let Some(name) = self.peers.get(peer).map(|p| p.name.clone()) else { return Step::Taken };
-        let slot = self.places.find_or_add(Key::lane(&name, message_type), self.unix(now));
+        let slot = self.places.find_or_add(self.lane_key(&name, message_type, lane), self.unix(now));
         let place = self.places.get(slot).map_or((0, 0, 0), |p| (p.epoch, p.received, p.taken));
         if place.0 != epoch {
             self.places.begin_epoch(slot, epoch);
@@ -457,6 +469,16 @@ impl Connector {
         }
         link2.lanes[number] = Some(InLane { slot, open: true });
         Step::Taken
+    }
+
+    /// What a lane's place is known by. Types that are not received here have a few places together: a peer could make
+    /// up any number of them, and so push out the places of others. Their messages go no further anyhow.
+    fn lane_key(&self, peer: &str, message_type: &str, lane: u32) -> Key {
+        let own = [control::PING, control::PUBSUB];
+        if self.inbox_of_type.contains_key(message_type) || own.contains(&message_type) {
+            return Key::lane(peer, message_type);
+        }
+        Key::lane(peer, &format!("\0{}", lane % OTHER_PLACES))
     }
 
     /// Forgets which lanes came on a link that is gone.
