@@ -55,6 +55,8 @@ pub struct Message {
     pub excused: (bool, bool),
     /// Something was set back in time: nothing is promised of it.
     pub wild: bool,
+    /// What was dropped to make room may come back when its connector dies: its order is not sure.
+    pub unordered: bool,
     pub promised: Option<Level>,
     pub refused: bool,
 }
@@ -79,6 +81,7 @@ impl Message {
             spare: 0,
             excused: (false, false),
             wild: false,
+            unordered: false,
             promised: None,
             refused: false,
         }
@@ -142,11 +145,11 @@ impl Model {
         self.count(number);
         let message = &self.messages[number];
         let stream = (message.stream, message.to, message.draft.message_type);
-        if message.delivered > 1 || message.wild {
+        if message.delivered > 1 || message.wild || message.unordered {
             return;
         }
         let newest = self.newest.insert(stream, number);
-        let is_wild = newest.is_some_and(|newest| self.messages[newest].wild);
+        let is_wild = newest.is_some_and(|newest| self.messages[newest].wild || self.messages[newest].unordered);
         assert!(newest < Some(number) || is_wild, "message {number} came after {newest:?} of the same app");
     }
 
