@@ -57,6 +57,9 @@ impl World {
     }
 
     fn check_rest(&mut self) {
+        if self.trace {
+            self.nodes.iter().for_each(|node| println!("CORE {:?}", node.core));
+        }
         for (number, connection) in &self.connections {
             assert!(connection.purpose != Purpose::Link { client: usize::MAX, first_kind: false }, "strangers are sent away");
             for pipe in connection.pipes.iter().filter(|_| !connection.has_ended()) {
@@ -79,11 +82,6 @@ impl World {
     pub fn balance(&mut self) {
         for node in 0..self.nodes.len() {
             let queued = self.queued(node);
-            if queued > 0 && self.trace {
-                for node in &self.nodes {
-                    println!("CORE {:?}", node.core);
-                }
-            }
             assert_eq!(queued, 0, "{} has delivered all that it has", self.nodes[node].id);
         }
         let mut missing: BTreeMap<(usize, Option<usize>, &str), Vec<usize>> = BTreeMap::new();

@@ -162,9 +162,13 @@ impl World {
     }
 
     fn draft(&mut self, node: usize, style: Style) -> (Draft, Option<usize>) {
-        let (destination, to) = self.destination(node);
+        let (mut destination, mut to) = self.destination(node);
         let refused = !self.profile.calm && self.rng.u8(..30) == 0;
         let message_type = SENT[if refused { self.rng.usize(3..5) } else { self.rng.usize(..3) }];
+        if to.is_none() && self.profile.nodes[node].persist_send.covers(message_type) {
+            // It would wait there for ever, and with it those who wait for room.
+            (destination, to) = (self.nodes[1].id.clone(), Some(1));
+        }
         let size = match self.rng.u8(..20) {
             0..2 => 0,
             2..4 => self.rng.usize(..20),

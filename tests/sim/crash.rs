@@ -1,5 +1,7 @@
 //! The death of processes and machines, disks that fail, and backups that are put back.
 
+use aioconnectors::core::OnFull;
+
 use crate::world::World;
 
 impl World {
@@ -39,6 +41,10 @@ impl World {
         self.say(&format_args!("{} dies{}", self.nodes[node].id, if power { " with its machine" } else { "" }));
         let half = std::mem::take(&mut self.nodes[node].busy_with);
         self.model.crash(node, power, &half);
+        for message in self.model.messages.iter_mut().filter(|m| m.from == node) {
+            let policy = self.profile.on_full.get(message.draft.message_type);
+            message.unordered |= policy == Some(&OnFull::DropOldest);
+        }
         self.nodes[node].crashes += 1;
         self.end_process(node, true);
         self.nodes[node].disk.after_death(power);

@@ -45,6 +45,8 @@ pub struct Message {
     pub arrived: bool,
     /// The connection to an app that it was wholly written to last, and whether the app has read it there.
     pub at_app: Option<usize>,
+    /// How often it was written to one.
+    pub handed: u32,
     /// How often apps had it.
     pub delivered: u32,
     /// How often it may come again.
@@ -53,6 +55,8 @@ pub struct Message {
     pub excused: (bool, bool),
     /// Something was set back in time: nothing is promised of it.
     pub wild: bool,
+    /// What was dropped to make room may come back when its connector dies: its order is not sure.
+    pub unordered: bool,
     pub promised: Option<Level>,
     pub refused: bool,
 }
@@ -72,10 +76,12 @@ impl Message {
             confirmed: false,
             arrived: false,
             at_app: None,
+            handed: 0,
             delivered: 0,
             spare: 0,
             excused: (false, false),
             wild: false,
+            unordered: false,
             promised: None,
             refused: false,
         }
@@ -139,11 +145,11 @@ impl Model {
         self.count(number);
         let message = &self.messages[number];
         let stream = (message.stream, message.to, message.draft.message_type);
-        if message.delivered > 1 || message.wild {
+        if message.delivered > 1 || message.wild || message.unordered {
             return;
         }
         let newest = self.newest.insert(stream, number);
-        let is_wild = newest.is_some_and(|newest| self.messages[newest].wild);
+        let is_wild = newest.is_some_and(|newest| self.messages[newest].wild || self.messages[newest].unordered);
         assert!(newest < Some(number) || is_wild, "message {number} came after {newest:?} of the same app");
     }
 
@@ -201,7 +207,7 @@ impl Model {
     pub fn ended(&mut self, node: usize, resumes: &dyn Fn(&str) -> bool) {
         for message in self.messages.iter_mut().filter(|m| m.to == Some(node)) {
             let is_known = message.stored.1 && resumes(message.draft.message_type);
-            message.spare += u32::from(message.at_app.is_some() && !is_known);
+            message.spare += if is_known { 0 } else { message.handed };
         }
     }
 }

@@ -301,6 +301,7 @@ impl World {
                 let message = &mut self.model.messages[message];
                 if purpose == Purpose::Receive {
                     message.at_app = Some(number);
+                    message.handed += 1;
                 } else {
                     (message.link, message.confirmed, message.arrived) = (Some(number), false, false);
                 }
