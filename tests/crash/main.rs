@@ -1,0 +1,24 @@
+//! Our daemon killed, cut off, out of disk, and with files that were spoilt: what was promised must hold.
+//!
+//! Kills come at moments that are drawn from a seed and counted in messages. `AIOCONNECTORS_CRASH_SEED=N` draws the same
+//! ones again; `AIOCONNECTORS_CRASH_MESSAGES=N` sends N messages instead of the few of every day.
+#![cfg(feature = "daemon")]
+
+#[path = "../common/mod.rs"]
+mod common;
+#[path = "../interop/python.rs"]
+mod python;
+
+mod cutter;
+mod message;
+mod pair;
+mod progress;
+mod receiver;
+mod seed;
+mod sender;
+mod session;
+mod tally;
+
+mod plain;
+mod python_peer;
+mod receipts;
