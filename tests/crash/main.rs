@@ -10,6 +10,7 @@ mod common;
 mod python;
 
 mod cutter;
+mod files;
 mod message;
 mod pair;
 mod progress;
@@ -17,8 +18,12 @@ mod receiver;
 mod seed;
 mod sender;
 mod session;
+mod stopped;
 mod tally;
 
+mod bad_days;
+mod damage;
+mod full;
 mod plain;
 mod python_peer;
 mod receipts;

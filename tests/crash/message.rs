@@ -11,22 +11,29 @@ const PREFIX: usize = 16;
 #[derive(Clone)]
 pub struct Route {
     header: String,
+    /// The number of the first message.
+    first: u64,
 }
 
 impl Route {
     pub fn new(message_type: &str, from: &Setup, to: &Setup) -> Route {
         let header = json!({"message_type": message_type, "source_id": from.id, "destination_id": to.id});
-        Route { header: header.to_string() }
+        Route { header: header.to_string(), first: 0 }
     }
 
     /// The same with messages whose acknowledgement by the peer connector is waited for.
     pub fn waiting_for_acks(self) -> Route {
-        Route { header: self.header.replacen('{', "{\"wait_for_ack\":true,", 1) }
+        Route { header: self.header.replacen('{', "{\"wait_for_ack\":true,", 1), ..self }
+    }
+
+    /// The same with messages that are numbered from `first`, whatever they count from for their sender.
+    pub fn from_number(self, first: u64) -> Route {
+        Route { first, ..self }
     }
 
     /// The message of a number.
     pub fn frame(&self, number: u64) -> Frame {
-        Frame { header: self.header.clone(), data: data(number), binary: None }
+        Frame { header: self.header.clone(), data: data(self.first + number), binary: None }
     }
 
     /// Messages as they stand on a socket.

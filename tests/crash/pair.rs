@@ -21,6 +21,11 @@ impl Daemon {
     #[track_caller]
     pub fn start(setup: Setup) -> Daemon {
         let process = setup.start();
+        Daemon::of(setup, process)
+    }
+
+    /// One that was started in a way of its own.
+    pub fn of(setup: Setup, process: Process) -> Daemon {
         Daemon { setup, process, past: Vec::new() }
     }
 

@@ -34,6 +34,8 @@ struct Shared {
     reached: Progress,
     /// What should not be.
     complaints: Mutex<Vec<String>>,
+    /// Where it stops.
+    end: u64,
     current: Mutex<Current>,
 }
 
@@ -53,12 +55,19 @@ pub struct Receiver {
 impl Receiver {
     #[track_caller]
     pub fn listen(path: PathBuf, manner: Manner) -> Receiver {
+        Receiver::listen_to(path, manner, u64::MAX)
+    }
+
+    /// One that takes no message with a number of `end` or more, and closes its connections instead.
+    #[track_caller]
+    pub fn listen_to(path: PathBuf, manner: Manner, end: u64) -> Receiver {
         let listener = UnixListener::bind(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
         let shared = Arc::new(Shared {
             tally: Mutex::default(),
             received: Progress::new("messages received"),
             reached: Progress::new("as the number that messages have come to"),
             complaints: Mutex::default(),
+            end,
             current: Mutex::default(),
         });
         let at_work = Arc::clone(&shared);
@@ -192,9 +201,14 @@ fn read_connection(stream: &UnixStream, manner: Manner, place: &mut Place, share
             if *skip > 0 {
                 *skip -= 1;
             } else {
+                let number = number(&frame);
+                if number.as_ref().is_ok_and(|number| *number >= shared.end) {
+                    connection.acknowledge(true);
+                    return Ok(());
+                }
                 place.handled += 1;
                 let mut tally = shared.tally.lock().unwrap();
-                tally.take(number(&frame));
+                tally.take(number);
                 shared.reached.set(tally.end());
                 shared.received.add(1);
             }
