@@ -85,7 +85,7 @@ fn a_queue_that_was_copied_from_another_peer_reaches_nobody_it_was_not_meant_for
     clients.iter().for_each(|client| wait_link(&server.setup, &client.setup));
     clients.iter_mut().for_each(Daemon::kill);
     for (index, client) in clients.iter().enumerate() {
-        let route = Route::new("any", &server.setup, &client.setup).from_number(1000 * index as u64);
+        let route = Route::new("any", &server.setup, &client.setup).numbered_from(1000 * index as u64);
         Session::new(&client.setup.id, "stored", server.setup.send_socket(), route).send_to(STORED);
     }
     server.kill();
@@ -137,7 +137,7 @@ fn a_sender_that_was_restored_from_a_backup_sends_nothing_twice_and_loses_nothin
     server.start_again();
     let socket = client.setup.send_socket();
     let send = |name: &str, first: u64| {
-        let route = Route::new("any", &client.setup, &server.setup).from_number(first);
+        let route = Route::new("any", &client.setup, &server.setup).numbered_from(first);
         Session::new(name, "delivered", socket.clone(), route).send_to(STORED);
     };
     send("second", STORED);
@@ -146,7 +146,7 @@ fn a_sender_that_was_restored_from_a_backup_sends_nothing_twice_and_loses_nothin
     files::copy(&backup, &stopped.pair.client.spool());
     let Pair { client, server, .. } = &mut stopped.pair;
     client.start_again();
-    let route = Route::new("any", &client.setup, &server.setup).from_number(2 * STORED);
+    let route = Route::new("any", &client.setup, &server.setup).numbered_from(2 * STORED);
     Session::new("third", "delivered", socket, route).send_to(STORED);
     receiver.wait_number(3 * STORED - 1);
     stopped.pair.wait_empty();
@@ -166,7 +166,7 @@ fn a_receiver_that_was_restored_from_a_backup_may_repeat_and_loses_nothing_new()
     let Pair { client, server, .. } = &mut stopped.pair;
     let receiver = Receiver::listen(server.setup.receive_socket("any"), Manner::Resumes);
     server.start_again();
-    let route = |first| stopped.route.clone().from_number(first);
+    let route = |first| stopped.route.clone().numbered_from(first);
     let socket = client.setup.send_socket();
     Session::new("second", "delivered", socket.clone(), route(STORED)).send_to(STORED);
     receiver.wait_number(2 * STORED - 1);
@@ -182,6 +182,7 @@ fn a_receiver_that_was_restored_from_a_backup_may_repeat_and_loses_nothing_new()
     let tally = receiver.tally();
     tally.assert_order(3 * STORED);
     // Those between were taken by the first app, and the sender knows it.
-    assert_eq!(tally.lost(3 * STORED), [STORED..2 * STORED], "{}", tally.describe(3 * STORED));
+    let lost: Vec<_> = tally.lost(3 * STORED).into_iter().flatten().collect();
+    assert!(lost.into_iter().eq(STORED..2 * STORED), "{}", tally.describe(3 * STORED));
     stopped.pair.assert_sound();
 }

@@ -160,7 +160,7 @@ fn a_spoilt_mark_where_the_queue_goes_round_takes_no_message_before_it_along() {
         let receiver = Receiver::listen_to(stopped.pair.server.setup.receive_socket("any"), Manner::Resumes, end);
         receiver.wait_number(end - 1);
         drop(receiver);
-        let route = stopped.route.clone().from_number(stopped.count);
+        let route = stopped.route.clone().numbered_from(stopped.count);
         Session::new(&stopped.count.to_string(), "delivered", socket.clone(), route).send_to(UNTAKEN);
         stopped.count += UNTAKEN;
     }

@@ -6,6 +6,8 @@
 
 #[path = "../common/mod.rs"]
 mod common;
+// A part of it is for the other tests.
+#[allow(dead_code)]
 #[path = "../interop/python.rs"]
 mod python;
 

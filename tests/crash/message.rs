@@ -27,7 +27,7 @@ impl Route {
     }
 
     /// The same with messages that are numbered from `first`, whatever they count from for their sender.
-    pub fn from_number(self, first: u64) -> Route {
+    pub fn numbered_from(self, first: u64) -> Route {
         Route { first, ..self }
     }
 

@@ -133,11 +133,6 @@ impl Pair {
             (waiting(&self.client.setup)? == [0, 0] && waiting(&self.server.setup)? == [0, 0]).then_some(())
         });
     }
-
-    #[track_caller]
-    pub fn wait_link(&self) {
-        wait_link(&self.server.setup, &self.client.setup);
-    }
 }
 
 /// Messages that wait at a connector: for apps, and for peers.

@@ -75,11 +75,6 @@ impl Receiver {
         Receiver { path, shared, thread }
     }
 
-    /// How many messages were received, those that came twice included.
-    pub fn received(&self) -> &Progress {
-        &self.shared.received
-    }
-
     /// One more than the greatest number that was received.
     pub fn reached(&self) -> &Progress {
         &self.shared.reached
@@ -111,11 +106,6 @@ impl Receiver {
                 return self.has(number);
             }
         }
-    }
-
-    /// Waits until nothing has come for `quiet`.
-    pub fn wait_quiet(&self, quiet: Duration) {
-        while self.shared.received.reach(self.shared.received.get() + 1, quiet) {}
     }
 
     /// What the connector did that it may not do.
@@ -171,7 +161,7 @@ struct Place {
 
 impl Place {
     /// How many messages of a connection that begins at `count` of `inbox` were handled before.
-    fn to_skip(&mut self, inbox: String, count: u64) -> Result<u64, String> {
+    fn known(&mut self, inbox: String, count: u64) -> Result<u64, String> {
         if self.inbox.as_ref() != Some(&inbox) {
             *self = Place { inbox: Some(inbox), handled: count };
         }
@@ -192,7 +182,7 @@ fn read_connection(stream: &UnixStream, manner: Manner, place: &mut Place, share
             let (Some(inbox), Some(count)) = (frame.field("inbox").as_str().map(str::to_owned), count(&frame)) else {
                 return Err(format!("not the welcome of an app that receives: {frame:?}"));
             };
-            skip = Some(place.to_skip(inbox, count)?);
+            skip = Some(place.known(inbox, count)?);
         } else {
             early.push(frame);
         }

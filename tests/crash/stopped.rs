@@ -94,7 +94,7 @@ impl Stopped {
         if self.queue == Queue::Outbox {
             client.start_again();
         }
-        let later = self.route.clone().from_number(self.count);
+        let later = self.route.clone().numbered_from(self.count);
         let session = Session::new("later", "delivered", client.setup.send_socket(), later);
         session.send_to(LATER);
         receiver.wait_number(self.count + LATER - 1);
