@@ -28,6 +28,8 @@ pub mod net;
 #[cfg(feature = "daemon")]
 pub mod ring;
 #[cfg(feature = "daemon")]
+pub mod store;
+#[cfg(feature = "daemon")]
 pub mod sys;
 
 /// The examples of the README, which must compile.

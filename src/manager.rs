@@ -8,18 +8,21 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::thread;
-use std::time::{Duration, Instant};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use mio::Events;
 use nix::fcntl::{Flock, FlockArg};
 
-use crate::config::{Address, Config, Loaded};
-use crate::core::{Connector, KeepAlive, Mode, Settings};
+use crate::config::{self, Address, Config, Coverage, Loaded, PersistenceSync};
+use crate::core::{Connector, Covered, KeepAlive, Mode, OnFull, Settings, Sync};
 use crate::logger::{self, LogError, LogTarget};
 use crate::net::dial::Target;
 use crate::net::listener::{self, ListenError};
+use crate::net::rings::Rings;
 use crate::net::security::{ClientSecurity, Security, SecurityError, ServerSecurity};
 use crate::net::shell::{Parts, Shell, Wish};
+use crate::store::{Spool, StoreError};
+use crate::sys::size_limit::ignore_size_signal;
 use crate::wire::names::{self, Role};
 
 /// Events that are taken from the poller at a time.
@@ -48,6 +51,8 @@ pub enum StartError {
     Listen(ListenError),
     /// Certificates or TLS are not as they must be.
     Security(SecurityError),
+    /// The queues on disk cannot be used.
+    Spool(StoreError),
     /// The log cannot be written.
     Log(LogError),
     /// The system refuses what the loop needs.
@@ -62,6 +67,7 @@ impl fmt::Display for StartError {
             }
             StartError::Listen(e) => e.fmt(f),
             StartError::Security(e) => e.fmt(f),
+            StartError::Spool(e) => write!(f, "queues on disk: {e}"),
             StartError::Log(e) => e.fmt(f),
             StartError::System(e) => write!(f, "the system refuses what the loop needs: {e}"),
         }
@@ -120,6 +126,8 @@ fn start_and_run(loaded: Loaded, config_path: &Path) -> Result<(), StartError> {
         log::warn!("{warning}");
     }
     raise_file_limit();
+    // A file that is as large as it may be is then an error of whoever writes it: the log as well as a queue.
+    ignore_size_signal()?;
     let mut shell = Shell::new(parts(&config)?)?;
     let active = ActiveConnector::add(&config);
     let (version, links) = (env!("CARGO_PKG_VERSION"), describe_links(&config));
@@ -196,6 +204,9 @@ fn parts(config: &Config) -> Result<Parts, StartError> {
     let folder = &config.connector_files_dirpath;
     fs::create_dir_all(folder).map_err(|error| StartError::Folder { path: folder.clone(), error })?;
     let paths = config.socket_paths();
+    let settings = settings(config);
+    // Before the sockets, which may be taken over from another connector: not if it still works with these queues.
+    let spool = open_spool(config, &settings)?;
     let Address { host, port } = config.server_sockaddr.clone();
     let security = security(config)?;
     let (links, target) = match config.role() {
@@ -205,9 +216,26 @@ fn parts(config: &Config) -> Result<Parts, StartError> {
     let admins = listener::unix(&paths.commander(), 0o660, config.reuse_uds_path_commander_server)?;
     let apps_mode = if config.everybody_can_send_messages { 0o777 } else { 0o770 };
     let apps = listener::unix(&paths.send(), apps_mode, config.reuse_uds_path_send_to_connector)?;
-    let connector = Connector::new(settings(config));
+    let rings = Rings::new(spool, &settings.id, settings.max_ring_bytes);
+    let mut connector = Connector::new(settings);
+    rings.restore(&mut connector, Instant::now()).map_err(StartError::Spool)?;
     let (shutdown_timeout, send_timeout) = (config.shutdown_timeout, config.send_timeout);
-    Ok(Parts { connector, security, links, target, apps, admins, paths, shutdown_timeout, send_timeout })
+    Ok(Parts { connector, security, links, target, apps, admins, paths, rings, shutdown_timeout, send_timeout })
+}
+
+/// The folder of the queues on disk. It is of use also to a connector that stores no messages: what apps and peers were
+/// told outlives a restart there. Such a connector can do without it, though.
+fn open_spool(config: &Config, settings: &Settings) -> Result<Option<Spool>, StartError> {
+    let stores = settings.persist_send != Covered::None || settings.persist_recv != Covered::None;
+    let must_last = settings.sync != Sync::Os;
+    match Spool::open(&config.socket_paths().spool(), must_last) {
+        Ok(spool) => Ok(Some(spool)),
+        Err(error) if stores || matches!(error, StoreError::InUse { .. }) => Err(StartError::Spool(error)),
+        Err(error) => {
+            log::warn!("what apps and peers were told is forgotten when this connector ends: {error}");
+            Ok(None)
+        }
+    }
 }
 
 fn security(config: &Config) -> Result<Security, SecurityError> {
@@ -236,6 +264,8 @@ fn settings(config: &Config) -> Settings {
         timeout: config.keep_alive_timeout,
         unanswered_max: u32::try_from(config.max_number_of_unanswered_keep_alive).unwrap_or(u32::MAX),
     });
+    // A clock before 1970 makes numbers that begin at 0, as in a connector that was never started before.
+    let started = SystemTime::now().duration_since(UNIX_EPOCH).unwrap_or_default();
     let bytes = |n: u64| usize::try_from(n).unwrap_or(usize::MAX);
     Settings {
         id: config.id(),
@@ -252,8 +282,37 @@ fn settings(config: &Config) -> Settings {
         reconnect: config.enable_client_try_reconnect,
         max_message_size: bytes(config.max_message_size),
         queue_max_bytes: bytes(config.queue_max_bytes),
+        link2: true,
+        persist_send: covered(&config.disk_persistence_send),
+        persist_recv: covered(&config.disk_persistence_recv),
+        max_ring_bytes: bytes(config.max_size_persistence_path),
+        sync: match config.persistence_sync {
+            PersistenceSync::Os => Sync::Os,
+            PersistenceSync::Interval(interval) => Sync::Interval(interval),
+            PersistenceSync::Always => Sync::Always,
+        },
+        on_full: config.on_full.iter().map(|(message_type, policy)| (message_type.clone(), on_full(*policy))).collect(),
+        session_ttl: config.session_ttl,
+        started_at: started.as_secs(),
+        start_sequence: u64::try_from(started.as_micros()).unwrap_or(u64::MAX),
         shutdown_timeout: config.shutdown_timeout,
         seed: fastrand::u64(..),
+    }
+}
+
+fn covered(coverage: &Coverage) -> Covered {
+    match coverage {
+        Coverage::None => Covered::None,
+        Coverage::All => Covered::All,
+        Coverage::Types(types) => Covered::Types(types.iter().cloned().collect()),
+    }
+}
+
+fn on_full(policy: config::OnFull) -> OnFull {
+    match policy {
+        config::OnFull::Block => OnFull::Block,
+        config::OnFull::Reject => OnFull::Reject,
+        config::OnFull::DropOldest => OnFull::DropOldest,
     }
 }
 

@@ -1,11 +1,13 @@
 //! A message whose header is that of the one before passes through the core without an allocation, on both sides.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::collections::BTreeMap;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aioconnectors::core::settings::HELLO_WAIT;
-use aioconnectors::core::{Connector, Id, Mode, Output, Reading, Secured, Settings};
+use aioconnectors::core::{Connector, Covered, Id, Mode, Output, Reading, Secured, Settings, Sync};
 use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HELLO, own_frame};
 use aioconnectors::wire::frame;
 use aioconnectors::wire::names::Role;
@@ -42,10 +44,10 @@ const SERVER: &str = "('10.0.0.1', 10673)";
 /// Messages that are fed at a time, as one read brings them.
 const BATCH: usize = 500;
 
-fn connector() -> Connector {
+fn connector(role: Role) -> Connector {
     let mut connector = Connector::new(Settings {
-        id: SERVER.into(),
-        role: Role::Server,
+        id: if role == Role::Server { SERVER.into() } else { "c1".into() },
+        role,
         server_id: SERVER.into(),
         mode: Mode::Plain,
         send_types: ["any".to_owned()].into(),
@@ -58,6 +60,15 @@ fn connector() -> Connector {
         reconnect: true,
         max_message_size: 1 << 20,
         queue_max_bytes: 64 << 20,
+        link2: true,
+        persist_send: Covered::None,
+        persist_recv: Covered::None,
+        max_ring_bytes: 1 << 30,
+        sync: Sync::Os,
+        on_full: BTreeMap::new(),
+        session_ttl: Duration::from_secs(86_400),
+        started_at: 1_800_000_000,
+        start_sequence: 1_800_000_000_000_000,
         shutdown_timeout: Duration::from_secs(10),
         seed: 1,
     });
@@ -96,6 +107,7 @@ fn allocations(connector: &mut Connector, from: Id, header: &str, to: impl Fn(Op
             sent += piece.len();
             piece.len()
         }) {}
+        connector.confirmed(to(target), u64::MAX, now);
         take_outputs(connector, now);
         assert!(sent >= bytes.len(), "all has gone out");
     };
@@ -109,11 +121,15 @@ fn allocations(connector: &mut Connector, from: Id, header: &str, to: impl Fn(Op
     ALLOCATIONS.load(Ordering::Relaxed) - before
 }
 
+/// One test at a time: the count is the whole process's.
+static TURN: Mutex<()> = Mutex::new(());
+
 #[test]
 fn messages_that_are_like_the_one_before_need_no_memory() {
-    let (mut connector, now) = (connector(), Instant::now());
+    let _turn = TURN.lock();
+    let (mut connector, now) = (connector(Role::Server), Instant::now());
     let link = connector.accept_link(([10, 0, 0, 2], 4000).into(), now);
-    connector.secured(link, Secured::Anonymous, now);
+    connector.secured(link, Secured::Anonymous, false, now);
     connector.input(link, &own_frame(HANDSHAKE_NO_SSL, "c1", HELLO), now);
     take_outputs(&mut connector, now);
 
@@ -124,4 +140,78 @@ fn messages_that_are_like_the_one_before_need_no_memory() {
     assert_eq!(allocations(&mut connector, app, incomplete, |_| link), 0, "the same with a header that is rewritten");
     let theirs = r#"{"message_type": "any", "source_id": "c1"}"#;
     assert_eq!(allocations(&mut connector, link, theirs, |app| app.unwrap()), 0, "a peer's messages to an app");
+}
+
+/// Two connectors, joined by a link of the second kind, with an app that sends at one and one that receives at the other.
+struct Pair {
+    ends: [Connector; 2],
+    links: [Id; 2],
+    app: Id,
+    receiver: Option<Id>,
+    now: Instant,
+    /// What is on its way, used again.
+    wire: Vec<u8>,
+}
+
+impl Pair {
+    fn new() -> Self {
+        let now = Instant::now();
+        let mut ends = [connector(Role::Server), connector(Role::Client)];
+        let mut dialled = None;
+        while let Some(output) = ends[1].poll_output() {
+            if let Output::Dial(id) = output {
+                dialled = Some(id);
+            }
+        }
+        let links = [ends[0].accept_link(([10, 0, 0, 2], 4000).into(), now), dialled.unwrap()];
+        ends[1].opened(links[1], Some(([10, 0, 0, 1], 4000).into()), now);
+        ends[0].secured(links[0], Secured::Anonymous, false, now);
+        ends[1].secured(links[1], Secured::Anonymous, false, now);
+        let app = ends[0].accept_app();
+        Self { ends, links, app, receiver: None, now, wire: Vec::with_capacity(1 << 20) }
+    }
+
+    /// Moves all that waits on the link from one end to the other.
+    fn pass(&mut self, from: usize) {
+        self.wire.clear();
+        let wire = &mut self.wire;
+        while self.ends[from].transmit(self.links[from], 1 << 20, self.now, &mut |piece| {
+            wire.extend_from_slice(piece);
+            piece.len()
+        }) {}
+        self.ends[1 - from].input(self.links[1 - from], &self.wire, self.now);
+    }
+
+    fn turn(&mut self, bytes: &[u8]) {
+        self.ends[0].input(self.app, bytes, self.now);
+        for from in [0, 1, 0, 1] {
+            self.pass(from);
+            self.receiver = take_outputs(&mut self.ends[1], self.now).or(self.receiver);
+            if let Some(receiver) = self.receiver {
+                self.ends[1].transmit(receiver, 1 << 20, self.now, &mut |piece| piece.len());
+            }
+            for end in &mut self.ends {
+                end.settle(self.now);
+                take_outputs(end, self.now);
+            }
+        }
+    }
+}
+
+#[test]
+fn on_a_link_of_the_second_kind_memory_is_needed_for_acknowledgements_only() {
+    let _turn = TURN.lock();
+    let mut pair = Pair::new();
+    let bytes = batch(r#"{"message_type": "any", "destination_id": "c1"}"#);
+    for from in [1, 0, 1, 0] {
+        pair.pass(from);
+    }
+    (0..3).for_each(|_| pair.turn(&bytes));
+    pair.ends[1].timeout(pair.now + HELLO_WAIT);
+    (0..3).for_each(|_| pair.turn(&bytes));
+    assert!(pair.receiver.is_some(), "the messages arrive");
+    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    (0..20).for_each(|_| pair.turn(&bytes));
+    let each = (ALLOCATIONS.load(Ordering::Relaxed) - before) / 20;
+    assert!(each < BATCH / 4, "{each} allocations for {BATCH} messages");
 }

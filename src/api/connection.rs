@@ -9,8 +9,8 @@ use log::debug;
 
 use super::error::{ApiError, Step};
 
-/// Connects to a connector's socket.
-fn connect(path: &Path, timeout: Duration) -> Result<UnixStream, ApiError> {
+/// Connects to a connector's socket, on which writing gives up when no byte is taken for `timeout`.
+pub(super) fn connect(path: &Path, timeout: Duration) -> Result<UnixStream, ApiError> {
     let fail = |e: io::Error| match e.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => ApiError::NotRunning { path: path.to_owned() },
         _ => ApiError::io(path, Step::Connect, e),
@@ -72,18 +72,31 @@ impl Connection {
     }
 
     fn write_on(&self, stream: &mut UnixStream, frames: &[u8]) -> Result<(), Unsent> {
-        let (written, error) = write_all(stream, frames);
-        let Some(error) = error else { return Ok(()) };
-        let path = self.path.clone();
-        let error = match error.kind() {
-            ErrorKind::WouldBlock | ErrorKind::TimedOut => {
-                ApiError::TimedOut { path, step: Step::Write, after: self.timeout }
-            }
-            ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::WriteZero => ApiError::Closed { path },
-            _ => ApiError::io(&self.path, Step::Write, error),
-        };
-        Err(Unsent { from: frame_start(frames, written), error })
+        match write(stream, frames, &self.path, self.timeout) {
+            (_, None) => Ok(()),
+            (written, Some(error)) => Err(Unsent { from: frame_start(frames, written), error }),
+        }
     }
+}
+
+/// Writes all of `bytes` to the connector at `path`, or says how many were written and why not more.
+pub(super) fn write(
+    stream: &mut UnixStream,
+    bytes: &[u8],
+    path: &Path,
+    timeout: Duration,
+) -> (usize, Option<ApiError>) {
+    let (written, error) = write_all(stream, bytes);
+    let error = error.map(|error| match error.kind() {
+        ErrorKind::WouldBlock | ErrorKind::TimedOut => {
+            ApiError::TimedOut { path: path.to_owned(), step: Step::Write, after: timeout }
+        }
+        ErrorKind::BrokenPipe | ErrorKind::ConnectionReset | ErrorKind::WriteZero => {
+            ApiError::Closed { path: path.to_owned() }
+        }
+        _ => ApiError::io(path, Step::Write, error),
+    });
+    (written, error)
 }
 
 /// Writes as `Write::write_all` does, and says how much was written when it fails.

@@ -8,6 +8,9 @@ use std::time::Duration;
 use crate::wire::frame::{EncodeError, FrameError};
 use crate::wire::header::HeaderError;
 use crate::wire::names::{NameError, SOCKET_PATH_MAX};
+use crate::wire::receipts::{Level, RefusedReason, SessionNameError};
+
+use super::receipt_error::ReceiptError;
 
 /// Why a config file does not tell which connector is meant.
 #[derive(Debug)]
@@ -76,6 +79,8 @@ pub enum Step {
     Write,
     /// Waiting for the answer to a message.
     AwaitAnswer,
+    /// Waiting for the receipt of a message.
+    AwaitReceipt,
     /// Setting up the socket that the connector connects to.
     Listen,
 }
@@ -86,12 +91,14 @@ impl fmt::Display for Step {
             Step::Connect => "connecting to the connector",
             Step::Write => "writing to the connector",
             Step::AwaitAnswer => "waiting for the answer",
+            Step::AwaitReceipt => "waiting for receipts",
             Step::Listen => "listening for messages",
         })
     }
 }
 
-/// Why an app's call failed. A message whose sending failed is not with the connector.
+/// Why an app's call failed. A message whose sending failed is not with the connector, except as
+/// [`Unconfirmed`](Self::Unconfirmed) says.
 #[derive(Debug)]
 pub enum ApiError {
     /// The config file does not say which connector is meant.
@@ -117,7 +124,8 @@ pub enum ApiError {
         /// After so long.
         after: Duration,
     },
-    /// The connector closed the connection while a message was written to it, a second time in a row.
+    /// The connector closed the connection while a message was written to it, a second time in a row; or it closed a
+    /// connection on which receipts were to come.
     Closed {
         /// The socket.
         path: PathBuf,
@@ -133,6 +141,60 @@ pub enum ApiError {
         path: PathBuf,
         /// The connector's word for why.
         error: String,
+    },
+    /// The connector does not answer an app that wants receipts: it is that of the Python package, or an older one.
+    NoReceipts {
+        /// The socket.
+        path: PathBuf,
+        /// So long was waited for.
+        after: Duration,
+    },
+    /// The connector grants only a lower level of receipts, as where no persistence covers what it sends.
+    LevelNotGranted {
+        /// The socket.
+        path: PathBuf,
+        /// The level that was asked for.
+        wanted: Level,
+        /// The level that there is.
+        granted: Level,
+    },
+    /// The connector has told that the message goes no further.
+    MessageRefused {
+        /// The socket.
+        path: PathBuf,
+        /// Why.
+        reason: RefusedReason,
+    },
+    /// No receipt came for some of the messages: the connector may have them or not.
+    Unconfirmed {
+        /// Number of the last message that was handed over, or of the one that waits for it.
+        sent: u64,
+        /// Number of the last message that has its receipt.
+        confirmed: u64,
+        /// Why there are no more.
+        source: Box<ApiError>,
+    },
+    /// The connector knows less of the session than it had confirmed: it has lost its memory, as a restart without
+    /// persistence does.
+    SessionForgotten {
+        /// The session.
+        session: String,
+        /// Number of the last message that had its receipt.
+        confirmed: u64,
+        /// Number of the last message that the connector knows of.
+        known: u64,
+    },
+    /// So many messages were refused, and the app has not asked which with
+    /// [`take_refused`](super::ReceiptSender::take_refused).
+    RefusedUntaken(usize),
+    /// The text cannot name a session.
+    SessionName(SessionNameError),
+    /// What the connector says of receipts makes no sense.
+    BadReceipt {
+        /// The socket.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: ReceiptError,
     },
     /// The type is not among those that the connector's config names.
     UnknownType {
@@ -215,7 +277,7 @@ impl fmt::Display for ApiError {
                 write!(f, "{step} at {}: nothing came of it for {after:?}", path.display())
             }
             ApiError::Closed { path } => {
-                write!(f, "the connector at {} closes the connection as it is written to", path.display())
+                write!(f, "the connector at {} closes the connection", path.display())
             }
             ApiError::NoAnswer { path } => {
                 write!(f, "the connector at {} has no answer: is the peer connected?", path.display())
@@ -223,6 +285,31 @@ impl fmt::Display for ApiError {
             ApiError::Refused { path, error } => {
                 write!(f, "the connector at {} has no answer: {error}", path.display())
             }
+            ApiError::NoReceipts { path, after } => {
+                let path = path.display();
+                write!(f, "the connector at {path} says nothing of receipts for {after:?}: it knows of none")
+            }
+            ApiError::LevelNotGranted { path, wanted, granted } => {
+                let path = path.display();
+                write!(f, "the connector at {path} gives receipts at level {granted} only, not {wanted}")
+            }
+            ApiError::MessageRefused { path, reason } => {
+                write!(f, "the connector at {} refuses the message: {reason}", path.display())
+            }
+            ApiError::Unconfirmed { sent, confirmed, source } => {
+                write!(f, "{confirmed} of {sent} messages are confirmed: {source}")
+            }
+            ApiError::SessionForgotten { session, confirmed, known } => {
+                write!(
+                    f,
+                    "the connector knows of {known} messages of session {session:?}, it had confirmed {confirmed}"
+                )
+            }
+            ApiError::RefusedUntaken(count) => {
+                write!(f, "{count} messages were refused, and nobody has asked which")
+            }
+            ApiError::SessionName(e) => e.fmt(f),
+            ApiError::BadReceipt { path, source } => write!(f, "what came at {}: {source}", path.display()),
             ApiError::UnknownType { message_type, direction, known } => {
                 write!(f, "{message_type:?} is not among the {direction}_message_types: {}", known.join(", "))
             }
@@ -252,6 +339,12 @@ impl std::error::Error for ApiError {}
 impl From<ConfigError> for ApiError {
     fn from(error: ConfigError) -> Self {
         ApiError::Config(error)
+    }
+}
+
+impl From<SessionNameError> for ApiError {
+    fn from(error: SessionNameError) -> Self {
+        ApiError::SessionName(error)
     }
 }
 

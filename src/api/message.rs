@@ -79,6 +79,11 @@ impl MessageReader {
 }
 
 impl Message {
+    /// Bytes of its frame.
+    pub(super) fn size(&self) -> usize {
+        self.frame.len()
+    }
+
     /// What kind of message it is.
     #[must_use]
     pub fn message_type(&self) -> &str {

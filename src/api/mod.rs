@@ -14,13 +14,30 @@
 //! # Ok(())
 //! # }
 //! ```
+//!
+//! How sure is it that a message arrives?
+//!
+//! - [`send`](SendMessage::send) and [`Sender`]: its bytes are in the connector's socket. A connector that is killed or
+//!   cannot send it on may lose it.
+//! - [`await_receipt`](SendMessage::await_receipt): one message has come to the [`Level`] that was asked for.
+//! - [`receipts`](ConnectorApi::receipts): the same for many at a time. With a session each of them comes to the
+//!   connector once, whatever is killed meanwhile.
+//! - [`start_waiting_for_messages_with_acks`](ConnectorApi::start_waiting_for_messages_with_acks): the same for an app
+//!   that receives.
 
 mod builder;
 mod connection;
+mod conversation;
 mod error;
+mod heard;
+mod kept;
 mod message;
+mod receipt_error;
+mod receipt_sender;
+mod receipts;
 mod receive;
 mod request;
+mod resume;
 mod send;
 mod sender;
 mod settings;
@@ -36,14 +53,20 @@ use std::time::Duration;
 pub use builder::{Builder, WRITE_TIMEOUT};
 pub use error::{ApiError, ConfigError, Step};
 pub use message::Message;
+pub use receipt_error::ReceiptError;
+pub use receipt_sender::ReceiptSender;
+pub use receipts::{HELLO_TIMEOUT, PATIENCE, Receipts, WINDOW_BYTES, WINDOW_MESSAGES};
 pub use send::{Id, SendMessage};
 pub use sender::Sender;
 pub use settings::{FILES_DIR, SERVER_ADDRESS};
 
+pub use crate::wire::receipts::{Level, Refused, RefusedReason};
+
 use builder::WRITE_TIMEOUT_MIN;
 use connection::Connection;
-use receive::{Callback, Waiter};
+use receive::Waiter;
 use request::Deadline;
+use resume::Callback;
 use send::Encoder;
 use settings::Settings;
 
@@ -64,6 +87,9 @@ enum Answer {
 }
 
 /// An app's side of one connector. Threads may share it; their messages go out in the order in which they get hold of it.
+///
+/// Connecting itself has no time limit: std knows of none for Unix sockets. It takes no time, unless the connector's
+/// process stands still and a thousand apps or so are in line already.
 pub struct ConnectorApi {
     settings: Settings,
     paths: SocketPaths,
@@ -209,6 +235,33 @@ impl ConnectorApi {
         Sender::new(self)
     }
 
+    /// A connection on which the connector tells how far the messages have come: to `level`, each of them. Many are on
+    /// their way at a time; with a [`session`](Receipts::session), each of them comes to the connector once, though the
+    /// connection breaks or the connector is killed meanwhile.
+    ///
+    /// ```no_run
+    /// use std::time::Duration;
+    /// use aioconnectors::api::{ConnectorApi, Level};
+    ///
+    /// # fn main() -> Result<(), aioconnectors::api::ApiError> {
+    /// let api = ConnectorApi::client("client1").build()?;
+    /// let mut sender = api.receipts(Level::Stored).session("orders").patience(Duration::from_secs(300)).open()?;
+    /// // What an earlier process has brought under this session's name is not sent again.
+    /// for number in sender.resumed_at()..1_000_000 {
+    ///     sender.send(api.send_message("any").text(&format!("order {number}")))?;
+    /// }
+    /// for refused in sender.wait_all()? {
+    ///     eprintln!("message {} was refused: {}", refused.index, refused.reason);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It takes a connector of this project.
+    pub fn receipts(&self, level: Level) -> Receipts<'_> {
+        Receipts::new(self, level)
+    }
+
     /// Calls `callback` with each message of `message_type` that the connector brings, on a thread of its own: in
     /// order for each connection that the connector makes, one call at a time.
     ///
@@ -231,8 +284,12 @@ impl ConnectorApi {
     }
 
     /// The same, with acknowledgements: a message is done with when `callback` returns `Ok`. What it returns `Err` for,
-    /// what it did not get to before this program ended, and all behind it, the connector brings again, in order: every
-    /// message at least once. A message that is given back comes again after a second.
+    /// what it did not get to before this program ended, and all behind it, the connector brings again, in order. A
+    /// message that is given back comes again after a second.
+    ///
+    /// While this program lives, `callback` is done with each message once, though the connector is killed meanwhile
+    /// and brings some again. If this program is killed, its successor may get those again that it was done with and
+    /// had not yet said so.
     ///
     /// ```no_run
     /// # fn store(_: &aioconnectors::api::Message) -> std::io::Result<()> { Ok(()) }
@@ -243,7 +300,8 @@ impl ConnectorApi {
     /// # }
     /// ```
     ///
-    /// It takes a connector of this project; with one of the Python package it is as without acknowledgements.
+    /// It takes a connector of this project. With one of the Python package it is as without acknowledgements, and the
+    /// first messages come two seconds late: it was waited for what it does not say.
     ///
     /// # Errors
     /// As [`start_waiting_for_messages`](Self::start_waiting_for_messages).

@@ -16,10 +16,13 @@ use log::{debug, error, warn};
 
 use super::FRAME_MAX;
 use super::error::{ApiError, Step};
-use super::message::{Message, MessageReader};
+use super::message::Message;
+use super::receipt_error::ReceiptError;
+use super::resume::{Callback, Handled, Incoming, Work};
 use super::socket_file;
-use crate::wire::control::FromReceiver;
 use crate::wire::frame::{Deframer, Frames};
+use crate::wire::header::Header;
+use crate::wire::receipts::{FromReceiver, ReceiverWelcome, WELCOME};
 
 /// Read at once from a connection, bytes.
 const READ_SIZE: usize = 128 * 1024;
@@ -38,14 +41,11 @@ pub(super) struct Waiter {
     accepting: Option<JoinHandle<()>>,
 }
 
-/// What is done with each message. `false` gives it back: it is to come again.
-pub(super) type Callback = Box<dyn FnMut(Message) -> bool + Send>;
-
 struct Shared {
     path: PathBuf,
     /// Device and inode of the socket file, so that no other's is removed.
     file: (u64, u64),
-    callback: Mutex<Callback>,
+    work: Mutex<Work>,
     /// The connector is told which messages are done with.
     acknowledges: bool,
     connections: Mutex<Connections>,
@@ -79,8 +79,9 @@ impl Waiter {
         let fail = |e| ApiError::io(&path, Step::Listen, e);
         let file = identity(&path).map_err(fail)?;
         let handle = UnixStream::from(OwnedFd::from(listener.try_clone().map_err(fail)?));
-        let (callback, connections) = (Mutex::new(callback), Mutex::default());
-        let shared = Arc::new(Shared { path: path.clone(), file, callback, acknowledges, connections });
+        let work = Mutex::new(Work { callback, handled: Handled::default() });
+        let shared = Shared { path: path.clone(), file, work, acknowledges, connections: Mutex::default() };
+        let shared = Arc::new(shared);
         let accepting = thread::Builder::new().name("aioconnectors-wait".into());
         let accepting = accepting.spawn({
             let shared = Arc::clone(&shared);
@@ -155,24 +156,36 @@ impl Shared {
     /// Reads a connection to its end, or until a message is given back.
     fn read(&self, mut stream: UnixStream) {
         let mut deframer = Deframer::new(FRAME_MAX);
-        let mut reader = MessageReader::default();
         let mut buffer = vec![0; READ_SIZE];
-        let (mut done, mut given_back) = (0, false);
-        let mut said = self.say(&mut stream, FromReceiver::Acknowledges);
-        while said.is_ok() && !given_back {
-            let input = match stream.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(n) => &buffer[..n],
-                Err(e) if e.kind() == ErrorKind::Interrupted => continue,
+        // Said before anything else: the callback may be busy for long with another connection's messages.
+        if let Err(e) = self.say(&mut stream, FromReceiver::Acknowledges { resume: true }) {
+            // What it had written before it went can still be read.
+            debug!("{}: the connector is gone already: {e}", self.path.display());
+        }
+        let holds = self.acknowledges && !lock(&self.work).handled.silent;
+        let mut incoming = if holds { Incoming::holding() } else { Incoming::default() };
+        let (mut given_back, mut ended, mut timed) = (false, false, false);
+        let mut said = Ok(());
+        while said.is_ok() && !given_back && !ended {
+            let before = incoming.done;
+            let all = match Self::read_some(&mut stream, &mut buffer, &incoming, &mut timed) {
+                Ok(Some(0)) => {
+                    ended = true;
+                    Ok(incoming.end(&mut lock(&self.work)))
+                }
+                Ok(Some(n)) => self.deliver(&mut incoming, deframer.feed(&buffer[..n])),
+                Ok(None) => {
+                    debug!("{}: the connector does not say where its messages begin", self.path.display());
+                    Ok(incoming.give_up(&mut lock(&self.work)))
+                }
                 Err(e) => return warn!("{}: {e}", self.path.display()),
             };
-            let before = done;
-            match self.deliver(&mut reader, deframer.feed(input), &mut done) {
+            match all {
                 Ok(all) => given_back = !all,
                 Err(e) => return error!("{e}"),
             }
-            if done > before {
-                said = self.say(&mut stream, FromReceiver::Done(done));
+            if incoming.done > before {
+                said = self.say(&mut stream, FromReceiver::Done(incoming.done));
             }
         }
         match said {
@@ -186,24 +199,53 @@ impl Shared {
         }
     }
 
+    /// Reads once; `None` when messages need be held back no longer. `timed`: the last read had a time limit.
+    fn read_some(
+        stream: &mut UnixStream,
+        buffer: &mut [u8],
+        incoming: &Incoming,
+        timed: &mut bool,
+    ) -> io::Result<Option<usize>> {
+        loop {
+            let timeout = incoming.holds_for();
+            if timeout.is_some_and(|left| left.is_zero()) {
+                return Ok(None);
+            }
+            if timeout.is_some() || std::mem::take(timed) {
+                *timed = timeout.is_some();
+                stream.set_read_timeout(timeout)?;
+            }
+            match stream.read(buffer) {
+                Ok(n) => return Ok(Some(n)),
+                // It has closed the connection without having read all that was said to it.
+                Err(e) if e.kind() == ErrorKind::ConnectionReset => return Ok(Some(0)),
+                // After the time to hold messages back the next round finds that it is over.
+                Err(e) if matches!(e.kind(), ErrorKind::Interrupted | ErrorKind::WouldBlock) => {}
+                Err(e) => return Err(e),
+            }
+        }
+    }
+
     fn say(&self, stream: &mut UnixStream, what: FromReceiver) -> io::Result<()> {
         if self.acknowledges { stream.write_all(&what.encode()) } else { Ok(()) }
     }
 
     /// Calls back for each whole message, and counts those that are done with; whether that is all.
-    fn deliver(
-        &self,
-        reader: &mut MessageReader,
-        mut frames: Frames<'_, '_>,
-        done: &mut u64,
-    ) -> Result<bool, ApiError> {
+    fn deliver(&self, incoming: &mut Incoming, mut frames: Frames<'_, '_>) -> Result<bool, ApiError> {
         let path = || self.path.clone();
         while let Some(frame) = frames.next().map_err(|source| ApiError::BadFrame { path: path(), source })? {
-            let message = reader.read(&frame).map_err(|source| ApiError::BadHeader { path: path(), source })?;
-            if !(lock(&self.callback))(message) {
+            let message = incoming.reader.read(&frame);
+            let message = message.map_err(|source| ApiError::BadHeader { path: path(), source })?;
+            let all = if self.acknowledges && message.message_type() == WELCOME {
+                let welcome = read_welcome(&message, incoming.is_welcome());
+                let welcome = welcome.map_err(|source| ApiError::BadReceipt { path: path(), source })?;
+                incoming.welcome(welcome, &mut lock(&self.work))
+            } else {
+                incoming.take(message, &mut lock(&self.work))
+            };
+            if !all {
                 return Ok(false);
             }
-            *done += 1;
         }
         Ok(true)
     }
@@ -232,6 +274,15 @@ impl Shared {
         let here = thread::current().id();
         lock(&self.connections).open.values().any(|(_, t)| t.thread().id() == here)
     }
+}
+
+fn read_welcome(message: &Message, is_second: bool) -> Result<ReceiverWelcome, ReceiptError> {
+    if is_second {
+        return Err(ReceiptError::OutOfTurn);
+    }
+    let json = message.header_json();
+    let header = Header::parse(json).map_err(|_| ReceiptError::OutOfTurn)?;
+    ReceiverWelcome::parse(&header, json).map_err(ReceiptError::NotUnderstood)
 }
 
 /// Forgets a connection when its thread ends, by a panic of the callback too.

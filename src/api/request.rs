@@ -19,7 +19,7 @@ const READ_SIZE: usize = 16 * 1024;
 #[derive(Clone, Copy)]
 pub(super) struct Deadline {
     start: Instant,
-    timeout: Duration,
+    pub timeout: Duration,
 }
 
 impl Deadline {
@@ -28,7 +28,7 @@ impl Deadline {
     }
 
     /// The time left; `None` when it is over.
-    fn left(self) -> Option<Duration> {
+    pub fn left(self) -> Option<Duration> {
         self.timeout.checked_sub(self.start.elapsed()).filter(|left| !left.is_zero())
     }
 }

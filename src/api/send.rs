@@ -8,10 +8,11 @@ use serde::Serialize;
 use super::error::ApiError;
 use super::message::Message;
 use super::sender::Sender;
-use super::{Answer, ConnectorApi};
+use super::{Answer, ConnectorApi, receipts};
 use crate::wire::frame;
 use crate::wire::header::{HeaderWriter, MessageId};
 use crate::wire::names::Role;
+use crate::wire::receipts::Level;
 
 /// Longest tag, characters.
 const TAG_MAX: usize = 128;
@@ -63,7 +64,7 @@ enum Data<'a> {
 }
 
 /// A message on its way: say what it is, then [`send`](Self::send) it. See [`ConnectorApi::send_message`].
-#[must_use = "a message goes out with send(), send_with() or await_response()"]
+#[must_use = "a message goes out with send(), send_with(), await_response() or await_receipt()"]
 #[derive(Clone, Copy)]
 pub struct SendMessage<'a> {
     api: &'a ConnectorApi,
@@ -155,6 +156,29 @@ impl<'a> SendMessage<'a> {
     /// away meanwhile, [`ApiError::TimedOut`].
     pub fn await_response(self, timeout: Duration) -> Result<Message, ApiError> {
         self.api.await_response(&self, timeout)
+    }
+
+    /// Sends the message, on a connection of its own, and returns when it has come to `level`. `timeout` is for all of
+    /// it.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use aioconnectors::api::{ApiError, ConnectorApi, Level};
+    /// # fn main() -> Result<(), ApiError> {
+    /// # let api = ConnectorApi::client("client1").build()?;
+    /// api.send_message("any").text("hello").await_receipt(Level::Delivered, Duration::from_secs(5))?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// For many messages see [`ConnectorApi::receipts`].
+    ///
+    /// # Errors
+    /// As [`send`](Self::send); [`ApiError::NoReceipts`] if the connector gives none, [`ApiError::LevelNotGranted`],
+    /// [`ApiError::MessageRefused`]. [`ApiError::Unconfirmed`] if the message was sent and no receipt came, in time or
+    /// before the connection broke: only then can it be with the connector.
+    pub fn await_receipt(self, level: Level, timeout: Duration) -> Result<(), ApiError> {
+        receipts::await_receipt(self.api, &self, level, timeout)
     }
 
     fn check(&self) -> Result<(), ApiError> {

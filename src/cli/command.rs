@@ -12,7 +12,7 @@ use lexopt::Arg;
 /// A command, or a whole program: what it takes, what is said of it, what it does.
 #[derive(Clone, Copy, Debug)]
 pub struct Command {
-    /// As it is typed, words joined by `-`.
+    /// As it is typed, words joined by `-`. Those of a family have the same first word, and a space behind it.
     pub name: &'static str,
     /// Other names, such as those of the Python package.
     pub aliases: &'static [&'static str],
@@ -140,6 +140,12 @@ impl Args {
         self.options.iter().any(|(l, _)| *l == long)
     }
 
+    /// The value of the option `--long` as it was typed, the last one if there are several.
+    #[must_use]
+    pub fn option(&self, long: &str) -> Option<&OsStr> {
+        self.options.iter().rev().find(|(l, _)| *l == long).map(|(_, value)| value.as_os_str())
+    }
+
     /// The value of the option `--long`, the last one if there are several.
     ///
     /// # Errors
@@ -148,7 +154,7 @@ impl Args {
     where
         T::Err: fmt::Display,
     {
-        let Some((_, value)) = self.options.iter().rev().find(|(l, _)| *l == long) else { return Ok(None) };
+        let Some(value) = self.option(long) else { return Ok(None) };
         let text = value.to_string_lossy();
         let wrong = |error| Failure::usage(format!("--{long}: found {text:?}: {error}"));
         text.parse().map(Some).map_err(wrong)

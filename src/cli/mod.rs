@@ -72,18 +72,56 @@ fn dispatch(commands: &[Command], parser: &mut lexopt::Parser, out: &mut dyn Wri
         Some(Arg::Short('h') | Arg::Long("help")) => program_help(commands, out),
         Some(Arg::Short('V') | Arg::Long("version")) => write_version(PROGRAM, out),
         Some(Arg::Value(word)) if word == "help" => match parser.next()? {
-            Some(Arg::Value(word)) => command_help(find(commands, &word.to_string_lossy())?, out),
+            Some(Arg::Value(word)) => match named(commands, &word.to_string_lossy(), parser)? {
+                Named::One(command) => command_help(command, out),
+                Named::Family { commands, .. } => program_help(&commands, out),
+            },
             Some(other) => Err(other.unexpected().into()),
             None => program_help(commands, out),
         },
         Some(Arg::Value(word)) => {
-            let command = find(commands, &word.to_string_lossy())?;
-            match command.parse(parser).map_err(|failure| failure.of(command.name))? {
-                Request::Help => command_help(command, out),
-                Request::Version => write_version(PROGRAM, out),
-                Request::Run(args) => (command.run)(&args, out),
+            let word = word.to_string_lossy().into_owned();
+            match named(commands, &word, parser)? {
+                Named::One(command) => match command.parse(parser).map_err(|failure| failure.of(command.name))? {
+                    Request::Help => command_help(command, out),
+                    Request::Version => write_version(PROGRAM, out),
+                    Request::Run(args) => (command.run)(&args, out),
+                },
+                Named::Family { commands, help: true } => program_help(&commands, out),
+                Named::Family { commands, help: false } => {
+                    let names: Vec<_> = commands.iter().map(|command| format!("'{}'", command.name)).collect();
+                    Err(Failure::usage(format!("{word} is not all of a command: it is one of {}", names.join(", "))))
+                }
             }
         }
+        Some(other) => Err(other.unexpected().into()),
+    }
+}
+
+/// What is typed at the beginning stands for.
+enum Named<'a> {
+    /// A command.
+    One(&'a Command),
+    /// All commands whose first word was typed, without a second one.
+    Family {
+        /// Those.
+        commands: Vec<Command>,
+        /// Whether their help was asked for.
+        help: bool,
+    },
+}
+
+/// What `word` names, or that and the next one: a command's name has one word or two.
+fn named<'a>(commands: &'a [Command], word: &str, parser: &mut lexopt::Parser) -> Result<Named<'a>, Failure> {
+    let is_first = |command: &&Command| command.name.split_once(' ').is_some_and(|(first, _)| first == word);
+    let family: Vec<Command> = commands.iter().filter(is_first).copied().collect();
+    if family.is_empty() {
+        return find(commands, word).map(Named::One);
+    }
+    match parser.next()? {
+        None => Ok(Named::Family { commands: family, help: false }),
+        Some(Arg::Short('h') | Arg::Long("help")) => Ok(Named::Family { commands: family, help: true }),
+        Some(Arg::Value(second)) => find(commands, &format!("{word} {}", second.to_string_lossy())).map(Named::One),
         Some(other) => Err(other.unexpected().into()),
     }
 }

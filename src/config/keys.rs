@@ -192,10 +192,12 @@ keys! {
         "How important a log line must be to be written.";
     default_logger_rotate: Rotate = "true", Bytes(KIB, TIB), Now, Both,
         "Whether, or at how many bytes, the log file is compressed and a new one begun; `true` means 64 MiB.";
-    disk_persistence_recv: Coverage = "false", MessageTypes, NotYet, Manager,
-        "Which received messages are kept on disk until an app takes them: all, none, or a list of types.";
-    disk_persistence_send: Coverage = "false", MessageTypes, NotYet, Manager,
-        "Which messages to send are kept on disk until the peer has them: all, none, or a list of types.";
+    disk_persistence_recv: Coverage = "false", MessageTypes, Now, Manager,
+        "Which received messages are kept on disk until an app has taken them: all, none, or a list of types. An app that \
+        acknowledges gets each of them at least once, whatever crashes.";
+    disk_persistence_send: Coverage = "false", MessageTypes, Now, Manager,
+        "Which messages to send are kept on disk until the peer has taken them over, also while it is away: all, none, or \
+        a list of types.";
     enable_client_try_reconnect: bool = "true", Free, Now, Manager,
         "Client: whether it connects again when it lost its server.";
     everybody_can_send_messages: bool = "true", Free, Now, Manager,
@@ -222,12 +224,17 @@ keys! {
         "How many bytes a received file may have.";
     max_size_file_upload_send: u64 = "8589930194", Bytes(0, u64::MAX), NotYet, Manager,
         "How many bytes a file to send may have.";
-    max_size_persistence_path: u64 = "1073741824", Bytes(64 * KIB, u64::MAX), NotYet, Manager,
-        "How many bytes a queue on disk may have.";
-    on_full: BTreeMap<String, OnFull> = "{}", MessageTypes, NotYet, Manager,
-        "What happens to a message that finds its queue full, by message type: `block`, `reject` or `drop_oldest`.";
-    persistence_sync: PersistenceSync = "\"os\"", Free, NotYet, Manager,
-        "When queues on disk are written through: `os`, `interval:MILLISECONDS` or `always`.";
+    max_size_persistence_path: u64 = "1073741824", Bytes(64 * KIB, u64::MAX), Now, Manager,
+        "How many bytes of messages each queue on disk may have; there is one for each peer and type, and for each \
+        received type.";
+    on_full: BTreeMap<String, OnFull> = "{}", MessageTypes, Now, Manager,
+        "What happens to a message that finds the queue to its peer full, by message type: `block` has its app wait, \
+        `reject` refuses it, `drop_oldest` gives up the oldest ones. Types that are not listed block while the peer is \
+        connected and reject while it is away.";
+    persistence_sync: PersistenceSync = "\"os\"", Free, Now, Manager,
+        "When queues on disk are written through. `os`: when the system likes, so that they survive the end of the \
+        process, not a loss of power; `interval:MILLISECONDS`: so long after a change at most; `always`: before anybody \
+        is told that a message is stored.";
     proxy: Proxy = "{}", Free, Refused("proxies are"), Manager,
         "Client: the HTTP proxy to go through: `enabled`, `address`, `port`, `authorization`.";
     pubsub_central_broker: bool = "false", Free, NotYet, Both,
@@ -258,6 +265,8 @@ keys! {
         "Server: TLS 1.2 is the oldest version that is accepted, whatever is given here.";
     server_sockaddr: Address = "[\"127.0.0.1\", 10673]", Free, Now, Both,
         "The address of the server: on a server the one to listen at, on a client the one to connect to.";
+    session_ttl: Duration = "86400", Seconds(1.0, YEAR), Now, Manager,
+        "After how many seconds the session of a sending app that has not connected again is forgotten.";
     shutdown_timeout: Duration = "10", Seconds(0.0, YEAR), Now, Manager,
         "How many seconds the daemon waits, when it is told to stop, for its queues to drain.";
     silent: bool = "true", Free, Now, Manager,

@@ -253,11 +253,11 @@ fn warnings_stand_beside_errors() {
 fn a_key_without_effect_warns_only_if_it_differs_from_its_default() {
     let pending = |key: &str| vec![format!("c.json: {key}: accepted, but has no effect yet")];
     assert_eq!(warning_lines(r#"{"server_ca": true}"#), pending("server_ca"));
-    assert_eq!(warning_lines(r#"{"disk_persistence_send": ["any"]}"#), pending("disk_persistence_send"));
-    assert_eq!(warning_lines(r#"{"persistence_sync": "interval:250"}"#), pending("persistence_sync"));
+    assert_eq!(warning_lines(r#"{"subscribe_message_types": ["any"]}"#), pending("subscribe_message_types"));
+    assert_eq!(warning_lines(r#"{"debug_msg_counts": false}"#), pending("debug_msg_counts"));
     for member in [
         r#""server_ca": false"#,
-        r#""disk_persistence_recv": []"#,
+        r#""subscribe_message_types": []"#,
         r#""file_recv_config": null"#,
         r#""tokens_directory_path": "/var/tmp/../tmp/aioconnectors/""#,
         r#""max_size_chunk_upload": 1000"#,

@@ -7,9 +7,12 @@ use serde_json::{Map, Value, json};
 use super::conn::Kind;
 use super::connector::Connector;
 use super::delivery::Inbox;
-use super::event::{Cause, Event};
+use super::event::{Cause, Event, Output};
 use super::slots::Id;
 use crate::wire::admin::{self, Request};
+
+/// The command that removes files of queues: the shell has them.
+const DELETE_REMAINS: &str = "delete_previous_persistence_remains";
 
 impl Connector {
     /// Bytes of an admin's connection; the answer goes out as soon as the request is whole.
@@ -19,12 +22,25 @@ impl Connector {
         received.extend_from_slice(bytes);
         match admin::parse_request(received) {
             Ok(None) => {}
+            Ok(Some(request)) if request.command == DELETE_REMAINS => {
+                received.clear();
+                self.outputs.push_back(Output::RemoveRemains(id));
+            }
             Ok(Some(request)) => {
                 let answer = self.answer(&request);
                 self.finish(id, admin::encode_answer(&answer), Cause::Done, now);
             }
             Err(error) => self.close(id, Cause::BadInput(error.to_string()), now),
         }
+    }
+
+    /// What was stored for nobody is gone, or why not. The Python connector has nothing to say of it either.
+    pub fn remains_removed(&mut self, id: Id, result: Result<(), String>, now: Instant) {
+        let answer = match result {
+            Ok(()) => json!({}),
+            Err(why) => json!({"status": false, "msg": why}),
+        };
+        self.finish(id, admin::encode_answer(&answer.to_string()), Cause::Done, now);
     }
 
     /// The answer to an admin's request, as the Python connector words it.
@@ -47,8 +63,8 @@ impl Connector {
 
     fn peek_queues(&self) -> Value {
         let received: usize = self.inboxes.iter().map(Inbox::waiting).sum();
-        let connected = self.peers.iter().filter(|(_, p)| p.link.is_some() || !p.outbox.is_empty());
-        let to_send: Map<String, Value> = connected.map(|(_, p)| (p.name.clone(), p.outbox.len().into())).collect();
+        let connected = self.peers.iter().filter(|(_, p)| p.link.is_some() || p.queued() > 0);
+        let to_send: Map<String, Value> = connected.map(|(_, p)| (p.name.clone(), p.queued().into())).collect();
         json!({"queue_recv": received, "queue_send": to_send})
     }
 }

@@ -7,21 +7,31 @@ use super::conn::{App, AppMemo, RequestKey};
 use super::connector::{Connector, Step};
 use super::event::{Cause, Event};
 use super::ledger::Reason;
-use super::settings::{ANSWERS_MAX, OUTBOX_HIGH, OUTBOX_LOW, REQUESTS_MAX, Settings};
+use super::outbox::{Letter, Queued};
+use super::settings::{ANSWERS_MAX, PEERS_MAX, REQUESTS_MAX, Settings};
 use super::slots::Id;
 use crate::wire::control::{self, DISCONNECTED_DURING_WAIT, OVERRIDDEN};
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::{self, Change, Header, MessageId, json_string};
-use crate::wire::names::Role;
+use crate::wire::names::{Role, validate_client_name};
+use crate::wire::record;
 
 impl Connector {
     pub(super) fn app_frame(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> Step {
+        if let Some(step) = self.before_message(id) {
+            return step;
+        }
         let memo = self.conns.get_mut(id).and_then(|conn| conn.app_mut()?.memo.take());
         let as_before = |memo: &AppMemo| memo.header == frame.header() && memo.with_binary == frame.binary().is_some();
         if let Some(memo) = memo.filter(as_before)
-            && let Some(step) = self.forward_as_before(id, frame, &memo)
+            && self.peers.get(memo.peer).is_some_and(|peer| peer.link.is_some() || peer.lanes[memo.lane].durable)
         {
+            let letter = Letter { frame, header: memo.rewritten.as_deref(), flags: 0, origin: self.next_origin(id) };
+            let queued = self.enqueue(id, memo.peer, memo.lane, &letter, now);
+            let destination = if let Queued::Refused(_) = queued { self.name_of(memo.peer) } else { String::new() };
+            let message_type = if destination.is_empty() { String::new() } else { self.type_of(memo.peer, memo.lane) };
             self.remember(id, memo);
+            let step = self.after_queued(id, queued, &destination, &message_type, false, now);
             return self.after_one(id, step);
         }
         let header = match Header::parse(frame.header()) {
@@ -32,15 +42,50 @@ impl Connector {
             let what = "the header's \"with_binary\" and the parts of the frame do not agree";
             return Step::End(Cause::BadInput(what.to_owned()));
         }
-        let step = self.forward(id, frame, &header, now);
+        if header.message_type == control::APP_HELLO {
+            return self.app_hello(id, frame, &header, now);
+        }
+        let destination = match self.settings.role {
+            Role::Client => Cow::Owned(self.settings.server_id.clone()),
+            Role::Server => Cow::Borrowed(header.destination_id.as_deref().unwrap_or_default()),
+        };
+        let queued = self.forward(id, frame, &header, &destination, now);
+        let step = self.after_queued(id, queued, &destination, &header.message_type, header.await_response, now);
         self.after_one(id, step)
     }
 
-    /// Forwards a frame whose header is that of the frame before; `None` if the peer is not as it was.
-    fn forward_as_before(&mut self, id: Id, frame: &Frame<'_>, memo: &AppMemo) -> Option<Step> {
-        let peer = self.peers.get(memo.peer)?;
-        let link = peer.link?;
-        Some(self.enqueue(id, memo.peer, link, frame, memo.rewritten.as_deref()))
+    fn name_of(&self, peer: Id) -> String {
+        self.peers.get(peer).map(|peer| peer.name.clone()).unwrap_or_default()
+    }
+
+    fn type_of(&self, peer: Id, lane: usize) -> String {
+        self.peers.get(peer).map(|peer| peer.lanes[lane].message_type.clone()).unwrap_or_default()
+    }
+
+    /// Tells the app what became of its message, if it wants to know. A message that goes nowhere is counted; who waits
+    /// for an answer learns from the end of the connection that none will come.
+    fn after_queued(
+        &mut self,
+        id: Id,
+        queued: Queued,
+        destination: &str,
+        message_type: &str,
+        awaits_answer: bool,
+        now: Instant,
+    ) -> Step {
+        match queued {
+            Queued::Taken => {
+                self.passed(id, None);
+                Step::Taken
+            }
+            Queued::Refused(reason) => {
+                self.count_drop(destination, message_type, reason, 1, now);
+                self.passed(id, Some(reason));
+                if awaits_answer { Step::End(Cause::Done) } else { Step::Taken }
+            }
+            Queued::Blocked => Step::Blocked,
+            Queued::End(cause) => Step::End(cause),
+        }
     }
 
     fn remember(&mut self, id: Id, memo: AppMemo) {
@@ -50,59 +95,70 @@ impl Connector {
     }
 
     /// With `uds_path_send_preserve_socket` false an app sends one message a connection, and leaves closing it to the
-    /// connector; with a request it stays for the answer.
+    /// connector; with a request it stays for the answer, and with receipts for these.
     fn after_one(&mut self, id: Id, step: Step) -> Step {
-        let awaits_answer =
-            self.conns.get_mut(id).and_then(|conn| conn.app_mut()).is_some_and(|app| !app.requests.is_empty());
-        if matches!(step, Step::Taken) && !self.settings.preserve_send_socket && !awaits_answer {
+        let stays = |app: &mut App| !app.requests.is_empty() || app.receipts.is_some();
+        let stays = self.conns.get_mut(id).and_then(|conn| conn.app_mut()).is_some_and(stays);
+        if matches!(step, Step::Taken) && !self.settings.preserve_send_socket && !stays {
             return Step::End(Cause::Done);
         }
         step
     }
 
-    fn forward(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
-        let destination = match self.settings.role {
-            Role::Client => Cow::Owned(self.settings.server_id.clone()),
-            Role::Server => Cow::Borrowed(header.destination_id.as_deref().unwrap_or_default()),
-        };
-        let (peer, link) = match self.way_to(&destination, header) {
+    fn forward(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, destination: &str, now: Instant) -> Queued {
+        let (peer, lane) = match self.way_to(destination, header) {
             Ok(way) => way,
-            Err(reason) => return self.refuse(&destination, header, reason, now),
+            Err(reason) => return Queued::Refused(reason),
         };
-        let Ok((rewritten, request)) = self.prepare(frame, header, &destination) else {
-            return self.refuse(&destination, header, Reason::HeaderTooLong, now);
-        };
-        let step = self.enqueue(id, peer, link, frame, rewritten.as_deref());
-        if let (Step::Taken, Some(request)) = (&step, request) {
-            self.await_answer(id, peer, (header.message_type.clone().into_owned(), request), now);
-        } else if matches!(step, Step::Taken) && !header.with_file {
-            self.remember(
-                id,
-                AppMemo { header: frame.header().to_vec(), with_binary: header.with_binary, peer, rewritten },
-            );
+        // The number that a message must be acknowledged by is known when its queue is.
+        match self.open_lane(peer, lane, now) {
+            Ok(true) => {}
+            Ok(false) => return self.wait_for_lane(id, peer, lane),
+            Err(reason) => return Queued::Refused(reason),
         }
-        step
+        let number = self.ack_number(peer, lane, header);
+        let Ok((rewritten, request)) = self.prepare(frame, header, destination, number) else {
+            return Queued::Refused(Reason::HeaderTooLong);
+        };
+        let flags = if number.is_some() { record::WAITS_ACK } else { 0 };
+        let letter = Letter { frame, header: rewritten.as_deref(), flags, origin: self.next_origin(id) };
+        let queued = self.enqueue(id, peer, lane, &letter, now);
+        if let (Queued::Taken, Some(request)) = (&queued, request) {
+            self.await_answer(id, peer, (header.message_type.clone().into_owned(), request), now);
+        } else if matches!(queued, Queued::Taken) && !header.with_file && number.is_none() {
+            let (header, with_binary) = (frame.header().to_vec(), header.with_binary);
+            self.remember(id, AppMemo { header, with_binary, peer, lane, rewritten });
+        }
+        queued
     }
 
-    /// The peer that a message is for, and its link; or why it cannot go there.
-    fn way_to(&self, destination: &str, header: &Header<'_>) -> Result<(Id, Id), Reason> {
+    /// The peer that a message is for, and its lane; or why it cannot go there.
+    fn way_to(&mut self, destination: &str, header: &Header<'_>) -> Result<(Id, usize), Reason> {
         if !self.may_send(&header.message_type) {
             return Err(Reason::TypeNotAllowed);
         }
-        let Some(peer) = self.peers.find(destination) else {
-            return Err(if self.settings.role == Role::Client { Reason::PeerAway } else { Reason::UnknownPeer });
+        let durable = self.settings.persist_send.covers(&header.message_type);
+        let peer = match self.peers.find(destination) {
+            Some(peer) => peer,
+            None if durable && self.may_be_peer(destination) => self.peers.find_or_add(destination),
+            None if self.settings.role == Role::Client => return Err(Reason::PeerAway),
+            None => return Err(Reason::UnknownPeer),
         };
-        let link = self.peers.get(peer).and_then(|p| p.link).ok_or(Reason::PeerAway)?;
+        if !durable && self.peers.get(peer).is_none_or(|p| p.link.is_none()) {
+            return Err(Reason::PeerAway);
+        }
         if header.await_response && self.requests >= REQUESTS_MAX {
             return Err(Reason::TooManyRequests);
         }
-        Ok((peer, link))
+        Ok((peer, self.lane_for(peer, &header.message_type)))
     }
 
-    /// A message goes nowhere. Who waits for an answer learns from the end of the connection that none will come.
-    fn refuse(&mut self, destination: &str, header: &Header<'_>, reason: Reason, now: Instant) -> Step {
-        self.count_drop(destination, &header.message_type, reason, 1, now);
-        if header.await_response { Step::End(Cause::Done) } else { Step::Taken }
+    /// Whether messages may be stored for one that was not here yet.
+    fn may_be_peer(&self, destination: &str) -> bool {
+        match self.settings.role {
+            Role::Client => destination == self.settings.server_id,
+            Role::Server => validate_client_name(destination).is_ok() && self.peers.len() < PEERS_MAX,
+        }
     }
 
     fn may_send(&self, message_type: &str) -> bool {
@@ -116,6 +172,7 @@ impl Connector {
         frame: &Frame<'_>,
         header: &Header<'_>,
         destination: &str,
+        ack_number: Option<u64>,
     ) -> Result<(Option<Vec<u8>>, Option<MessageId>), HeaderTooLong> {
         let mut changes: Vec<Change<'_>> = Vec::new();
         if header.source_id.as_deref() != Some(self.settings.id.as_str()) {
@@ -123,6 +180,9 @@ impl Connector {
         }
         if header.destination_id.as_deref() != Some(destination) {
             changes.push(("destination_id", Some(json_string(destination))));
+        }
+        if let Some(number) = ack_number {
+            changes.push(("transport_id", Some(number.to_string())));
         }
         let mut request = None;
         if header.await_response {
@@ -150,28 +210,6 @@ impl Connector {
         self.made_up_ids += 1;
         let Settings { id, seed, .. } = &self.settings;
         MessageId::Text(format!("{id}#{seed:x}.{}", self.made_up_ids))
-    }
-
-    /// Puts a frame into a connected peer's outbox, or makes the app wait.
-    fn enqueue(&mut self, app: Id, peer_id: Id, link: Id, frame: &Frame<'_>, header: Option<&[u8]>) -> Step {
-        let Some(peer) = self.peers.get_mut(peer_id) else { return Step::Taken };
-        if peer.outbox.used() >= OUTBOX_HIGH {
-            peer.blocked.push(app);
-            return Step::Blocked;
-        }
-        let pushed = match header {
-            None => peer.outbox.push(&[frame.bytes()]),
-            Some(header) => match frame::prefix(header.len(), frame.after_header().len()) {
-                Ok(prefix) => peer.outbox.push(&[&prefix, header, frame.after_header()]),
-                Err(error) => return Step::End(Cause::BadInput(error.to_string())),
-            },
-        };
-        if pushed.is_err() {
-            peer.blocked.push(app);
-            return Step::Blocked;
-        }
-        self.want_write(link);
-        Step::Taken
     }
 
     fn await_answer(&mut self, app_id: Id, peer_id: Id, key: RequestKey, now: Instant) {
@@ -230,7 +268,10 @@ impl Connector {
         }
     }
 
-    pub(super) fn app_closed(&mut self, id: Id, app: App, cause: Cause) {
+    pub(super) fn app_closed(&mut self, id: Id, app: App, cause: Cause, now: Instant) {
+        if let Some(receipts) = &app.receipts {
+            self.detach_session(id, receipts, now);
+        }
         for (peer, key) in app.requests {
             let Some(peer) = self.peers.get_mut(peer) else { continue };
             if peer.requests.get(&key) == Some(&id) {
@@ -240,14 +281,6 @@ impl Connector {
         }
         if let Cause::BadInput(_) | Cause::SendTimeout(_) = cause {
             self.tell(Event::AppRefused { cause });
-        }
-    }
-
-    /// The connections that waited for room in a peer's outbox, if there is enough now.
-    pub(super) fn take_waiting_for_peer(&mut self, peer: Id) -> Vec<Id> {
-        match self.peers.get_mut(peer) {
-            Some(peer) if peer.outbox.used() <= OUTBOX_LOW => std::mem::take(&mut peer.blocked),
-            _ => Vec::new(),
         }
     }
 }

@@ -4,7 +4,10 @@ use std::collections::{BTreeSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::confirm::Mark;
 use super::event::Cause;
+use super::link2::Link2;
+use super::receipts::Receipts;
 use super::slots::Id;
 use crate::wire::control::CloseReason;
 use crate::wire::frame::Deframer;
@@ -98,6 +101,8 @@ pub(super) struct Delivery {
     pub inbox: usize,
     /// It is open, and not just on its way to be.
     pub opened: bool,
+    /// Messages of the inbox that were given up before the first one of this connection.
+    pub base: u64,
     /// Messages that were wholly sent on it.
     pub sent: u64,
     /// Messages of it that are done with, if the app says so.
@@ -120,6 +125,44 @@ pub(super) struct Link {
     pub said: Option<CloseReason>,
     /// When messages began to flow.
     pub up_since: Option<Instant>,
+    /// The other side speaks the second kind of link.
+    pub speaks_link2: bool,
+    /// This side sends records.
+    pub says_records: bool,
+    /// The client's name, once it is known and the link is not up yet.
+    pub name: Option<String>,
+    /// What is known on a link of the second kind.
+    pub link2: Option<Box<Link2>>,
+    /// First kind: bytes that were given out for the connection, and how many when it was last asked what is confirmed.
+    pub written: u64,
+    pub asked: u64,
+    /// First kind: which messages end where.
+    pub marks: VecDeque<Mark>,
+}
+
+impl Link {
+    pub fn new(remote: Option<SocketAddr>) -> Self {
+        Self {
+            state: State::Opening,
+            remote,
+            memo: None,
+            unanswered: 0,
+            said: None,
+            up_since: None,
+            speaks_link2: false,
+            says_records: false,
+            name: None,
+            link2: None,
+            written: 0,
+            asked: 0,
+            marks: VecDeque::new(),
+        }
+    }
+
+    /// The peer, once messages flow.
+    pub fn peer(&self) -> Option<Id> {
+        if let State::Up { peer } = self.state { Some(peer) } else { None }
+    }
 }
 
 /// Where a link is on its way to carrying messages. Each state names what is waited for.
@@ -136,6 +179,8 @@ pub(super) enum State {
     /// Client: a sign of life from the server. With TLS 1.3 a client is done with the handshake before the server has
     /// looked at its certificate, so only what comes back shows that it was let in.
     Checking,
+    /// Server: where the client, which is known, stands in this side's lanes.
+    Resume,
     /// Client: the certificate from the server.
     Certificate,
     /// Client: the shell to store the certificate.
@@ -160,6 +205,8 @@ pub(super) struct App {
     pub memo: Option<AppMemo>,
     /// The requests that await their answer on this connection.
     pub requests: BTreeSet<(Id, RequestKey)>,
+    /// What the app is told of its messages, if it has asked for that.
+    pub receipts: Option<Box<Receipts>>,
 }
 
 /// A header of an app's message, and what becomes of frames that have the same.
@@ -169,6 +216,7 @@ pub(super) struct AppMemo {
     /// What the header says of the frame's parts.
     pub with_binary: bool,
     pub peer: Id,
+    pub lane: usize,
     /// The header to send instead, if the app's own must be changed.
     pub rewritten: Option<Vec<u8>>,
 }
@@ -191,12 +239,16 @@ impl Control {
         self.frames.push_back(frame);
     }
 
-    /// What is to be sent next.
-    pub fn front(&self) -> Option<&[u8]> {
-        self.frames.front().map(|frame| &frame[self.sent..])
+    /// Offers what is to be sent next, at most `left` bytes; how much was taken of how much, if there is something.
+    pub fn offer(&mut self, left: usize, sink: &mut dyn FnMut(&[u8]) -> usize) -> Option<(usize, usize)> {
+        let front = &self.frames.front()?[self.sent..];
+        let front = &front[..front.len().min(left)];
+        let (taken, offered) = (sink(front), front.len());
+        self.sent(taken);
+        Some((taken, offered))
     }
 
-    pub fn sent(&mut self, count: usize) {
+    fn sent(&mut self, count: usize) {
         self.sent += count;
         if self.frames.front().is_some_and(|frame| self.sent >= frame.len()) {
             self.used -= self.sent;

@@ -11,20 +11,27 @@ use std::time::Instant;
 use super::backoff::Backoff;
 use super::conn::{App, Conn, Kind, Link, State};
 use super::delivery::Inbox;
+use super::durable::RingRef;
 use super::event::{Cause, Event, Output};
 use super::ledger::{Ledger, Reason};
+use super::link2;
 use super::peer::Peers;
+use super::places::Places;
+use super::receipts::Session;
 use super::settings::{
     CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, REPORT_PERIOD, Settings, TIDY_PERIOD,
     UNIDENTIFIED_MAX,
 };
 use super::slots::{Id, Slots};
 use super::timers::{Timer, Timers};
-use crate::wire::frame::{Deframer, Frame};
+use crate::ring::Ring;
+use crate::wire::frame::{Deframer, Frame, FrameError, Unit};
 use crate::wire::names::Role;
+use crate::wire::receipts::RefusedReason;
+use crate::wire::record::{self, Origin};
 
 /// Bytes that are gathered from small frames for one write: four TLS records.
-const SCRATCH: usize = 64 * 1024;
+pub(super) const SCRATCH: usize = 64 * 1024;
 
 /// What became of a frame.
 #[derive(Debug)]
@@ -33,6 +40,8 @@ pub(super) enum Step {
     Taken,
     /// It is done with, and the peer is known from now on.
     Identified,
+    /// It is done with, and what follows are records.
+    Records,
     /// There is no room for it now; the connection waits.
     Blocked,
     /// The connection must end.
@@ -60,6 +69,28 @@ pub struct Connector {
     pub(super) requests: usize,
     /// Ids that were made up for requests that came without.
     pub(super) made_up_ids: u64,
+    /// Lanes that were made: each has another epoch.
+    pub(super) lanes_made: u64,
+    /// How far this connector has come in what others send it.
+    pub(super) places: Places,
+    /// The lanes that belong to places: the link, the lane's number.
+    pub(super) lane_of_place: HashMap<u32, (Id, u32)>,
+    /// Apps' sessions by their places.
+    pub(super) sessions: HashMap<u32, Session>,
+    /// Apps' connections with receipts to come.
+    pub(super) to_receipt: Vec<Id>,
+    /// Queues in files that changed since they were saved, and since they were synced.
+    pub(super) dirty: Vec<RingRef>,
+    pub(super) unsynced: Vec<RingRef>,
+    /// Places whose messages came into queues in files since they were saved.
+    pub(super) stored: Vec<u32>,
+    /// Before then no file is tried again, and why the last one failed.
+    pub(super) store_again: Option<Instant>,
+    pub(super) store_failure: Option<String>,
+    /// Origins of messages that queues give up: memory that is used again.
+    pub(super) released: Vec<Origin>,
+    /// When this life began.
+    pub(super) began: Option<Instant>,
     pub(super) ledger: Ledger,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
@@ -75,7 +106,7 @@ impl Connector {
     /// A connector at rest.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let inboxes: Vec<Inbox> = settings.recv_types.iter().map(|t| Inbox::new(t)).collect();
+        let inboxes: Vec<Inbox> = settings.recv_types.iter().map(|t| Inbox::new(t, settings.seed)).collect();
         let inbox_of_type = settings.recv_types.iter().cloned().zip(0..).collect();
         let backoff = Backoff::new(settings.seed);
         Self {
@@ -86,6 +117,18 @@ impl Connector {
             inbox_of_type,
             requests: 0,
             made_up_ids: 0,
+            lanes_made: 0,
+            places: Places::default(),
+            lane_of_place: HashMap::new(),
+            sessions: HashMap::new(),
+            to_receipt: Vec::new(),
+            dirty: Vec::new(),
+            unsynced: Vec::new(),
+            stored: Vec::new(),
+            store_again: None,
+            store_failure: None,
+            released: Vec::new(),
+            began: None,
             ledger: Ledger::default(),
             timers: Timers::default(),
             backoff,
@@ -99,7 +142,9 @@ impl Connector {
 
     /// Begins its work: a client dials its server.
     pub fn start(&mut self, now: Instant) {
+        self.began = Some(now);
         self.timers.arm(Timer::Tidy, now + TIDY_PERIOD);
+        self.open_inboxes();
         if self.settings.role == Role::Client {
             self.dial(now);
         }
@@ -125,8 +170,7 @@ impl Connector {
     }
 
     pub(super) fn add_link(&mut self, remote: Option<SocketAddr>) -> Id {
-        let link = Link { state: State::Opening, remote, memo: None, unanswered: 0, said: None, up_since: None };
-        self.conns.insert(Conn::new(Kind::Link(link), UNIDENTIFIED_MAX))
+        self.conns.insert(Conn::new(Kind::Link(Link::new(remote)), UNIDENTIFIED_MAX))
     }
 
     /// The connection that was to be opened is open.
@@ -194,14 +238,25 @@ impl Connector {
             return None;
         }
         loop {
-            let step = match frames.next() {
-                Ok(Some(frame)) => self.frame(id, &frame, now),
-                Ok(None) => return None,
-                Err(error) => return Some(Cause::BadInput(error.to_string())),
+            let step = match frames.unit() {
+                Unit::Frame => match frames.next() {
+                    Ok(Some(frame)) => self.frame(id, &frame, now),
+                    Ok(None) => return None,
+                    Err(error) => return self.not_a_frame(id, &error, now),
+                },
+                Unit::Other { .. } => match frames.next_piece() {
+                    Ok(Some(bytes)) => self.record(id, bytes, now),
+                    Ok(None) => return None,
+                    Err(error) => return Some(Cause::BadInput(error.to_string())),
+                },
             };
             match step {
                 Step::Taken => {}
                 Step::Identified => frames.set_limit(self.settings.link_frame_max()),
+                Step::Records => {
+                    frames.set_limit(self.settings.link_frame_max());
+                    frames.set_unit(link2::RECORDS);
+                }
                 Step::Blocked => {
                     frames.hold_back();
                     self.pause(id);
@@ -212,15 +267,29 @@ impl Connector {
         }
     }
 
-    fn frame(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> Step {
-        let Some(conn) = self.conns.get_mut(id) else { return Step::Taken };
-        if conn.closing.is_some() {
-            return Step::Taken;
-        }
+    /// Whether what comes on a connection is not to be looked at, now or at all.
+    fn is_held_back(&mut self, id: Id) -> Option<Step> {
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.closing.is_none()) else { return Some(Step::Taken) };
         conn.awaits_control = conn.control.used() > CONTROL_HIGH;
-        if conn.awaits_control {
-            return Step::Blocked;
+        conn.awaits_control.then_some(Step::Blocked)
+    }
+
+    /// One record of a link of the second kind.
+    fn record(&mut self, id: Id, bytes: &[u8], now: Instant) -> Step {
+        if let Some(step) = self.is_held_back(id) {
+            return step;
         }
+        match record::read_record(bytes) {
+            Ok((view, frame)) => self.link_record(id, &view, frame, now),
+            Err(error) => Step::End(Cause::BadInput(error.to_string())),
+        }
+    }
+
+    fn frame(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> Step {
+        if let Some(step) = self.is_held_back(id) {
+            return step;
+        }
+        let Some(conn) = self.conns.get(id) else { return Step::Taken };
         match &conn.kind {
             Kind::App(_) => self.app_frame(id, frame, now),
             Kind::Link(_) => self.link_frame(id, frame, now),
@@ -268,7 +337,7 @@ impl Connector {
         self.count_held(&mut conn, now);
         match conn.kind {
             Kind::Link(link) => self.link_closed(id, &link, cause, now),
-            Kind::App(app) => self.app_closed(id, app, cause),
+            Kind::App(app) => self.app_closed(id, app, cause, now),
             Kind::Delivery(delivery) => self.delivery_closed(&delivery, conn.progress, cause, now),
             Kind::Admin(_) => {
                 if let Cause::BadInput(_) | Cause::HandshakeTimeout(_) = cause {
@@ -282,6 +351,7 @@ impl Connector {
     pub(super) fn finish(&mut self, id: Id, last: Vec<u8>, cause: Cause, now: Instant) {
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.closing = Some(cause);
+        let last = as_said(conn, last);
         conn.control.push(last);
         self.timers.arm(Timer::Linger(id), now + LINGER);
         self.want_write(id);
@@ -303,6 +373,7 @@ impl Connector {
 
     pub(super) fn send_control(&mut self, id: Id, frame: Vec<u8>) {
         if let Some(conn) = self.conns.get_mut(id) {
+            let frame = as_said(conn, frame);
             conn.control.push(frame);
             self.want_write(id);
         }
@@ -328,11 +399,14 @@ impl Connector {
                 Timer::KeepAliveAnswer(id) => self.keep_alive_overdue(id, now),
                 Timer::Progress(id) => self.check_progress(id, now),
                 Timer::Linger(id) => self.linger_over(id, now),
+                Timer::Confirm(id) => self.confirm_due(id, now),
                 Timer::Stable(_) => self.backoff.reset(),
                 Timer::Hello(id) => self.no_hello(id, now),
                 Timer::Unread(inbox) => self.check_unread(inbox, now),
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Redial => self.dial(now),
+                Timer::StoreAgain => self.store_again(now),
+                Timer::Sync => self.sync_now(now),
                 Timer::Report => self.report(),
                 Timer::Tidy => self.tidy(now),
                 Timer::Shutdown => self.end(now),
@@ -343,11 +417,12 @@ impl Connector {
 
     fn tidy(&mut self, now: Instant) {
         for id in self.peers.ids() {
-            if let Some(peer) = self.peers.get_mut(id) {
-                peer.outbox.give_back();
-            }
+            let Some(peer) = self.peers.get_mut(id) else { continue };
+            peer.give_up_old();
+            peer.lanes.iter_mut().filter_map(|lane| lane.ring.as_mut()).for_each(Ring::give_back);
         }
         self.inboxes.iter_mut().for_each(|inbox| inbox.ring.give_back());
+        self.forget_sessions(now);
         self.timers.arm(Timer::Tidy, now + TIDY_PERIOD);
     }
 
@@ -374,29 +449,47 @@ impl Connector {
         &self.ledger
     }
 
+    /// Seconds since 1970.
+    pub(super) fn unix(&self, now: Instant) -> u64 {
+        let lived = self.began.map_or(0, |began| now.saturating_duration_since(began).as_secs());
+        self.settings.started_at + lived
+    }
+
+    /// What came cannot be cut into frames any more. An app with receipts learns which message it was.
+    fn not_a_frame(&mut self, id: Id, error: &FrameError, now: Instant) -> Option<Cause> {
+        let cause = Cause::BadInput(error.to_string());
+        let has_receipts = self.conns.get_mut(id).and_then(|c| c.app_mut()).is_some_and(|app| app.receipts.is_some());
+        if !has_receipts {
+            return Some(cause);
+        }
+        let reason =
+            if let FrameError::TooLong { .. } = error { RefusedReason::TooLarge } else { RefusedReason::BadFrame };
+        let refused = self.refused(id, reason);
+        self.finish(id, refused, cause, now);
+        None
+    }
+
     /// Checks what must always hold; for tests.
     ///
     /// # Panics
     /// When it does not.
     pub fn check_invariants(&self) {
-        for blocked in self.peers.iter().map(|(_, p)| &p.blocked).chain(self.inboxes.iter().map(|i| &i.blocked)) {
+        let lanes = self.peers.iter().flat_map(|(_, p)| p.lanes.iter().map(|lane| &lane.blocked));
+        for blocked in lanes.chain(self.inboxes.iter().map(|i| &i.blocked)) {
             let mut waiting: Vec<Id> = blocked.iter().copied().filter(|id| self.conns.get(*id).is_some()).collect();
             waiting.sort_unstable();
             assert!(waiting.windows(2).all(|two| two[0] != two[1]), "nobody waits twice for the same room");
         }
         for (id, peer) in self.peers.iter() {
-            peer.outbox.check_invariants();
+            peer.lanes.iter().filter_map(|lane| lane.ring.as_ref()).for_each(Ring::check_invariants);
             let is_up =
                 |link: Id| self.conns.get(link).and_then(Conn::link).map(|l| l.state) == Some(State::Up { peer: id });
             assert!(peer.link.is_none_or(is_up), "the link of peer {} is up", peer.name);
+            let durable = |message_type: &str| self.settings.persist_send.covers(message_type);
+            let mut asked = peer.requests.keys().map(|(message_type, _)| message_type);
             assert!(
-                peer.link.is_some() || peer.blocked.is_empty(),
-                "nobody waits for peer {} while it is away",
-                peer.name
-            );
-            assert!(
-                peer.link.is_some() || peer.requests.is_empty(),
-                "no request waits for peer {} while it is away",
+                peer.link.is_some() || asked.all(|t| durable(t)),
+                "only requests that are stored wait for peer {} while it is away",
                 peer.name
             );
         }
@@ -407,4 +500,14 @@ impl Connector {
             assert!(inbox.conn.is_none_or(|c| self.conns.get(c).is_some()), "the app's connection is there");
         }
     }
+}
+
+/// A frame of the connector's own as the connection carries it.
+fn as_said(conn: &Conn, frame: Vec<u8>) -> Vec<u8> {
+    if conn.link().is_none_or(|link| !link.says_records) {
+        return frame;
+    }
+    let mut out = Vec::new();
+    record::append_record(&mut out, 0, record::CONTROL, &[&frame]);
+    out
 }

@@ -4,22 +4,31 @@ use std::time::Instant;
 
 use super::conn::{Conn, Delivery, Kind};
 use super::connector::{Connector, Step};
+use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
 use super::ledger::Reason;
 use super::settings::{DIAL_ABSENT_APP_AGAIN, DIAL_APP_AGAIN, INBOX_HIGH, INBOX_LOW, RECEIVER_FRAME_MAX};
 use super::slots::Id;
-use super::stop::drain_types;
+use super::stop::types_in;
 use super::timers::Timer;
-use crate::ring::{Heap, Ring};
-use crate::wire::control::FromReceiver;
+use crate::ring::{PushError, Ring};
 use crate::wire::frame::Frame;
 use crate::wire::header::Header;
+use crate::wire::receipts::{FromReceiver, ReceiverWelcome};
 
 /// The queue of a message type towards its app.
 #[derive(Debug)]
 pub(super) struct Inbox {
     pub message_type: String,
-    pub ring: Ring<Heap>,
+    pub ring: Ring,
+    /// It lies in a file.
+    pub durable: bool,
+    /// The life of its numbers.
+    pub epoch: u64,
+    /// It waits to be saved.
+    pub listed: bool,
+    /// Lanes of peers that it had no room for: the link, the lane.
+    pub stopped: Vec<(Id, u32)>,
     /// The connection to the app, open or on its way to be.
     pub conn: Option<Id>,
     /// Links that are not read until there is room.
@@ -35,12 +44,17 @@ pub(super) struct Inbox {
 }
 
 impl Inbox {
-    pub fn new(message_type: &str) -> Self {
-        // Links are stopped at INBOX_HIGH, so this limit is one for a single frame's overshoot only.
-        let ring = Ring::new(Heap::default(), usize::MAX / 4);
+    pub fn new(message_type: &str, epoch: u64) -> Self {
+        // Links are stopped at INBOX_HIGH, lanes at queue_max_bytes, so this limit is one for a single frame's
+        // overshoot only.
+        let ring = Ring::heap(usize::MAX / 4, 1, false);
         Self {
             message_type: message_type.to_owned(),
             ring,
+            durable: false,
+            epoch,
+            listed: false,
+            stopped: Vec::new(),
             conn: None,
             blocked: Vec::new(),
             progress: false,
@@ -57,7 +71,13 @@ impl Inbox {
 
     /// The links that waited, if there is room for them now.
     pub fn take_waiting(&mut self) -> Vec<Id> {
-        if self.ring.used() <= INBOX_LOW { std::mem::take(&mut self.blocked) } else { Vec::new() }
+        let low = if self.durable { self.ring.limit() / 4 * 3 } else { INBOX_LOW };
+        if self.ring.used() <= low { std::mem::take(&mut self.blocked) } else { Vec::new() }
+    }
+
+    /// Messages that it has given up in its life.
+    fn given_up(&self) -> u64 {
+        self.ring.first_sequence().unwrap_or(self.ring.next_sequence()) - 1
     }
 }
 
@@ -65,7 +85,7 @@ impl Connector {
     /// Puts a message of `peer`, which came on `link`, into an inbox.
     pub(super) fn deliver(&mut self, index: usize, parts: &[&[u8]], peer: Id, link: Id, now: Instant) -> Step {
         let inbox = &mut self.inboxes[index];
-        if inbox.ring.used() >= INBOX_HIGH {
+        if inbox.ring.used() >= INBOX_HIGH && !inbox.durable {
             if inbox.away {
                 return self.drop_message(peer, index, Reason::NoListener, now);
             }
@@ -76,14 +96,64 @@ impl Connector {
             }
             return self.drop_message(peer, index, Reason::AppStalled, now);
         }
-        if inbox.ring.push(parts).is_err() {
-            return self.drop_message(peer, index, Reason::QueueFull, now);
+        match inbox.ring.push(parts, 0, None) {
+            Ok(_) => {}
+            Err(PushError::Full { .. }) if !inbox.away && !inbox.stalled => {
+                inbox.blocked.push(link);
+                return Step::Blocked;
+            }
+            Err(PushError::Full { .. }) => return self.drop_message(peer, index, Reason::QueueFull, now),
+            Err(PushError::Failed(why)) => {
+                let name = RingName::Inbox { message_type: inbox.message_type.clone() };
+                self.store_failed(&name, why, now);
+                return self.drop_message(peer, index, Reason::StoreFailed, now);
+            }
         }
-        match inbox.conn {
+        if inbox.durable {
+            self.list(RingRef::Inbox(index));
+        }
+        self.pass_on(index);
+        Step::Taken
+    }
+
+    /// Something came into an inbox: its app gets it.
+    pub(super) fn pass_on(&mut self, index: usize) {
+        match self.inboxes[index].conn {
             Some(conn) => self.want_write(conn),
             None => self.dial_app(index),
         }
-        Step::Taken
+    }
+
+    /// An app is done with so many more messages of its inbox.
+    pub(super) fn release_inbox(&mut self, index: usize, count: usize) {
+        let (inbox, places) = (&mut self.inboxes[index], &mut self.places);
+        // What lies in a file was taken over when it was stored.
+        let durable = inbox.durable;
+        inbox.ring.release(count, &mut |view| {
+            if let Some(origin) = view.origin.filter(|_| !durable) {
+                places.take(origin);
+            }
+        });
+        if durable {
+            self.list(RingRef::Inbox(index));
+        }
+        self.go_on(index);
+    }
+
+    /// The same for all that was sent.
+    fn release_sent(&mut self, index: usize) {
+        let count = self.inboxes[index].ring.len();
+        self.release_inbox(index, count);
+    }
+
+    /// A stored message is not as it was written. Its app's count of messages does not hold any more.
+    pub(super) fn inbox_damaged(&mut self, index: usize, message_type: &str, now: Instant) {
+        self.ring_damaged(RingRef::Inbox(index), "", message_type, now);
+        let inbox = &mut self.inboxes[index];
+        inbox.epoch = inbox.epoch.wrapping_add(1);
+        if let Some(conn) = inbox.conn {
+            self.close(conn, Cause::Failed("a stored message is damaged".to_owned()), now);
+        }
     }
 
     /// An app that receives says something: that it acknowledges, or how much it is done with.
@@ -93,12 +163,17 @@ impl Connector {
         let Some(delivery) = self.conns.get_mut(id).and_then(|c| c.delivery_mut()) else { return Step::Taken };
         match said {
             // What was done with before it said so cannot be taken back.
-            Ok(FromReceiver::Acknowledges) => {
+            Ok(FromReceiver::Acknowledges { resume }) => {
                 let done = if delivery.silent { delivery.sent } else { 0 };
                 delivery.done.get_or_insert(done);
                 delivery.silent = false;
-                self.inboxes[delivery.inbox].acknowledges = true;
+                let (base, inbox) = (delivery.base, &mut self.inboxes[delivery.inbox]);
+                inbox.acknowledges = true;
+                let welcome = ReceiverWelcome { inbox: inbox.epoch, count: base };
                 self.timers.disarm(Timer::Hello(id));
+                if resume {
+                    self.send_control(id, welcome.encode());
+                }
                 Step::Taken
             }
             Ok(FromReceiver::Done(count)) => self.acknowledged(id, count, now),
@@ -113,9 +188,9 @@ impl Connector {
             return;
         }
         delivery.silent = true;
-        let inbox = &mut self.inboxes[delivery.inbox];
-        inbox.ring.release_sent();
-        let waiting = inbox.take_waiting();
+        let index = delivery.inbox;
+        self.release_sent(index);
+        let waiting = self.inboxes[index].take_waiting();
         self.unblock(waiting, now);
     }
 
@@ -127,9 +202,10 @@ impl Connector {
             return Step::End(Cause::BadInput(format!("it acknowledges {count} messages, {range} was expected")));
         };
         delivery.done = Some(count);
-        let inbox = &mut self.inboxes[delivery.inbox];
+        let index = delivery.inbox;
         // At most as many as were sent, which is what lies in memory.
-        inbox.ring.release(usize::try_from(count - done).unwrap_or(usize::MAX));
+        self.release_inbox(index, usize::try_from(count - done).unwrap_or(usize::MAX));
+        let inbox = &mut self.inboxes[index];
         (inbox.progress, inbox.stalled) = (true, false);
         let waiting = inbox.take_waiting();
         self.unblock(waiting, now);
@@ -156,7 +232,8 @@ impl Connector {
         if self.inboxes[index].conn.is_some() || self.inboxes[index].ring.is_empty() {
             return;
         }
-        let delivery = Delivery { inbox: index, opened: false, sent: 0, done: None, silent: self.stopping };
+        let base = self.inboxes[index].given_up();
+        let delivery = Delivery { inbox: index, opened: false, base, sent: 0, done: None, silent: self.stopping };
         let id = self.conns.insert(Conn::new(Kind::Delivery(delivery), RECEIVER_FRAME_MAX));
         self.inboxes[index].conn = Some(id);
         self.outputs.push_back(Output::DialApp(id, self.inboxes[index].message_type.clone()));
@@ -165,19 +242,19 @@ impl Connector {
     /// The connection to an app is gone; `took_some` says whether it was of any use.
     pub(super) fn delivery_closed(&mut self, delivery: &Delivery, took_some: bool, cause: Cause, now: Instant) {
         let index = delivery.inbox;
-        let inbox = &mut self.inboxes[index];
-        inbox.conn = None;
+        self.inboxes[index].conn = None;
         // An app that has not said that it acknowledges is done with what it got. But one that did so before, and ended
         // before it could say it again, has perhaps not seen any of it.
-        if delivery.done.is_none() && !inbox.acknowledges {
-            inbox.ring.release_sent();
+        if delivery.done.is_none() && !self.inboxes[index].acknowledges {
+            self.release_sent(index);
         }
+        let inbox = &mut self.inboxes[index];
         inbox.ring.rewind();
         inbox.away = cause == Cause::NoListener;
         if delivery.silent {
             inbox.acknowledges = false;
         }
-        let (is_empty, waits) = (inbox.ring.is_empty(), inbox.acknowledges);
+        let (is_empty, waits) = (inbox.ring.is_empty(), inbox.acknowledges || inbox.durable);
         // An app that does not even take connections, or closes them unread, must not make links wait for ever either.
         self.timers.arm_if_idle(Timer::Unread(index), now + self.settings.send_timeout);
         match cause {
@@ -203,12 +280,15 @@ impl Connector {
 
     /// Gives up all messages of an inbox.
     pub(super) fn drop_inbox(&mut self, index: usize, reason: Reason, now: Instant) {
-        let mut dropped = Vec::new();
-        drain_types(&mut self.inboxes[index].ring, &mut dropped);
         let message_type = self.inboxes[index].message_type.clone();
-        for (_, source, count) in dropped {
+        for (_, source, count) in types_in(&self.inboxes[index].ring) {
             self.count_drop(&source, &message_type, reason, count, now);
         }
+        let ring = &mut self.inboxes[index].ring;
+        ring.rewind();
+        ring.skip_to(u64::MAX);
+        self.release_sent(index);
+        self.inboxes[index].ring.give_back();
     }
 
     /// Looks whether the app has taken some of what is in its inbox.
@@ -226,7 +306,8 @@ impl Connector {
     /// An app has read nothing for long: links wait for it no longer.
     fn app_stalled(&mut self, index: usize, now: Instant) {
         let inbox = &mut self.inboxes[index];
-        if inbox.stalled || inbox.ring.used() < INBOX_HIGH {
+        let high = if inbox.durable { inbox.ring.limit() / 4 * 3 } else { INBOX_HIGH };
+        if inbox.stalled || inbox.ring.used() < high {
             return;
         }
         inbox.stalled = true;

@@ -4,6 +4,7 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::durable::RingName;
 use super::ledger::{Entry, Reason};
 use super::slots::Id;
 use crate::wire::control::{CloseReason, NewCertificate};
@@ -26,6 +27,12 @@ pub enum Output {
     Dial(Id),
     /// Open a connection to the app that listens for this type; report `opened` or `closed`.
     DialApp(Id, String),
+    /// Open the file of this queue, or make it; report `ring_opened`.
+    OpenRing(RingName),
+    /// Find out how much of what was sent the other machine has confirmed; report `confirmed`.
+    Confirm(Id),
+    /// Remove the files of queues that are of no use any more, for this admin; report `remains_removed`.
+    RemoveRemains(Id),
     /// Make a certificate for the client of this name; report `certificate_issued`.
     Issue(Id, String),
     /// Keep this certificate as the client's own; report `certificate_stored`.
@@ -123,6 +130,8 @@ pub enum Event {
         peer: String,
         /// Its address.
         remote: SocketAddr,
+        /// The link is of the second kind.
+        link2: bool,
     },
     /// A peer's link is gone.
     PeerDown {
@@ -182,6 +191,36 @@ pub enum Event {
     },
     /// The server will not be dialled again: `enable_client_try_reconnect` is false.
     NotDialledAgain,
+    /// A queue's file cannot be opened or written.
+    StoreFailed {
+        /// Which.
+        name: RingName,
+        /// Why not.
+        why: String,
+    },
+    /// Records of a queue are not as they were written.
+    RingDamaged {
+        /// Which.
+        name: RingName,
+        /// Where all of it is kept as it is, or why it is not.
+        kept: Result<String, String>,
+        /// Messages that cannot be read.
+        records: u64,
+    },
+    /// This side was set back to an earlier state than the one that the peer remembers.
+    SetBack {
+        /// The peer.
+        peer: String,
+        /// Whose messages.
+        message_type: String,
+    },
+    /// The peer was set back to an earlier state than the one that this side remembers.
+    PeerSetBack {
+        /// The peer.
+        peer: String,
+        /// Whose messages.
+        message_type: String,
+    },
     /// Messages were not delivered since the last report.
     Dropped {
         /// Whose messages, and why.
@@ -210,7 +249,9 @@ impl Event {
 impl fmt::Display for Event {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Event::PeerUp { peer, remote } => write!(f, "peer {peer} connected, at {remote}"),
+            Event::PeerUp { peer, remote, link2 } => {
+                write!(f, "peer {peer} connected, at {remote}, link {}", if *link2 { 2 } else { 1 })
+            }
             Event::PeerDown { peer, cause } => write!(f, "peer {peer} disconnected: {cause}"),
             Event::LinkRefused { remote: Some(remote), cause } => {
                 write!(f, "connection with {remote} ended before its peer was known: {cause}")
@@ -236,6 +277,25 @@ impl fmt::Display for Event {
             Event::NotDialledAgain => {
                 write!(f, "the server is not dialled again, because enable_client_try_reconnect is false")
             }
+            Event::StoreFailed { name, why } => {
+                write!(f, "{name} cannot be kept: {why}; tried again every second, what cannot be stored is refused")
+            }
+            Event::RingDamaged { name, kept: Ok(copy), records } => {
+                write!(f, "{name} are damaged: {records} cannot be read; all is kept as it is in {copy}")
+            }
+            Event::RingDamaged { name, kept: Err(why), records } => {
+                write!(f, "{name} are damaged: {records} cannot be read, and no copy could be made: {why}")
+            }
+            Event::SetBack { peer, message_type } => write!(
+                f,
+                "peer {peer} remembers messages of type {message_type:?} that are not known here: was this \
+                 connector's folder restored from a backup? What is stored is sent again, some of it for the second time"
+            ),
+            Event::PeerSetBack { peer, message_type } => write!(
+                f,
+                "peer {peer} has forgotten messages of type {message_type:?} that it had taken over: was its folder \
+                 restored from a backup? They are not here any more"
+            ),
             Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
         }
     }
@@ -256,11 +316,13 @@ impl fmt::Display for Drops<'_> {
             Reason::NoListener => "no app listens for the type and it is not persistent",
             Reason::AppStalled => "the app that listens does not read",
             Reason::WrongSource => "the peer named another source_id than its own",
-            Reason::QueueFull => "the queue has reached queue_max_bytes",
+            Reason::QueueFull => "the queue has reached queue_max_bytes, or max_size_persistence_path if it is stored",
             Reason::Stopping => "the connector stops",
             Reason::ConnectionEnded => "its connection ended while it waited for room in a queue",
             Reason::TooManyRequests => "too many requests await their answer",
             Reason::HeaderTooLong => "the header has no room for what the connector must write into it",
+            Reason::StoreFailed => "the queue's file cannot be written",
+            Reason::Damaged => "what was stored is not as it was written",
         };
         let n = self.messages;
         let peer = printable(peer);

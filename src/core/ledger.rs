@@ -37,6 +37,10 @@ pub enum Reason {
     TooManyRequests,
     /// The header would be too long with what the connector must write into it.
     HeaderTooLong,
+    /// The queue's file cannot be written.
+    StoreFailed,
+    /// What was stored is not as it was written.
+    Damaged,
 }
 
 impl Reason {
@@ -55,6 +59,8 @@ impl Reason {
             Reason::ConnectionEnded => "connection_ended",
             Reason::TooManyRequests => "too_many_requests",
             Reason::HeaderTooLong => "header_too_long",
+            Reason::StoreFailed => "store_failed",
+            Reason::Damaged => "damaged",
         }
     }
 }

@@ -1,13 +1,16 @@
 //! Links: how a connection with another connector comes up, what is done with what the peer sends, how it ends.
 //!
 //! ```text
-//! server  Opening ─ no TLS, or TLS without identity ─▶ Hello ─ its name ─▶ Up
-//!                 ─ certificate of its own ──────────────────────────────▶ Up
+//! server  Opening ─ no TLS, or TLS without identity ─▶ Hello ─ its name ─▶ Up, or Resume
+//!                 ─ certificate of its own ──────────────────────────────▶ Up, or Resume
+//!                 Resume ─ `_link` ─▶ Up
 //!                 ─ shared certificate ─▶ EnrolmentRequest ─ its name ─▶ Issuing ─ certificate ─▶ sent, closed
 //! client  Opening ─ no TLS, or TLS without identity ─ says its name, asks ─▶ Checking ─ anything comes ─▶ Up
 //!                 ─ certificate of its own ─ asks ─────────────────────────▶ Checking ─ anything comes ─▶ Up
 //!                 ─ shared certificate ─ asks ─▶ Certificate ─ it comes ─▶ Storing ─ done ─▶ closed, dials again
 //! ```
+//!
+//! Where both speak the second kind of link, each side says `_link` first, and what comes up is that kind: `link2`.
 
 use std::net::SocketAddr;
 use std::time::Instant;
@@ -17,12 +20,15 @@ use super::conn::{Link, LinkMemo, State};
 use super::connector::{Connector, Step};
 use super::event::{Cause, Event, Output, Secured};
 use super::ledger::Reason;
+use super::peer::Peer;
 use super::settings::{HANDSHAKE_TIMEOUT, Mode};
 use super::slots::Id;
 use super::timers::Timer;
+use crate::ring::Ring;
 use crate::wire::control::{self, CloseReason, Control, NewCertificate};
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::{self, Change, Header};
+use crate::wire::link;
 use crate::wire::names::{Role, validate_client_name};
 
 impl Connector {
@@ -33,17 +39,19 @@ impl Connector {
         self.outputs.push_back(Output::Dial(id));
     }
 
-    /// The connection of a link is ready to carry bytes, and this is known of who is there.
-    pub fn secured(&mut self, id: Id, secured: Secured, now: Instant) {
+    /// The connection of a link is ready to carry bytes, and this is known of who is there; with TLS also whether both
+    /// speak the second kind of link.
+    pub fn secured(&mut self, id: Id, secured: Secured, speaks_link2: bool, now: Instant) {
         let (role, mode, own_id) = (self.settings.role, self.settings.mode, self.settings.id.clone());
         if mode == Mode::Certificates && secured == Secured::Anonymous {
             return self.close(id, Cause::BadInput("no certificate was shown".to_owned()), now);
         }
         let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
+        link.speaks_link2 = speaks_link2;
         match (role, secured) {
             (Role::Server, Secured::Anonymous) => link.state = State::Hello,
             (Role::Server, Secured::Shared) => link.state = State::EnrolmentRequest,
-            (Role::Server, Secured::Named(name)) => self.link_up(id, &name, now),
+            (Role::Server, Secured::Named(name)) => self.known(id, &name, now),
             (Role::Client, Secured::Shared) => {
                 link.state = State::Certificate;
                 self.send_control(id, control::get_new_certificate(&own_id));
@@ -55,6 +63,10 @@ impl Connector {
                     Mode::AllowAll => self.greet(id, control::HANDSHAKE_SSL),
                     Mode::Certificates => {}
                 }
+                if speaks_link2 {
+                    let server = self.settings.server_id.clone();
+                    return self.say_link(id, &server);
+                }
                 let question = control::ping(&own_id, &self.settings.server_id, control::LINK_CHECK_ID);
                 self.send_control(id, question);
             }
@@ -63,22 +75,35 @@ impl Connector {
 
     /// Says this client's name.
     fn greet(&mut self, id: Id, message_type: &str) {
-        let hello = control::own_frame(message_type, &self.settings.id, control::HELLO);
+        let hello = match message_type {
+            control::HANDSHAKE_NO_SSL if self.settings.link2 => link::greeting(message_type, &self.settings.id),
+            _ => control::own_frame(message_type, &self.settings.id, control::HELLO),
+        };
         self.send_control(id, hello);
     }
 
+    /// Server: the client is known.
+    fn known(&mut self, id: Id, name: &str, now: Instant) {
+        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
+        if !link.speaks_link2 {
+            return self.link_up(id, name, now);
+        }
+        (link.state, link.name) = (State::Resume, Some(name.to_owned()));
+        self.say_link(id, name);
+    }
+
     /// Messages flow from now on.
-    fn link_up(&mut self, id: Id, name: &str, now: Instant) {
-        let peer_id = self.peers.find_or_add(name, self.settings.queue_max_bytes);
+    pub(super) fn link_up(&mut self, id: Id, name: &str, now: Instant) {
+        let peer_id = self.peers.find_or_add(name);
         let frame_limit = self.settings.link_frame_max();
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.frame_limit = frame_limit;
         let Some(link) = conn.link_mut() else { return };
         (link.state, link.up_since) = (State::Up { peer: peer_id }, Some(now));
-        let remote = link.remote;
+        let (remote, link2) = (link.remote, link.link2.is_some());
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
-        let (old, mid_frame) = (peer.link.replace(id), peer.outbox.is_mid_frame());
-        peer.outbox.rewind();
+        let (old, mid_frame) = (peer.link.replace(id), peer.mid_frame().is_some());
+        peer.rewind();
         if let Some(old) = old {
             self.replaced(old, peer_id, mid_frame, now);
         }
@@ -91,7 +116,7 @@ impl Connector {
             }
         }
         if let Some(remote) = remote {
-            self.tell(Event::PeerUp { peer: name.to_owned(), remote });
+            self.tell(Event::PeerUp { peer: name.to_owned(), remote, link2 });
         }
         self.want_write(id);
     }
@@ -120,20 +145,27 @@ impl Connector {
     fn detach(&mut self, id: Id, peer_id: Id, cause: &Cause, now: Instant) {
         let Some(peer) = self.peers.get_mut(peer_id).filter(|p| p.link == Some(id)) else { return };
         peer.link = None;
-        peer.outbox.rewind();
+        peer.rewind();
         // With a newer link in its place, the apps go on waiting for room.
-        let waiting = if *cause == Cause::Replaced { Vec::new() } else { std::mem::take(&mut peer.blocked) };
+        let waiting = if *cause == Cause::Replaced { Vec::new() } else { peer.take_blocked() };
         let name = peer.name.clone();
         self.tell(Event::PeerDown { peer: name, cause: cause.clone() });
         self.fail_requests(peer_id, now);
         self.unblock(waiting, now);
-        // A server need not remember a peer that is away and has nothing to come.
-        if self.settings.role == Role::Server && self.peers.get(peer_id).is_some_and(|p| p.outbox.is_empty()) {
-            self.peers.remove(peer_id);
+        self.forget_if_idle(peer_id);
+    }
+
+    /// A server need not remember a peer that is away and has nothing to come.
+    fn forget_if_idle(&mut self, peer_id: Id) {
+        let is_idle = |peer: &Peer| peer.link.is_none() && peer.is_idle();
+        if self.settings.role == Role::Server && self.peers.get(peer_id).is_some_and(is_idle) {
+            let lanes = self.peers.remove(peer_id).map(|peer| peer.lanes).unwrap_or_default();
+            lanes.into_iter().filter_map(|lane| lane.ring).for_each(Ring::discard);
         }
     }
 
     pub(super) fn link_closed(&mut self, id: Id, link: &Link, cause: Cause, now: Instant) {
+        self.forget_lanes(id);
         match link.state {
             State::Up { peer } => self.detach(id, peer, &cause, now),
             _ if self.settings.role == Role::Server => {
@@ -196,6 +228,7 @@ impl Connector {
             State::EnrolmentRequest => self.enrolment_request(id, frame, &header),
             State::Checking => self.checked(id, frame, &header, now),
             State::Certificate => self.certificate(id, frame, &header),
+            State::Resume => self.resumed(id, frame, &header, now),
             State::Opening | State::Issuing | State::Storing => {
                 let what = format!("a {:?} message came while {state:?} was under way", header.message_type);
                 Step::End(Cause::BadInput(what))
@@ -203,12 +236,26 @@ impl Connector {
         }
     }
 
+    /// Server: a client that is known says where it stands.
+    fn resumed(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
+        let name = self.conns.get(id).and_then(|c| c.link()).and_then(|link| link.name.clone());
+        match (header.message_type.as_ref(), name) {
+            (link::LINK, Some(name)) => self.link_hello(id, &name, frame, header, now),
+            (control::CLOSE, _) => self.peer_says_goodbye(id, frame, header),
+            // A client asks for a sign of life before it knows that this server speaks the second kind of link; that
+            // this server says so is one.
+            _ => Step::Taken,
+        }
+    }
+
     /// Client: the server has let this client in, since it answers.
     fn checked(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
-        if header.message_type == control::CLOSE {
-            return self.peer_says_goodbye(id, frame, header);
-        }
         let server = self.settings.server_id.clone();
+        match header.message_type.as_ref() {
+            control::CLOSE => return self.peer_says_goodbye(id, frame, header),
+            link::LINK => return self.link_hello(id, &server, frame, header, now),
+            _ => {}
+        }
         self.link_up(id, &server, now);
         let State::Up { peer } = self.conns.get(id).and_then(|c| c.link()).map_or(State::Checking, |l| l.state) else {
             return Step::Taken;
@@ -233,7 +280,10 @@ impl Connector {
         }
         match client_name(header) {
             Ok(name) => {
-                self.link_up(id, &name, now);
+                if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
+                    link.speaks_link2 |= self.settings.link2 && header.link.is_some_and(|kind| kind >= link::LINK_2);
+                }
+                self.known(id, &name, now);
                 Step::Identified
             }
             Err(cause) => Step::End(cause),
@@ -318,14 +368,20 @@ impl Connector {
             control::PING if header.await_response => self.answer_ping(id, frame, header),
             control::PING => self.ping_answer(id, peer, frame, header, now),
             control::CLOSE => self.peer_says_goodbye(id, frame, header),
-            // Acknowledgements of messages that ask for none, and a second greeting, change nothing.
-            control::ACK | control::HANDSHAKE_NO_SSL | control::HANDSHAKE_SSL => Step::Taken,
+            control::ACK => {
+                if let Some(number) = header.transport_id {
+                    self.peer_acknowledges(peer, number, now);
+                }
+                Step::Taken
+            }
+            // A second greeting changes nothing.
+            control::HANDSHAKE_NO_SSL | control::HANDSHAKE_SSL => Step::Taken,
             _ => self.ordinary(id, peer, frame, header, now),
         }
     }
 
     /// On a server a client speaks for itself only.
-    fn wrong_source(&mut self, peer: Id, header: &Header<'_>, now: Instant) -> Option<Step> {
+    pub(super) fn wrong_source(&mut self, peer: Id, header: &Header<'_>, now: Instant) -> Option<Step> {
         if self.settings.role == Role::Client {
             return None;
         }
@@ -340,7 +396,7 @@ impl Connector {
         }
     }
 
-    fn answer_ping(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
+    pub(super) fn answer_ping(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
         let Some(request) = &header.request_id else {
             return Step::End(Cause::BadInput(header::HeaderError::Missing("request_id").to_string()));
         };
@@ -355,7 +411,14 @@ impl Connector {
         }
     }
 
-    fn ping_answer(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
+    pub(super) fn ping_answer(
+        &mut self,
+        id: Id,
+        peer: Id,
+        frame: &Frame<'_>,
+        header: &Header<'_>,
+        now: Instant,
+    ) -> Step {
         let is_keep_alive = header.response_id.as_ref().is_some_and(|r| *r == control::KEEP_ALIVE_ID.into());
         if is_keep_alive && self.settings.keep_alive.is_some() {
             self.timers.disarm(Timer::KeepAliveAnswer(id));
@@ -369,7 +432,7 @@ impl Connector {
         Step::Taken
     }
 
-    fn peer_says_goodbye(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
+    pub(super) fn peer_says_goodbye(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
         let reason = match control::parse(header, frame.data()) {
             Ok(Control::Close(reason)) => reason,
             Ok(_) => None,
@@ -383,30 +446,45 @@ impl Connector {
 
     /// A message for an app: an answer to its asker, all else to the inbox of its type.
     fn ordinary(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
-        let changed = match changed_for_app(frame, header) {
-            Ok(changed) => changed,
-            Err(cause) => return Step::End(cause),
-        };
-        let bytes = changed.as_deref().unwrap_or(frame.bytes());
-        let step = if header.response_id.is_some()
-            && let Some(asker) = self.take_asker(peer, header)
-        {
-            self.answer_app(asker, bytes.to_vec(), now);
-            Step::Taken
-        } else if let Some(&inbox) = self.inbox_of_type.get(header.message_type.as_ref()) {
-            if changed.is_none() && header.response_id.is_none() {
-                self.remember_inbox(id, frame, inbox);
+        let step = match self.for_app(id, peer, frame, header, now) {
+            Ok(Some(ForApp { inbox, changed })) => {
+                self.deliver(inbox, &[changed.as_deref().unwrap_or(frame.bytes())], peer, id, now)
             }
-            self.deliver(inbox, &[bytes], peer, id, now)
-        } else {
-            let name = self.peers.get(peer).map(|p| p.name.clone()).unwrap_or_default();
-            self.count_drop(&name, &header.message_type, Reason::TypeNotAllowed, 1, now);
-            Step::Taken
+            Ok(None) => Step::Taken,
+            Err(cause) => return Step::End(cause),
         };
         if let (Step::Taken, Some(transport_id)) = (&step, header.transport_id) {
             self.send_control(id, control::ack(&self.settings.id, transport_id));
         }
         step
+    }
+
+    /// The inbox of a message, and what the app gets of it if that is not as it came. `None` if there is nothing more
+    /// to do: it was an answer, which its asker has now, or its type is not received here.
+    pub(super) fn for_app(
+        &mut self,
+        id: Id,
+        peer: Id,
+        frame: &Frame<'_>,
+        header: &Header<'_>,
+        now: Instant,
+    ) -> Result<Option<ForApp>, Cause> {
+        let changed = changed_for_app(frame, header)?;
+        if header.response_id.is_some()
+            && let Some(asker) = self.take_asker(peer, header)
+        {
+            self.answer_app(asker, changed.unwrap_or_else(|| frame.bytes().to_vec()), now);
+            return Ok(None);
+        }
+        let Some(&inbox) = self.inbox_of_type.get(header.message_type.as_ref()) else {
+            let name = self.peers.get(peer).map(|p| p.name.clone()).unwrap_or_default();
+            self.count_drop(&name, &header.message_type, Reason::TypeNotAllowed, 1, now);
+            return Ok(None);
+        };
+        if changed.is_none() && header.response_id.is_none() {
+            self.remember_inbox(id, frame, inbox);
+        }
+        Ok(Some(ForApp { inbox, changed }))
     }
 
     fn remember_inbox(&mut self, id: Id, frame: &Frame<'_>, inbox: usize) {
@@ -442,6 +520,13 @@ impl Connector {
             Some((peer.name.as_str(), remote))
         })
     }
+}
+
+/// A message for an app.
+pub(super) struct ForApp {
+    pub inbox: usize,
+    /// The frame, if the app gets another than the one that came.
+    pub changed: Option<Vec<u8>>,
 }
 
 /// The name that a client gives itself in its first frame.

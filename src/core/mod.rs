@@ -6,13 +6,19 @@
 mod admin;
 mod app;
 pub mod backoff;
+mod confirm;
 mod conn;
 mod connector;
 mod delivery;
+mod durable;
 mod event;
 pub mod ledger;
 mod link;
+mod link2;
+mod outbox;
 mod peer;
+mod places;
+mod receipts;
 pub mod settings;
 mod slots;
 mod stop;
@@ -20,6 +26,7 @@ mod timers;
 mod transmit;
 
 pub use connector::{Connector, Reading};
+pub use durable::{Opened, RingName};
 pub use event::{Cause, Concern, Event, Output, Secured};
-pub use settings::{KeepAlive, Mode, Settings};
+pub use settings::{Covered, KeepAlive, Mode, OnFull, Settings, Sync};
 pub use slots::Id;

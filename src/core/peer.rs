@@ -1,10 +1,12 @@
-//! A peer: its outbox, and who waits for it.
+//! A peer: its outbox, which is a lane for each message type, and who waits for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use super::conn::RequestKey;
+use super::settings::OUTBOX_LOW;
 use super::slots::{Id, Slots};
-use crate::ring::{Heap, Ring};
+use crate::ring::{PushError, Ring};
+use crate::wire::record::Origin;
 
 /// The connector at the other end of a link, also while the link is down.
 #[derive(Debug)]
@@ -12,11 +14,200 @@ pub(super) struct Peer {
     pub name: String,
     /// The link that carries its messages.
     pub link: Option<Id>,
-    pub outbox: Ring<Heap>,
-    /// Apps' connections that are not read until the outbox has room.
-    pub blocked: Vec<Id>,
+    /// Its outbox. A lane stays where it is for as long as the peer is known.
+    pub lanes: Vec<Lane>,
+    /// Greater than the numbers of all messages in the lanes: they tell which of two is older, also across lanes.
+    next_number: u64,
     /// The apps' connections that await an answer of this peer.
     pub requests: BTreeMap<RequestKey, Id>,
+}
+
+/// The messages of a type on their way to a peer.
+#[derive(Debug)]
+pub(super) struct Lane {
+    pub message_type: String,
+    /// The life of its numbers.
+    pub epoch: u64,
+    /// The first number of this life of the connector.
+    pub begins: u64,
+    /// It lies in a file.
+    pub durable: bool,
+    /// It was the peer's under another name: it is sent before the lane of its type, and gets nothing new.
+    pub is_old: bool,
+    /// The queue; a lane that lies in a file has none before that is open.
+    pub ring: Option<Ring>,
+    /// The shell was asked to open its file.
+    pub opening: bool,
+    /// It waits to be saved.
+    pub listed: bool,
+    /// Apps' connections that are not read until it has room.
+    pub blocked: Vec<Id>,
+    /// Link 2: the peer was told of the lane.
+    pub announced: bool,
+    /// Link 2: the peer has no room for it.
+    pub stopped: bool,
+    /// Link 2: where to go back to as soon as the record that was begun is out.
+    pub go_back: Option<u64>,
+    /// Link 1: records that TCP has confirmed and that are still kept.
+    pub confirmed: usize,
+    /// Link 1: records that the peer has acknowledged one by one.
+    pub acknowledged: BTreeSet<u64>,
+}
+
+impl Lane {
+    pub fn new(message_type: &str, epoch: u64, durable: bool) -> Self {
+        Self {
+            message_type: message_type.to_owned(),
+            epoch,
+            begins: 0,
+            durable,
+            is_old: false,
+            ring: None,
+            opening: false,
+            listed: false,
+            blocked: Vec::new(),
+            announced: false,
+            stopped: false,
+            go_back: None,
+            confirmed: 0,
+            acknowledged: BTreeSet::new(),
+        }
+    }
+
+    /// Nothing is in it, and nobody waits for it.
+    pub fn is_idle(&self) -> bool {
+        self.ring.as_ref().is_none_or(Ring::is_empty) && self.blocked.is_empty() && !self.opening
+    }
+
+    /// Messages in it.
+    pub fn len(&self) -> usize {
+        self.ring.as_ref().map_or(0, Ring::len)
+    }
+
+    pub fn has_unsent(&self) -> bool {
+        self.ring.as_ref().is_some_and(Ring::has_unsent)
+    }
+
+    pub fn is_mid_frame(&self) -> bool {
+        self.ring.as_ref().is_some_and(Ring::is_mid_frame)
+    }
+
+    /// The number of what is to be sent next.
+    pub fn front_sequence(&self) -> Option<u64> {
+        self.ring.as_ref()?.front_sequence()
+    }
+
+    /// Whether it may send on a link 2 whose other side wants no more than `window` bytes on their way.
+    pub fn may_send(&self, window: usize) -> bool {
+        let Some(ring) = &self.ring else { return false };
+        let on_the_way = ring.in_flight_bytes();
+        ring.has_unsent() && !self.stopped && self.go_back.is_none() && (on_the_way == 0 || on_the_way < window)
+    }
+
+    /// Those who waited for room, if there is enough now.
+    pub fn take_waiting(&mut self) -> Vec<Id> {
+        match &self.ring {
+            Some(ring) if ring.unsent_bytes() <= OUTBOX_LOW => std::mem::take(&mut self.blocked),
+            _ => Vec::new(),
+        }
+    }
+
+    /// Goes back as the peer has asked, unless a record was sent in part.
+    pub fn go_back_if_whole(&mut self) {
+        if let (Some(ring), Some(next)) = (&mut self.ring, self.go_back)
+            && !ring.is_mid_frame()
+        {
+            ring.skip_to(next);
+            self.go_back = None;
+        }
+    }
+
+    /// A link has ended, or a new one begins: what is kept is sent again.
+    pub fn rewind(&mut self) {
+        if let Some(ring) = &mut self.ring {
+            ring.rewind();
+        }
+        (self.announced, self.stopped, self.go_back, self.confirmed) = (false, false, None, 0);
+        self.acknowledged.clear();
+    }
+}
+
+impl Peer {
+    /// Nothing is in its outbox, and nobody waits for it.
+    pub fn is_idle(&self) -> bool {
+        self.requests.is_empty() && self.lanes.iter().all(Lane::is_idle)
+    }
+
+    /// Messages in its outbox.
+    pub fn queued(&self) -> usize {
+        self.lanes.iter().map(Lane::len).sum()
+    }
+
+    pub fn has_unsent(&self) -> bool {
+        self.lanes.iter().any(Lane::has_unsent)
+    }
+
+    /// The lane that has sent a message in part: nothing else may be sent before its rest.
+    pub fn mid_frame(&self) -> Option<usize> {
+        self.lanes.iter().position(Lane::is_mid_frame)
+    }
+
+    /// The lane of a type, if there is one.
+    pub fn lane(&self, message_type: &str) -> Option<usize> {
+        self.lanes.iter().position(|lane| lane.message_type == message_type && !lane.is_old)
+    }
+
+    /// Whether an older lane of the same type must be empty first. Both are known to the peer by the same place.
+    fn must_wait(&self, lane: &Lane) -> bool {
+        let is_before = |old: &Lane| old.is_old && old.message_type == lane.message_type && old.len() > 0;
+        !lane.is_old && self.lanes.iter().any(is_before)
+    }
+
+    /// Gives up the files of older lanes that are empty.
+    pub fn give_up_old(&mut self) {
+        for lane in self.lanes.iter_mut().filter(|lane| lane.is_old && lane.len() == 0) {
+            if let Some(ring) = lane.ring.take() {
+                ring.discard();
+            }
+        }
+    }
+
+    /// The lane whose next message is the oldest, of those that `may` send.
+    pub fn next_lane(&self, may: impl Fn(&Lane) -> bool) -> Option<usize> {
+        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| may(lane) && !self.must_wait(lane));
+        lanes.filter_map(|(at, lane)| Some((lane.front_sequence()?, at))).min().map(|(_, at)| at)
+    }
+
+    pub fn rewind(&mut self) {
+        self.lanes.iter_mut().for_each(Lane::rewind);
+    }
+
+    /// The number that the next message of a lane gets, if its queue is open.
+    pub fn next_number(&self, lane: usize) -> Option<u64> {
+        Some(self.next_number.max(self.lanes[lane].ring.as_ref()?.next_sequence()))
+    }
+
+    /// Puts a message into a lane whose queue is open.
+    pub fn push(
+        &mut self,
+        lane: usize,
+        parts: &[&[u8]],
+        flags: u8,
+        origin: Option<Origin>,
+    ) -> Option<Result<u64, PushError>> {
+        let ring = self.lanes[lane].ring.as_mut()?;
+        ring.set_next_sequence(self.next_number);
+        let pushed = ring.push(parts, flags, origin);
+        if let Ok(number) = &pushed {
+            self.next_number = number + 1;
+        }
+        Some(pushed)
+    }
+
+    /// All who wait for room.
+    pub fn take_blocked(&mut self) -> Vec<Id> {
+        self.lanes.iter_mut().flat_map(|lane| std::mem::take(&mut lane.blocked)).collect()
+    }
 }
 
 /// All peers, by id and by name.
@@ -40,21 +231,21 @@ impl Peers {
     }
 
     /// The peer of this name; made if it is new.
-    pub fn find_or_add(&mut self, name: &str, queue_max_bytes: usize) -> Id {
+    pub fn find_or_add(&mut self, name: &str) -> Id {
         if let Some(id) = self.find(name) {
             return id;
         }
-        let outbox = Ring::new(Heap::default(), queue_max_bytes);
-        let peer = Peer { name: name.to_owned(), link: None, outbox, blocked: Vec::new(), requests: BTreeMap::new() };
+        let peer =
+            Peer { name: name.to_owned(), link: None, lanes: Vec::new(), next_number: 0, requests: BTreeMap::new() };
         let id = self.slots.insert(peer);
         self.names.insert(name.to_owned(), id);
         id
     }
 
-    pub fn remove(&mut self, id: Id) {
-        if let Some(peer) = self.slots.remove(id) {
-            self.names.remove(&peer.name);
-        }
+    pub fn remove(&mut self, id: Id) -> Option<Peer> {
+        let peer = self.slots.remove(id)?;
+        self.names.remove(&peer.name);
+        Some(peer)
     }
 
     /// All peers in the order of their names.
@@ -64,5 +255,9 @@ impl Peers {
 
     pub fn ids(&self) -> Vec<Id> {
         self.names.values().copied().collect()
+    }
+
+    pub fn len(&self) -> usize {
+        self.names.len()
     }
 }

@@ -1,6 +1,6 @@
 //! What a connector is told when it is made.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
 use crate::wire::frame::HEADER_MAX;
@@ -30,6 +30,16 @@ pub const CONTROL_HIGH: usize = 256 * 1024;
 
 /// Bytes of answers that wait for an app that asked. One that does not read them is let go beyond that.
 pub const ANSWERS_MAX: usize = 64 * 1024 * 1024;
+
+/// Most bytes of a lane that a peer may have on their way without an acknowledgement: what a link of 40 MB/s holds in a
+/// tenth of a second.
+pub const WINDOW_MAX: usize = 4 * 1024 * 1024;
+
+/// The least of it, however many peers there are.
+pub const WINDOW_MIN: usize = 64 * 1024;
+
+/// Most peers, those that are away counted: a destination that an app makes up must not make a file for ever.
+pub const PEERS_MAX: usize = 65_536;
 
 /// Longest wait for the last words to a connection to go out.
 pub const LINGER: Duration = Duration::from_secs(1);
@@ -69,6 +79,53 @@ pub enum Mode {
     AllowAll,
 }
 
+/// Which message types something is for.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Covered {
+    /// None.
+    #[default]
+    None,
+    /// All.
+    All,
+    /// These.
+    Types(HashSet<String>),
+}
+
+impl Covered {
+    /// Whether it is for this type.
+    #[must_use]
+    pub fn covers(&self, message_type: &str) -> bool {
+        match self {
+            Covered::None => false,
+            // The connectors' own messages are of use only at once.
+            Covered::All => !message_type.starts_with('_'),
+            Covered::Types(types) => types.contains(message_type),
+        }
+    }
+}
+
+/// What becomes of a message whose queue is full.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum OnFull {
+    /// Its app waits, also while the peer is away.
+    Block,
+    /// It is refused.
+    Reject,
+    /// It takes the place of the oldest ones.
+    DropOldest,
+}
+
+/// When what is stored must lie on the disk.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sync {
+    /// When the system wants: it survives the death of the process.
+    Os,
+    /// After so long at most.
+    Interval(Duration),
+    /// Before anybody is told that it is stored.
+    Always,
+}
+
 /// How a client checks that its server is still there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct KeepAlive {
@@ -91,6 +148,8 @@ pub struct Settings {
     pub server_id: String,
     /// How links are protected.
     pub mode: Mode,
+    /// Whether the second kind of link is offered, and taken.
+    pub link2: bool,
     /// The types that apps may send.
     pub send_types: HashSet<String>,
     /// The types that peers may send to the apps here.
@@ -111,6 +170,24 @@ pub struct Settings {
     pub max_message_size: usize,
     /// Most bytes in the outbox of a peer.
     pub queue_max_bytes: usize,
+    /// The types whose messages to peers are stored.
+    pub persist_send: Covered,
+    /// The types whose messages to apps are stored.
+    pub persist_recv: Covered,
+    /// Most bytes of messages in a queue that lies in a file.
+    pub max_ring_bytes: usize,
+    /// When what is stored must lie on the disk.
+    pub sync: Sync,
+    /// What is done when the queue of a type is full, if it is not the usual: the app waits while the peer is connected,
+    /// and is refused while it is away.
+    pub on_full: BTreeMap<String, OnFull>,
+    /// Time after which a session of an app that is not there is forgotten.
+    pub session_ttl: Duration,
+    /// When the connector was made: seconds since 1970.
+    pub started_at: u64,
+    /// Numbers of messages begin here at least: microseconds since 1970, so that they go on growing if the connector is
+    /// set back to an earlier state.
+    pub start_sequence: u64,
     /// Longest time for draining at the end.
     pub shutdown_timeout: Duration,
     /// Another for each life of a connector: sets the jitter of reconnects, and is part of the ids that are made up.

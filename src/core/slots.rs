@@ -10,6 +10,18 @@ pub struct Id {
 }
 
 impl Id {
+    /// The id of these parts.
+    #[must_use]
+    pub(super) fn new(index: u32, generation: u32) -> Self {
+        Self { index, generation }
+    }
+
+    /// How many entries the place has had before.
+    #[must_use]
+    pub(super) fn generation(self) -> u32 {
+        self.generation
+    }
+
     /// The entry's place in the table: small, and used again once the entry is gone.
     #[must_use]
     pub fn index(self) -> usize {

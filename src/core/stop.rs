@@ -6,16 +6,19 @@ use super::conn::{Conn, Kind, Link, State};
 use super::connector::Connector;
 use super::event::{Cause, Output};
 use super::ledger::Reason;
+use super::peer::{Lane, Peer};
 use super::slots::Id;
 use super::timers::Timer;
 use crate::ring::Ring;
 use crate::wire::control::CloseReason;
 use crate::wire::frame::Frame;
 use crate::wire::header::Header;
+use crate::wire::record;
 
 impl Connector {
     /// Begins the end: what is queued is still sent, and when it is, or when the time for it is over,
-    /// [`Output::Stopped`] comes. The shell accepts no connections any more and reads nothing more.
+    /// [`Output::Stopped`] comes. The shell accepts no connections any more, and reads only what
+    /// [`Connector::reads_while_stopping`] names.
     pub fn stop(&mut self, now: Instant) {
         if self.stopping {
             return;
@@ -34,6 +37,30 @@ impl Connector {
         self.check_drained(now);
     }
 
+    /// Whether a connection is read on while the connector stops, for the acknowledgements that come on it: without them
+    /// what has arrived would wait in its queue to the end of the time for it, and go out a second time in the next life.
+    ///
+    /// - A link of the second kind: messages that come on it are passed over, and stay with the peer.
+    /// - A link of the first kind only while a message waits for its `_ack`: what comes besides has left the peer
+    ///   already, and is delivered as far as time allows.
+    /// - An app that receives and acknowledges, or may still say so.
+    #[must_use]
+    pub fn reads_while_stopping(&mut self, id: Id) -> bool {
+        let awaits_ack = |lane: &mut Lane| {
+            let oldest = lane.ring.as_mut().and_then(Ring::oldest);
+            oldest.is_some_and(|view| view.flags & record::WAITS_ACK != 0)
+        };
+        match self.conns.get(id).map(|conn| &conn.kind) {
+            Some(Kind::Link(Link { link2: Some(_), .. })) => true,
+            Some(Kind::Link(Link { state: State::Up { peer }, .. })) => {
+                let peer = self.peers.get_mut(*peer).filter(|peer| peer.link == Some(id));
+                peer.is_some_and(|peer| peer.lanes.iter_mut().any(awaits_ack))
+            }
+            Some(Kind::Delivery(delivery)) => delivery.done.is_some() || !delivery.silent,
+            _ => false,
+        }
+    }
+
     pub(super) fn check_drained(&mut self, now: Instant) {
         if !self.stopping || self.stopped || !self.is_drained() {
             return;
@@ -49,8 +76,13 @@ impl Connector {
         }
     }
 
+    /// What is stored need not go out: it is there when the connector starts again.
     fn is_drained(&self) -> bool {
-        self.peers.iter().all(|(_, p)| p.link.is_none() || p.outbox.is_empty())
+        let goes_out = |peer: &Peer| {
+            let waits = |lane: &Lane| lane.is_mid_frame() || (lane.len() > 0 && !lane.stopped);
+            peer.link.is_some() && peer.lanes.iter().any(waits)
+        };
+        !self.peers.iter().any(|(_, p)| goes_out(p))
             && self.inboxes.iter().all(|i| i.ring.is_empty() || i.away)
             && self.conns.iter().all(|(_, c)| !(c.paused && matches!(c.kind, Kind::App(_))))
     }
@@ -66,15 +98,25 @@ impl Connector {
         }
         for id in self.peers.ids() {
             let Some(peer) = self.peers.get_mut(id) else { continue };
-            let (name, mut frames) = (peer.name.clone(), Vec::new());
-            drain_types(&mut peer.outbox, &mut frames);
-            for (message_type, _, count) in frames {
+            let name = peer.name.clone();
+            let in_memory = peer.lanes.iter_mut().filter(|lane| !lane.durable).filter_map(|lane| lane.ring.as_mut());
+            let lost: Vec<_> = in_memory
+                .flat_map(|ring| {
+                    let types = types_in(ring);
+                    ring.clear();
+                    types
+                })
+                .collect();
+            for (message_type, _, count) in lost {
                 self.count_drop(&name, &message_type, Reason::Stopping, count, now);
             }
         }
         for inbox in 0..self.inboxes.len() {
-            self.drop_inbox(inbox, Reason::Stopping, now);
+            if !self.inboxes[inbox].durable {
+                self.drop_inbox(inbox, Reason::Stopping, now);
+            }
         }
+        self.settle(now);
         self.report();
         self.outputs.push_back(Output::Stopped);
     }
@@ -83,6 +125,9 @@ impl Connector {
     pub(super) fn count_held(&mut self, conn: &mut Conn, now: Instant) {
         let peer = match &conn.kind {
             _ if !conn.paused => return,
+            // Its sender has them, and knows that they did not arrive.
+            Kind::Link(Link { link2: Some(_), .. }) => return,
+            Kind::App(app) if app.receipts.is_some() => return,
             Kind::Link(Link { state: State::Up { peer }, .. }) => self.peers.get(*peer).map(|p| p.name.clone()),
             _ => None,
         };
@@ -101,12 +146,10 @@ fn is_opening(conn: &Conn) -> bool {
     conn.link().is_some() && !conn.is_up()
 }
 
-/// Takes all frames out of a queue that will not be sent: their types, sources, and how many of each in a row.
-pub(super) fn drain_types(ring: &mut Ring, out: &mut Vec<(String, String, u64)>) {
-    ring.rewind();
-    let mut last: Vec<u8> = Vec::new();
-    while let Some(bytes) = ring.front() {
-        let length = bytes.len();
+/// The messages in a queue: their types, sources, and how many of each in a row.
+pub(super) fn types_in(ring: &Ring) -> Vec<(String, String, u64)> {
+    let (mut out, mut last) = (Vec::<(String, String, u64)>::new(), Vec::new());
+    for (_, bytes) in ring.frames() {
         let header = Frame::parse(bytes).map(|f| f.header()).unwrap_or_default();
         match out.last_mut() {
             Some((_, _, count)) if header == last => *count += 1,
@@ -117,8 +160,6 @@ pub(super) fn drain_types(ring: &mut Ring, out: &mut Vec<(String, String, u64)>)
                 out.push((header.message_type.into_owned(), source, 1));
             }
         }
-        ring.sent(length);
-        ring.release_sent();
     }
-    ring.clear();
+    out
 }

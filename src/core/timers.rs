@@ -18,6 +18,8 @@ pub enum Timer {
     Progress(Id),
     /// The last words to a connection must have gone out.
     Linger(Id),
+    /// It is to be asked what TCP has confirmed of a link.
+    Confirm(Id),
     /// The link has been up for long enough to forget earlier failures.
     Stable(Id),
     /// The app of an inbox must have taken some of what is in it.
@@ -28,6 +30,10 @@ pub enum Timer {
     DialApp(usize),
     /// The server is dialled again.
     Redial,
+    /// Queues in files that could not be written are tried again.
+    StoreAgain,
+    /// What has changed in queues in files is to lie on the disk.
+    Sync,
     /// What was dropped lately is reported.
     Report,
     /// Memory of queues that stayed empty is given back.
@@ -67,8 +73,8 @@ impl Timers {
 
     /// Forgets all deadlines of a connection.
     pub fn disarm_connection(&mut self, id: Id) {
-        use Timer::{Handshake, Hello, KeepAlive, KeepAliveAnswer, Linger, Progress, Stable};
-        for timer in [Handshake, Hello, KeepAlive, KeepAliveAnswer, Progress, Linger, Stable] {
+        use Timer::{Confirm, Handshake, Hello, KeepAlive, KeepAliveAnswer, Linger, Progress, Stable};
+        for timer in [Confirm, Handshake, Hello, KeepAlive, KeepAliveAnswer, Progress, Linger, Stable] {
             self.disarm(timer(id));
         }
     }

@@ -2,9 +2,11 @@
 
 use std::time::Instant;
 
-use super::conn::{Kind, Link, State};
-use super::connector::Connector;
+use super::conn::{Conn, Kind, Link, State};
+use super::connector::{Connector, SCRATCH};
+use super::durable::RingRef;
 use super::event::Cause;
+use super::peer::Lane;
 use super::settings::CONTROL_HIGH;
 use super::slots::Id;
 use super::timers::Timer;
@@ -19,7 +21,7 @@ impl Connector {
         conn.told_to_write = false;
         let (mut left, mut has_room) = (budget, true);
         while left > 0 && has_room {
-            match self.transmit_once(id, left, sink) {
+            match self.transmit_once(id, left, now, sink) {
                 Some((taken, offered)) => {
                     left -= taken;
                     has_room = taken == offered;
@@ -38,43 +40,104 @@ impl Connector {
     }
 
     /// Offers one piece; how much was taken of how much.
-    fn transmit_once(&mut self, id: Id, left: usize, sink: &mut dyn FnMut(&[u8]) -> usize) -> Option<(usize, usize)> {
+    fn transmit_once(
+        &mut self,
+        id: Id,
+        left: usize,
+        now: Instant,
+        sink: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Option<(usize, usize)> {
         let conn = self.conns.get_mut(id)?;
-        let one_frame = matches!(conn.kind, Kind::Delivery(_)) && !self.settings.preserve_receive_socket;
-        let ring = match &conn.kind {
-            Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
-                self.peers.get_mut(*peer).filter(|p| p.link == Some(id)).map(|p| &mut p.outbox)
+        match &conn.kind {
+            _ if conn.closing.is_some() => conn.control.offer(left, sink),
+            Kind::Link(Link { state: State::Up { peer }, link2: Some(_), .. }) => {
+                let peer = *peer;
+                self.transmit_records(id, peer, left, now, sink)
             }
-            Kind::Delivery(delivery) if delivery.opened && conn.closing.is_none() => {
-                // What one connection is for goes out once; the rest waits for the next.
-                (!one_frame || delivery.sent == 0).then(|| &mut self.inboxes[delivery.inbox].ring)
+            Kind::Link(Link { state: State::Up { peer }, .. }) => {
+                let peer = *peer;
+                self.transmit_frames(id, peer, left, now, sink)
             }
-            _ => None,
-        };
-        let mid_frame = ring.as_ref().is_some_and(|r| r.is_mid_frame());
-        if let Some(front) = conn.control.front().filter(|_| !mid_frame) {
-            let front = &front[..front.len().min(left)];
-            let offered = front.len();
-            let taken = sink(front);
-            conn.control.sent(taken);
-            return Some((taken, offered));
+            Kind::Delivery(_) => self.transmit_to_app(id, left, now, sink),
+            // Bytes of the handshake count as well: what is confirmed is counted from the connection's beginning.
+            Kind::Link(_) => {
+                let sent = conn.control.offer(left, sink)?;
+                conn.link_mut()?.written += sent.0 as u64;
+                Some(sent)
+            }
+            Kind::App(_) | Kind::Admin(_) => conn.control.offer(left, sink),
         }
-        let ring = ring.filter(|r| r.has_unsent())?;
-        // Frames that wait to go ahead do so as soon as the frame that was begun is out.
-        let gather = !one_frame && conn.control.is_empty();
-        let (taken, offered) = offer(ring, left, gather, &mut self.scratch, sink);
+    }
+
+    /// Offers one piece of what waits for a peer on a link of the first kind: plain frames.
+    fn transmit_frames(
+        &mut self,
+        id: Id,
+        peer_id: Id,
+        left: usize,
+        now: Instant,
+        sink: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Option<(usize, usize)> {
+        let Conn { kind: Kind::Link(link), control, .. } = self.conns.get_mut(id)? else { return None };
+        let mut peer = self.peers.get_mut(peer_id).filter(|p| p.link == Some(id));
+        let mid = peer.as_ref().and_then(|p| p.mid_frame());
+        if mid.is_none() && !control.is_empty() {
+            let sent = control.offer(left, sink)?;
+            link.written += sent.0 as u64;
+            return Some(sent);
+        }
+        let peer = peer.as_mut()?;
+        let number = mid.or_else(|| peer.next_lane(Lane::has_unsent))?;
+        // Frames that wait to go ahead do so as soon as the frame that was begun is out; types take turns.
+        let alone = peer.lanes.iter().filter(|lane| lane.has_unsent()).count() == 1;
+        let ring = peer.lanes[number].ring.as_mut()?;
+        if ring.check_front(left.min(SCRATCH)).is_err() {
+            let (name, message_type) = (peer.name.clone(), peer.lanes[number].message_type.clone());
+            self.ring_damaged(RingRef::Outbox(peer_id, number), &name, &message_type, now);
+            return Some((0, 0));
+        }
+        let (taken, offered) = offer(ring, left, control.is_empty() && alone, &mut self.scratch, sink);
         let completed = ring.sent(taken);
-        match &mut conn.kind {
-            Kind::Delivery(delivery) => {
-                delivery.sent += completed as u64;
-                if delivery.silent || (delivery.done.is_none() && one_frame) {
-                    ring.release_sent();
-                }
-                if delivery.done.is_none() && one_frame && completed > 0 {
-                    conn.closing = Some(Cause::Done);
-                }
-            }
-            _ => ring.release_sent(),
+        link.written += taken as u64;
+        link.mark(number, completed);
+        Some((taken, offered))
+    }
+
+    /// Offers one piece of an inbox.
+    fn transmit_to_app(
+        &mut self,
+        id: Id,
+        left: usize,
+        now: Instant,
+        sink: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Option<(usize, usize)> {
+        let one_frame = !self.settings.preserve_receive_socket;
+        let Conn { kind: Kind::Delivery(delivery), control, closing, .. } = self.conns.get_mut(id)? else {
+            return None;
+        };
+        let index = delivery.inbox;
+        let inbox = &mut self.inboxes[index];
+        if !inbox.ring.is_mid_frame() && !control.is_empty() {
+            return control.offer(left, sink);
+        }
+        // What one connection is for goes out once; the rest waits for the next.
+        if !delivery.opened || (one_frame && delivery.sent > 0) || !inbox.ring.has_unsent() {
+            return None;
+        }
+        if inbox.ring.check_front(left.min(SCRATCH)).is_err() {
+            let message_type = inbox.message_type.clone();
+            self.inbox_damaged(index, &message_type, now);
+            return None;
+        }
+        let gather = !one_frame && control.is_empty();
+        let (taken, offered) = offer(&inbox.ring, left, gather, &mut self.scratch, sink);
+        let completed = inbox.ring.sent(taken);
+        delivery.sent += completed as u64;
+        if delivery.done.is_none() && one_frame && completed > 0 {
+            *closing = Some(Cause::Done);
+        }
+        if delivery.silent || (delivery.done.is_none() && one_frame) {
+            self.release_inbox(index, completed);
         }
         Some((taken, offered))
     }
@@ -90,8 +153,8 @@ impl Connector {
         if conn.awaits_control && conn.control.used() <= CONTROL_HIGH / 2 {
             self.unblock(vec![id], now);
         }
-        let waiting = self.take_waiting(id, took_some);
-        self.unblock(waiting, now);
+        self.unblock_after(id, took_some, now);
+        self.ask_confirmed(id, now);
         let pending = self.has_pending(id);
         let timer = match self.conns.get(id).map(|conn| &conn.kind) {
             // What was sent and waits for its acknowledgement is not pending here, but its app must go on as well.
@@ -105,17 +168,23 @@ impl Connector {
         pending
     }
 
-    /// The connections that waited for room in the queue of this one, if there is enough now.
-    fn take_waiting(&mut self, id: Id, took_some: bool) -> Vec<Id> {
+    /// Goes on with those who waited for room in the queue of this connection, if there is enough now.
+    fn unblock_after(&mut self, id: Id, took_some: bool, now: Instant) {
         match self.conns.get(id).map(|conn| &conn.kind) {
-            Some(Kind::Link(Link { state: State::Up { peer }, .. })) => self.take_waiting_for_peer(*peer),
+            Some(Kind::Link(Link { state: State::Up { peer }, .. })) => {
+                let peer = *peer;
+                let lanes = self.peers.get(peer).map_or(0, |p| p.lanes.len());
+                (0..lanes).for_each(|lane| self.unblock_lane(peer, lane, now));
+            }
             Some(Kind::Delivery(delivery)) => {
-                let inbox = &mut self.inboxes[delivery.inbox];
+                let index = delivery.inbox;
+                let inbox = &mut self.inboxes[index];
                 inbox.progress |= took_some;
                 inbox.stalled &= !took_some;
-                inbox.take_waiting()
+                let waiting = inbox.take_waiting();
+                self.unblock(waiting, now);
             }
-            _ => Vec::new(),
+            _ => {}
         }
     }
 
@@ -123,8 +192,11 @@ impl Connector {
     fn has_pending(&self, id: Id) -> bool {
         let Some(conn) = self.conns.get(id) else { return false };
         let queued = match &conn.kind {
+            Kind::Link(Link { state: State::Up { peer }, link2: Some(_), .. }) if conn.closing.is_none() => {
+                self.lanes_pending(id, *peer)
+            }
             Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
-                self.peers.get(*peer).is_some_and(|p| p.link == Some(id) && p.outbox.has_unsent())
+                self.peers.get(*peer).is_some_and(|p| p.link == Some(id) && p.has_unsent())
             }
             Kind::Delivery(delivery) => {
                 let takes_more = self.settings.preserve_receive_socket || delivery.sent == 0;

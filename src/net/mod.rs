@@ -2,9 +2,11 @@
 
 mod accept;
 pub mod buffers;
+mod confirm;
 pub mod dial;
 pub mod listener;
 mod open;
+pub mod rings;
 pub mod security;
 pub mod session;
 pub mod shell;

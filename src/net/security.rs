@@ -11,6 +11,7 @@ use super::tls::{self, ClientTls, Clients, Refusals, ServerTls, Servers, TlsErro
 use crate::certs::{self, ClientFolder, Identity, Layout, Pair, Registry, SharedRegistry};
 use crate::core::Secured;
 use crate::wire::control::NewCertificate;
+use crate::wire::link::ALPN;
 
 /// How the links of a connector are protected.
 #[derive(Debug)]
@@ -108,6 +109,11 @@ fn unix_now() -> i64 {
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }
 
+/// What is offered in the handshake, or taken up. A peer that offers nothing, as those in Python, is taken all the same.
+fn protocols() -> Vec<Vec<u8>> {
+    vec![ALPN.to_vec()]
+}
+
 impl ServerSecurity {
     /// The TLS of a server whose certificates lie in `dir`.
     ///
@@ -118,7 +124,7 @@ impl ServerSecurity {
         let own = Pair::load(&layout.server_certificate(), &layout.server_key(), unix_now())?;
         let registry = if allow_all { None } else { Some(SharedRegistry::new(Registry::open(dir, max_certs)?)) };
         let clients = registry.clone().map_or(Clients::Anyone, Clients::Registered);
-        Ok(Self { tls: tls::server_config(&own, clients, Vec::new())?, registry, shown: in_words(&own) })
+        Ok(Self { tls: tls::server_config(&own, clients, protocols())?, registry, shown: in_words(&own) })
     }
 }
 
@@ -143,7 +149,7 @@ impl ClientSecurity {
 
     fn tls(&self) -> Result<(ClientTls, Secured, Option<String>), SecurityError> {
         if self.allow_all {
-            return Ok((tls::client_config(None, Servers::Anyone, &self.host, Vec::new())?, Secured::Anonymous, None));
+            return Ok((tls::client_config(None, Servers::Anyone, &self.host, protocols())?, Secured::Anonymous, None));
         }
         let own = self.folder.own(&self.name, unix_now())?;
         let has_own = self.folder.has_own(&self.name);
@@ -152,7 +158,7 @@ impl ClientSecurity {
             None => Servers::Pinned(self.folder.pinned_servers()?),
         };
         let secured = if has_own { Secured::Named(self.name.clone()) } else { Secured::Shared };
-        Ok((tls::client_config(Some(&own), servers, &self.host, Vec::new())?, secured, Some(in_words(&own))))
+        Ok((tls::client_config(Some(&own), servers, &self.host, protocols())?, secured, Some(in_words(&own))))
     }
 }
 

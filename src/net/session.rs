@@ -13,6 +13,8 @@ use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
 use rustls::{ClientConfig, CommonState, Error, ServerConfig};
 
+use crate::wire::link::ALPN;
+
 /// What a session reports while it works through what came.
 pub trait Handler {
     /// The handshake is done: what is known of the peer is in `state`. Called once, before any data.
@@ -79,6 +81,12 @@ impl fmt::Debug for Session {
     }
 }
 
+/// Whether both sides of a handshake that is done said that they speak the second kind of link.
+#[must_use]
+pub fn speaks_link2(state: &CommonState) -> bool {
+    state.alpn_protocol() == Some(ALPN)
+}
+
 /// What one state of rustls asks for.
 enum Step {
     /// To be asked again; whether the handler wants more.
@@ -119,6 +127,12 @@ impl Session {
     #[must_use]
     pub fn peer_closed(&self) -> bool {
         self.peer_closed
+    }
+
+    /// Whether both sides said in the handshake that they speak the second kind of link.
+    #[must_use]
+    pub fn speaks_link2(&self) -> bool {
+        speaks_link2(self.state())
     }
 
     fn state(&self) -> &CommonState {

@@ -1,7 +1,8 @@
 //! The shell: one loop around the core. It owns the sockets, does what the core says, and tells it what happened.
 //!
-//! One turn: wait for events; read from those who have something, a bounded amount each; let the core do what is due;
-//! then write what the core has. Who could read or write more has a turn again before the loop waits.
+//! One turn: wait for events; read from those who have something, a bounded amount each; let the core do what is due,
+//! and keep what it has taken in; write what it has, and keep what that has changed. Who could read or write more has a
+//! turn again before the loop waits.
 
 use std::collections::{HashMap, HashSet};
 use std::io;
@@ -17,8 +18,9 @@ use signal_hook_mio::v1_0::Signals;
 use super::buffers::{Buffers, READ_SIZE};
 use super::dial::{Resolver, Target};
 use super::listener::UnixServer;
+use super::rings::Rings;
 use super::security::{Secure, Security};
-use super::session::{Handler, Session};
+use super::session::{self, Handler, Session};
 use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
 use crate::core::{Cause, Concern, Connector, Id, Output, Reading, Secured};
@@ -63,6 +65,8 @@ pub struct Parts {
     pub admins: UnixServer,
     /// Where the other sockets are.
     pub paths: SocketPaths,
+    /// Where queues are stored.
+    pub rings: Rings,
     /// Longest time for what is queued to go out at the end.
     pub shutdown_timeout: Duration,
     /// Longest wait for a peer's machine to confirm what was sent to it.
@@ -221,10 +225,17 @@ impl Shell {
         for event in events.iter() {
             self.event(event, now);
         }
+        if self.stopping {
+            // Whether the core wants to hear of a connection changes as its queues drain.
+            self.ids(|kind| matches!(kind, Kind::Link(_) | Kind::Delivery)).into_iter().for_each(|id| self.list(id));
+        }
         self.read_all(now);
         self.parts.connector.timeout(now);
+        self.parts.connector.settle(now);
         self.do_outputs(now);
         self.write_all(now);
+        self.parts.connector.settle(now);
+        self.do_outputs(now);
         self.let_go(now);
         self.accept_again(now);
         if self.ended && self.lingering.is_empty() {
@@ -360,7 +371,7 @@ impl Shell {
     /// Begins TLS, or, without it, tells the core that there is none.
     pub(super) fn secure(&mut self, id: Id, now: Instant) {
         if matches!(self.parts.security, Security::Plain) {
-            self.parts.connector.secured(id, Secured::Anonymous, now);
+            self.parts.connector.secured(id, Secured::Anonymous, false, now);
         } else {
             let end = self.with_handler(id, now, |stream, _, handler| stream.begin(handler).err()).flatten();
             if let Some(end) = end {
@@ -399,12 +410,12 @@ impl Shell {
     fn receive(&mut self, id: Id, now: Instant) -> Option<Received> {
         let stopping = self.stopping;
         let entry = self.entry(id)?;
-        let is_read = match entry.kind {
+        let is_read = match &entry.kind {
             Kind::Admin => true,
             Kind::App => !stopping || entry.last_read > 0,
-            Kind::Link(_) | Kind::Delivery => !stopping,
+            Kind::Link(_) | Kind::Delivery => !stopping || self.parts.connector.reads_while_stopping(id),
         };
-        if entry.paused || !is_read {
+        if !is_read || self.entry(id)?.paused {
             return None;
         }
         let received = self.with_handler(id, now, |stream, buffers, handler| stream.receive(buffers, handler))?;
@@ -432,6 +443,8 @@ impl Shell {
             End::Tls(error) => Cause::Failed(entry.explain(error)),
             End::Seal(error) => Cause::Failed(error.to_string()),
         };
+        // What has arrived is not to be sent again on the next link.
+        self.confirm(id, now);
         self.parts.connector.closed(id, cause, now);
         self.do_outputs(now);
     }
@@ -475,6 +488,15 @@ impl Shell {
                 Output::Close(id) => self.close(id, now),
                 Output::Dial(id) => self.dial(id, now),
                 Output::DialApp(id, message_type) => self.dial_app(id, &message_type, now),
+                Output::OpenRing(name) => {
+                    let opened = self.parts.rings.open(&name);
+                    self.parts.connector.ring_opened(&name, opened, now);
+                }
+                Output::Confirm(id) => self.confirm(id, now),
+                Output::RemoveRemains(id) => {
+                    let result = self.parts.rings.remove_remains(&self.parts.connector);
+                    self.parts.connector.remains_removed(id, result, now);
+                }
                 Output::Issue(id, name) => {
                     let result = self.parts.security.issue(&name);
                     self.parts.connector.certificate_issued(id, &name, result, now);
@@ -491,6 +513,13 @@ impl Shell {
                 Output::Stopped => self.ended = true,
             }
         }
+    }
+
+    /// Tells the core how much of what was sent on a link has arrived.
+    fn confirm(&mut self, id: Id, now: Instant) {
+        let Some(entry) = self.entry(id).filter(|entry| matches!(entry.kind, Kind::Link(_))) else { return };
+        let bytes = entry.stream.confirmed();
+        self.parts.connector.confirmed(id, bytes, now);
     }
 
     fn resume(&mut self, id: Id) {
@@ -545,8 +574,9 @@ struct ToCore<'a> {
 
 impl Handler for ToCore<'_> {
     fn secured(&mut self, state: &CommonState) {
+        let link2 = session::speaks_link2(state);
         match self.known.take().map_or_else(|| self.security.identify(state), Ok) {
-            Ok(secured) => self.connector.secured(self.id, secured, self.now),
+            Ok(secured) => self.connector.secured(self.id, secured, link2, self.now),
             Err(why) => self.connector.closed(self.id, Cause::Failed(why), self.now),
         }
     }

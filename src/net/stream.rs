@@ -12,7 +12,9 @@ use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
 use super::buffers::{Buffers, READ_SIZE, SEAL_SIZE};
+use super::confirm::Sealed;
 use super::session::{Handler, Progress, SealError, Session};
+use crate::sys::outq;
 
 /// A stream socket.
 #[derive(Debug)]
@@ -88,6 +90,10 @@ pub struct Stream {
     /// Bytes on their way out that the socket did not take yet.
     pending: Vec<u8>,
     pending_start: usize,
+    /// Bytes that the socket has taken.
+    written: u64,
+    /// Which of them are which plaintext.
+    sealed: Sealed,
     /// There may be something to read.
     pub readable: bool,
     /// The other side has ended its direction: reading goes on until it says so.
@@ -105,6 +111,8 @@ impl Stream {
             session,
             pending: Vec::new(),
             pending_start: 0,
+            written: 0,
+            sealed: Sealed::default(),
             readable: false,
             read_closed: false,
             writable: false,
@@ -244,7 +252,12 @@ impl Stream {
                 Some(session) => {
                     let piece = &rest[..rest.len().min(SEAL_SIZE)];
                     let sealed = session.seal(piece, &mut buffers.sealed).map_err(End::Seal)?;
+                    let counted = !session.speaks_link2();
                     self.write_or_keep(&buffers.sealed[..sealed]).map_err(End::Io)?;
+                    if counted {
+                        let made = self.written + (self.pending.len() - self.pending_start) as u64;
+                        self.sealed.add(made, piece.len());
+                    }
                     piece.len()
                 }
             };
@@ -263,7 +276,10 @@ impl Stream {
         let mut written = 0;
         while written < bytes.len() && self.writable {
             match self.socket.write(&bytes[written..]) {
-                Ok(count) => written += count,
+                Ok(count) => {
+                    written += count;
+                    self.written += count as u64;
+                }
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
                 Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.writable = false,
                 Err(e) => return Err(e),
@@ -291,6 +307,16 @@ impl Stream {
             self.pending_start = 0;
         }
         Ok(())
+    }
+
+    /// Of the bytes that [`Stream::send`] has accepted from the connection's beginning, the other machine has confirmed
+    /// so many at least. On a TLS link of the second kind they are not counted: its peer acknowledges by itself.
+    pub fn confirmed(&mut self) -> u64 {
+        let Socket::Tcp(socket) = &self.socket else { return 0 };
+        // A socket that cannot say has confirmed nothing.
+        let Ok(open) = outq::unconfirmed_bytes(socket) else { return self.sealed.confirmed() };
+        let confirmed = self.written.saturating_sub(open as u64);
+        if self.session.is_some() { self.sealed.confirm(confirmed) } else { confirmed }
     }
 
     /// Says that nothing more comes, and ends this side's direction once all is written.

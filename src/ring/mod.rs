@@ -1,9 +1,20 @@
-//! The queue: records in contiguous memory, bounded, with a place for what was sent and is not yet done with.
+//! The queue: records in contiguous memory, bounded, with a place for what was sent and is not yet done with. The
+//! memory is the process's own, or outlasts it.
 
-pub mod layout;
+pub mod header;
 pub mod memory;
-#[expect(clippy::module_inception, reason = "the queue itself, beside its layout and its memory")]
+mod persist;
+pub mod recover;
+#[expect(clippy::module_inception, reason = "the queue itself, beside its memory and what is kept of it")]
 pub mod ring;
+mod walk;
 
-pub use memory::{Heap, Memory};
-pub use ring::{Full, Ring};
+pub use memory::{Checkpoint, Durable, Memory};
+pub use ring::{Damaged, PushError, Ring, Skipped};
+
+#[cfg(test)]
+mod crash_tests;
+#[cfg(test)]
+mod ring_tests;
+#[cfg(test)]
+mod testing;

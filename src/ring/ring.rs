@@ -1,278 +1,444 @@
-//! A first-in first-out queue of frames with two cursors: what is done with lies before `first`, what was sent and is
+//! A first-in first-out queue of records with two cursors: what is done with lies before `first`, what was sent and is
 //! not yet done with between `first` and `next`, what is still to be sent behind `next`.
 //!
-//! The ring starts without memory, doubles it while there is more to keep, up to its limit, and gives it back when it
-//! is asked to and empty.
+//! The ring starts without memory or with little, doubles it while there is more to keep, up to what its limit needs,
+//! and gives it back when it is asked to and empty. Records never move, but when a wrapped ring grows.
+//!
+//! The last [`RECORD_HEADER`] bytes of memory hold no record: wherever a record ends there is room for a mark, so what
+//! leads from one to the next does not depend on how much memory there is.
+//!
+//! In a durable ring nothing is trusted that was not checked: each record is checked once, before it is first given out
+//! or passed over. Room that was given up is used again only when a checkpoint says that it was.
 
 use std::fmt;
 
-use super::layout::{ALIGNMENT, RECORD_HEADER, length_at, record_size, write_record, write_wrap};
-use super::memory::{Heap, Memory};
+use super::memory::{Checkpoint, Durable, Memory};
+use crate::wire::record::{
+    Head, NewRecord, Origin, RECORD_FRAME_MAX, RECORD_HEADER, SEQUENCE_MAX, frame_crc, record_size, write_record,
+    write_wrap,
+};
 
-/// First capacity, bytes.
-const CAPACITY_MIN: usize = 16 * 1024;
-
-/// A frame was not taken: the ring has no room for it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Full {
-    /// Bytes in use.
-    pub used: usize,
-    /// The most that may be in use.
-    pub limit: usize,
+/// A frame was not taken.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum PushError {
+    /// The ring has no room for it.
+    Full {
+        /// Bytes in use.
+        used: usize,
+        /// The most that may be in use.
+        limit: usize,
+    },
+    /// There is no more memory or disk space, or the ring is damaged: why.
+    Failed(String),
 }
 
-impl fmt::Display for Full {
+impl fmt::Display for PushError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "the queue is full: {} of {} bytes are in use", self.used, self.limit)
+        match self {
+            Self::Full { used, limit } => write!(f, "the queue is full: {used} of {limit} bytes are in use"),
+            Self::Failed(why) => write!(f, "the queue cannot take more: {why}"),
+        }
     }
 }
 
-impl std::error::Error for Full {}
+impl std::error::Error for PushError {}
+
+/// A record of a durable ring is not what was written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Damaged {
+    /// Where it lies, or should: an offset in the ring's memory.
+    pub offset: usize,
+    /// Its number is this one or a greater one.
+    pub sequence: u64,
+    /// Records from there on, this one among them.
+    pub records: usize,
+}
+
+impl fmt::Display for Damaged {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { offset, sequence, records } = self;
+        write!(f, "the record at offset {offset}, number {sequence} or greater, first of {records}, is damaged")
+    }
+}
+
+impl std::error::Error for Damaged {}
+
+/// What became of damage.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Skipped {
+    /// Records that were given up.
+    pub records: u64,
+    /// Where a copy of the damaged ring is, or why there is none.
+    pub copy: Result<String, String>,
+}
+
+/// What [`Ring::raw`] gave out last, so that it need not be walked over again.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Run {
+    pub bytes: usize,
+    pub records: usize,
+    /// Bytes of those records, what was sent before counted.
+    pub size: usize,
+    /// Offset behind them.
+    pub end: usize,
+}
+
+/// What the checkpoints know; of no use in memory of the process.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Kept {
+    /// From here to the end nothing may be overwritten: a checkpoint speaks of it. Whether that is wrapped.
+    pub hold: usize,
+    pub hold_wraps: bool,
+    /// `first` of the last checkpoint, and the next number then: what a sync makes last.
+    pub saved: usize,
+    pub saved_next: u64,
+    /// Offset of the first record that came after the last [`Ring::checkpoint`], and those records and their bytes.
+    pub tail: usize,
+    pub tail_records: usize,
+    pub tail_used: usize,
+    /// The number that was next then.
+    pub next_sequence: u64,
+    /// Something changed since then.
+    pub dirty: bool,
+    /// What was written, and what was given up, from here on may still be in memory.
+    pub warm_end: usize,
+    pub warm_first: usize,
+    /// The memory was given back since the last record came.
+    pub shrunk: bool,
+}
 
 /// The queue.
 #[derive(Debug)]
-pub struct Ring<M = Heap> {
-    memory: M,
+pub struct Ring {
+    pub(super) memory: Memory,
     limit: usize,
-    /// Offset of the oldest record.
-    first: usize,
+    /// Records have a checksum.
+    checked: bool,
+    pub(super) is_durable: bool,
+    /// Offset of the oldest record. As all offsets: or of a mark that leads there.
+    pub(super) first: usize,
     /// Offset of the first record that is not wholly sent.
-    next: usize,
-    /// Bytes of that record's frame that were sent.
-    next_sent: usize,
+    pub(super) next: usize,
+    /// Bytes of that record that were sent, what stands before the frame counted.
+    pub(super) next_sent: usize,
     /// Offset behind the newest record.
-    end: usize,
+    pub(super) end: usize,
     /// The newest record lies before the oldest.
-    wrapped: bool,
+    pub(super) wrapped: bool,
+    /// Where the mark is that leads to the beginning, if that is known.
+    pub(super) wrap_at: Option<usize>,
     /// Records, and those of them that are not wholly sent.
-    records: usize,
-    unsent: usize,
-    /// Bytes of all records.
-    used: usize,
-    sequence: u64,
+    pub(super) records: usize,
+    pub(super) unsent: usize,
+    /// Bytes of these and of those.
+    pub(super) used: usize,
+    pub(super) unsent_used: usize,
+    /// The number of the next record.
+    pub(super) next_sequence: u64,
+    pub(super) released_to: u64,
+    /// So many of the oldest records are known to be sound; in memory of the process all are.
+    pub(super) verified: usize,
+    /// Records behind those have this number or a greater one.
+    pub(super) verified_to: u64,
+    pub(super) run: Run,
+    pub(super) kept: Kept,
+    /// Where a copy is of the ring as it was when damage was found in it.
+    pub(super) copy: Option<String>,
 }
 
-impl<M: Memory> Ring<M> {
-    /// An empty ring that holds at most `limit` bytes, record headers counted.
+impl Ring {
+    /// An empty ring in memory of the process that holds at most `limit` bytes of records, of which the first gets the
+    /// number `first_sequence`. With `checked` they get checksums, to be sent as they lie ([`Ring::raw`]).
     ///
     /// One record always fits into an empty ring: a message may be larger than the queue is meant to be long.
-    pub fn new(memory: M, limit: usize) -> Self {
+    #[must_use]
+    pub fn heap(limit: usize, first_sequence: u64, checked: bool) -> Self {
+        let kept = Checkpoint { next_sequence: first_sequence, released_to: first_sequence, ..Checkpoint::default() };
+        Self::new(Memory::Heap(Vec::new()), &kept, limit, checked)
+    }
+
+    /// A ring that lies in `memory`, with what [`super::recover`] found there, or a default for a new one. Nothing of
+    /// it counts as sent. The next record gets the number `first_sequence_at_least` or a greater one.
+    ///
+    /// What the ring's tail says of other tables must be put there and kept before [`Ring::checkpoint`], and that must
+    /// come before the first push.
+    #[must_use]
+    pub fn durable(
+        memory: Box<dyn Durable>,
+        recovered: Checkpoint,
+        limit: usize,
+        first_sequence_at_least: u64,
+    ) -> Self {
+        let mut ring = Self::new(Memory::Durable(memory), &recovered, limit, true);
+        ring.set_next_sequence(first_sequence_at_least);
+        ring.finish_move(recovered.moved_at);
+        ring
+    }
+
+    fn new(memory: Memory, kept: &Checkpoint, limit: usize, checked: bool) -> Self {
+        // Recovery has seen that all of these are within memory.
+        let [first, end, records, used] = [kept.first, kept.end, kept.records, kept.used].map(|n| n as usize);
+        let is_durable = matches!(memory, Memory::Durable(_));
         Self {
-            memory,
             limit,
-            first: 0,
-            next: 0,
+            checked,
+            is_durable,
+            first,
+            next: first,
             next_sent: 0,
-            end: 0,
-            wrapped: false,
-            records: 0,
-            unsent: 0,
-            used: 0,
-            sequence: 0,
+            end,
+            wrapped: kept.wrapped,
+            wrap_at: None,
+            records,
+            unsent: records,
+            used,
+            unsent_used: used,
+            next_sequence: kept.next_sequence,
+            released_to: kept.released_to,
+            verified: if is_durable { 0 } else { usize::MAX },
+            verified_to: kept.released_to,
+            run: Run::default(),
+            kept: Kept {
+                hold: first,
+                hold_wraps: kept.wrapped,
+                saved: first,
+                saved_next: kept.next_sequence,
+                tail: end,
+                next_sequence: kept.next_sequence,
+                dirty: is_durable,
+                warm_end: end,
+                warm_first: first,
+                ..Kept::default()
+            },
+            memory,
+            copy: None,
         }
     }
 
-    /// Messages in the ring.
+    /// Records in the ring.
+    #[must_use]
     pub fn len(&self) -> usize {
         self.records
     }
 
     /// Whether there are none.
+    #[must_use]
     pub fn is_empty(&self) -> bool {
         self.records == 0
     }
 
     /// Bytes of all records.
+    #[must_use]
     pub fn used(&self) -> usize {
         self.used
     }
 
-    /// Messages that are not wholly sent.
+    /// The most bytes that records may have together.
+    #[must_use]
+    pub fn limit(&self) -> usize {
+        self.limit
+    }
+
+    /// Records that are not wholly sent.
+    #[must_use]
     pub fn unsent(&self) -> usize {
         self.unsent
     }
 
     /// Whether there is something to send.
+    #[must_use]
     pub fn has_unsent(&self) -> bool {
         self.unsent > 0
     }
 
-    /// Whether a frame was sent in part: nothing else may be written to the connection before its rest.
+    /// Bytes of records that were not sent.
+    #[must_use]
+    pub fn unsent_bytes(&self) -> usize {
+        self.unsent_used.saturating_sub(self.next_sent)
+    }
+
+    /// Bytes of records that were sent and are not given up.
+    #[must_use]
+    pub fn in_flight_bytes(&self) -> usize {
+        self.used.saturating_sub(self.unsent_bytes())
+    }
+
+    /// Whether a record was sent in part: nothing else may be written to the connection before its rest.
+    #[must_use]
     pub fn is_mid_frame(&self) -> bool {
         self.next_sent > 0
     }
 
-    /// Puts a frame at the end, given in parts; its sequence number, counted from 1.
+    /// Bytes of memory.
+    #[must_use]
+    pub fn capacity(&self) -> usize {
+        self.memory.bytes().len()
+    }
+
+    /// Whether the ring outlasts the process.
+    #[must_use]
+    pub fn is_durable(&self) -> bool {
+        self.is_durable
+    }
+
+    /// The number of the next record.
+    #[must_use]
+    pub fn next_sequence(&self) -> u64 {
+        self.next_sequence
+    }
+
+    /// The next record gets this number or a greater one.
+    pub fn set_next_sequence(&mut self, at_least: u64) {
+        self.next_sequence = self.next_sequence.max(at_least).min(SEQUENCE_MAX);
+    }
+
+    /// The highest number that was given up, and 1: all records have this number or a greater one.
+    #[must_use]
+    pub fn released_to(&self) -> u64 {
+        self.released_to
+    }
+
+    /// The number of the oldest record. In a durable ring it may be unchecked.
+    #[must_use]
+    pub fn first_sequence(&self) -> Option<u64> {
+        self.sequence_at(self.records, self.first)
+    }
+
+    /// The number of the first record that is not wholly sent. In a durable ring it may be unchecked.
+    #[must_use]
+    pub fn front_sequence(&self) -> Option<u64> {
+        self.sequence_at(self.unsent, self.next)
+    }
+
+    fn sequence_at(&self, records: usize, offset: usize) -> Option<u64> {
+        if records == 0 {
+            return None;
+        }
+        self.locate(offset).map(|(_, head)| head.sequence)
+    }
+
+    /// The record that `offset` leads to: its place and its head. `None` only if the ring is damaged.
+    pub(super) fn locate(&self, offset: usize) -> Option<(usize, Head)> {
+        locate(self.memory.bytes(), offset)
+    }
+
+    /// Puts a frame at the end, given in parts; its number.
     ///
     /// # Errors
     /// There is no room for it.
-    pub fn push(&mut self, parts: &[&[u8]]) -> Result<u64, Full> {
-        let length = parts.iter().map(|p| p.len()).sum();
-        if self.records > 0 && self.used + record_size(length) > self.limit {
-            return Err(self.full());
-        }
-        let at = self.make_room(record_size(length))?;
-        self.sequence += 1;
-        write_record(self.memory.bytes_mut(), at, self.sequence, length, parts);
-        self.end = at + record_size(length);
-        self.records += 1;
-        self.unsent += 1;
-        self.used += record_size(length);
-        Ok(self.sequence)
+    pub fn push(&mut self, parts: &[&[u8]], flags: u8, origin: Option<Origin>) -> Result<u64, PushError> {
+        let crc = self.checked.then(|| frame_crc(parts));
+        self.put(parts, crc, flags, origin)
     }
 
-    fn full(&self) -> Full {
-        Full { used: self.used, limit: self.limit }
+    /// As [`Ring::push`], for a frame whose checksum ([`frame_crc`]) is known.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    pub fn push_summed(
+        &mut self,
+        parts: &[&[u8]],
+        frame_crc: u32,
+        flags: u8,
+        origin: Option<Origin>,
+    ) -> Result<u64, PushError> {
+        self.put(parts, self.checked.then_some(frame_crc), flags, origin)
+    }
+
+    fn put(
+        &mut self,
+        parts: &[&[u8]],
+        frame_crc: Option<u32>,
+        flags: u8,
+        origin: Option<Origin>,
+    ) -> Result<u64, PushError> {
+        let length: usize = parts.iter().map(|p| p.len()).sum();
+        let sequence = self.next_sequence;
+        if length > RECORD_FRAME_MAX || sequence >= SEQUENCE_MAX {
+            return Err(PushError::Failed(format!("record {sequence} of {length} bytes is beyond what can be")));
+        }
+        let size = record_size(length, origin.is_some());
+        if self.records > 0 && self.used.saturating_add(size) > self.limit {
+            return Err(self.full());
+        }
+        let at = self.make_room(size)?;
+        let new = NewRecord { sequence, flags, origin, length, frame_crc };
+        write_record(&mut self.memory.bytes_mut()[at..at + size], &new, parts);
+        self.next_sequence += 1;
+        self.end = at + size;
+        self.records += 1;
+        self.unsent += 1;
+        self.used += size;
+        self.unsent_used += size;
+        if self.is_durable {
+            self.after_push(size);
+        }
+        Ok(sequence)
+    }
+
+    fn full(&self) -> PushError {
+        PushError::Full { used: self.used, limit: self.limit }
     }
 
     /// Where a record of `size` bytes can be written.
-    fn make_room(&mut self, size: usize) -> Result<usize, Full> {
-        if self.records == 0 {
+    fn make_room(&mut self, size: usize) -> Result<usize, PushError> {
+        if self.records == 0 && !self.is_durable {
             self.reset();
         }
-        let capacity = self.memory.bytes().len();
-        let room = if self.wrapped { self.first } else { capacity } - self.end;
-        if room >= size {
-            return Ok(self.end);
+        if let Some(at) = self.place(size) {
+            return Ok(at);
         }
-        if !self.wrapped && self.first >= size {
-            write_wrap(self.memory.bytes_mut(), self.end);
-            self.wrapped = true;
-            return Ok(0);
+        if self.is_durable {
+            self.free_released()?;
+            if let Some(at) = self.place(size) {
+                return Ok(at);
+            }
         }
         self.grow(size)?;
-        Ok(self.end)
+        self.place(size).ok_or(self.full())
     }
 
-    fn reset(&mut self) {
-        (self.first, self.next, self.next_sent, self.end, self.wrapped) = (0, 0, 0, 0, false);
-    }
-
-    /// Moves to larger memory, in which the records lie in order from the beginning.
-    fn grow(&mut self, size: usize) -> Result<(), Full> {
-        // Free memory is in two pieces at most, so with room for two records one of them takes this one: the next
-        // records of this size find room without another move.
-        let wanted = self.used + 2 * size;
-        let capacity = wanted.next_power_of_two().max(CAPACITY_MIN).min(self.limit.max(self.used) + 2 * size);
-        let mut memory = self.memory.other(capacity.next_multiple_of(ALIGNMENT)).ok_or(self.full())?;
-        let (mut from, mut to, mut next) = (self.first, 0, 0);
-        for index in 0..self.records {
-            let (at, length) = self.record(from);
-            let size = record_size(length);
-            memory.bytes_mut()[to..to + size].copy_from_slice(&self.memory.bytes()[at..at + size]);
-            (from, to) = (at + size, to + size);
-            if index + 1 == self.records - self.unsent {
-                next = to;
-            }
+    /// Where a record of `size` bytes can be written, if there is room in the memory that there is.
+    fn place(&mut self, size: usize) -> Option<usize> {
+        let (start, wraps) =
+            if self.is_durable { (self.kept.hold, self.kept.hold_wraps) } else { (self.first, self.wrapped) };
+        if wraps {
+            return (start.saturating_sub(self.end) >= size).then_some(self.end);
         }
-        self.memory = memory;
-        (self.first, self.next, self.end, self.wrapped) = (0, next, to, false);
-        Ok(())
-    }
-
-    /// The record at `offset` or, where the records go on at the beginning, there: its place and its frame's length.
-    fn record(&self, offset: usize) -> (usize, usize) {
-        let bytes = self.memory.bytes();
-        match length_at(bytes, offset) {
-            Some(length) => (offset, length),
-            None => (0, length_at(bytes, 0).unwrap_or(0)),
+        if self.end + size + RECORD_HEADER <= self.capacity() {
+            return Some(self.end);
         }
-    }
-
-    /// The rest of the first frame that is not wholly sent.
-    pub fn front(&self) -> Option<&[u8]> {
-        if self.unsent == 0 {
+        if start < size {
             return None;
         }
-        let (at, length) = self.record(self.next);
-        Some(&self.memory.bytes()[at + RECORD_HEADER + self.next_sent..at + RECORD_HEADER + length])
+        write_wrap(self.memory.bytes_mut(), self.end);
+        (self.wrap_at, self.wrapped, self.kept.hold_wraps) = (Some(self.end), true, true);
+        self.end = 0;
+        Some(0)
     }
 
-    /// Copies what is to be sent next, frame behind frame, into `out`; how many bytes. Moves no cursor.
-    pub fn peek(&self, out: &mut [u8]) -> usize {
-        let bytes = self.memory.bytes();
-        let (mut offset, mut skip, mut filled) = (self.next, self.next_sent, 0);
-        for _ in 0..self.unsent {
-            let (at, length) = self.record(offset);
-            let frame = &bytes[at + RECORD_HEADER + skip..at + RECORD_HEADER + length];
-            let count = frame.len().min(out.len() - filled);
-            out[filled..filled + count].copy_from_slice(&frame[..count]);
-            filled += count;
-            if filled == out.len() {
-                break;
-            }
-            (offset, skip) = (at + record_size(length), 0);
-        }
-        filled
+    /// An empty ring begins at the beginning again.
+    pub(super) fn reset(&mut self) {
+        (self.first, self.next, self.next_sent, self.end, self.wrapped) = (0, 0, 0, 0, false);
+        self.run = Run::default();
+        let kept = &mut self.kept;
+        (kept.hold, kept.hold_wraps, kept.tail) = (0, false, 0);
+        (kept.warm_end, kept.warm_first) = (0, 0);
     }
 
-    /// `count` more bytes were sent; how many frames that completed.
-    pub fn sent(&mut self, mut count: usize) -> usize {
-        let mut completed = 0;
-        while count > 0 && self.unsent > 0 {
-            let (at, length) = self.record(self.next);
-            let left = length - self.next_sent;
-            if count < left {
-                self.next_sent += count;
-                break;
-            }
-            count -= left;
-            (self.next, self.next_sent) = (at + record_size(length), 0);
-            self.unsent -= 1;
-            completed += 1;
-        }
-        completed
-    }
-
-    /// Gives up all that was wholly sent: its room is free.
-    pub fn release_sent(&mut self) {
-        self.release(self.records);
-    }
-
-    /// Gives up the oldest `count` records, of those that were wholly sent; how many those were.
-    pub fn release(&mut self, count: usize) -> usize {
-        let count = count.min(self.records - self.unsent);
-        (0..count).for_each(|_| self.drop_first());
-        count
-    }
-
-    fn drop_first(&mut self) {
-        let (at, length) = self.record(self.first);
-        if at < self.first || self.first == self.memory.bytes().len() {
-            self.wrapped = false;
-        }
-        self.first = at + record_size(length);
-        self.records -= 1;
-        self.used -= record_size(length);
-    }
-
-    /// All that is in the ring counts as not sent again: the connection is gone.
-    pub fn rewind(&mut self) {
-        (self.next, self.next_sent, self.unsent) = (self.first, 0, self.records);
-    }
-
-    /// Gives up all records and the memory; how many there were.
+    /// Gives up all records and, if it is memory of the process, that; how many records there were.
     pub fn clear(&mut self) -> usize {
         let records = self.records;
-        (self.records, self.unsent, self.used) = (0, 0, 0);
-        self.reset();
+        self.released_to = if records > 0 { self.next_sequence } else { self.released_to };
+        (self.records, self.unsent, self.used, self.unsent_used) = (0, 0, 0, 0);
+        (self.first, self.next, self.next_sent, self.wrapped) = (self.end, self.end, 0, false);
+        (self.kept.tail, self.kept.tail_records, self.kept.tail_used) = (self.end, 0, 0);
+        (self.kept.dirty, self.run) = (self.is_durable, Run::default());
+        if self.is_durable {
+            (self.verified, self.verified_to) = (0, self.released_to);
+        }
         self.give_back();
         records
-    }
-
-    /// Gives back the memory of an empty ring.
-    pub fn give_back(&mut self) {
-        if self.records == 0
-            && let Some(memory) = self.memory.other(0)
-        {
-            self.reset();
-            self.memory = memory;
-        }
-    }
-
-    /// Bytes of memory.
-    pub fn capacity(&self) -> usize {
-        self.memory.bytes().len()
     }
 
     /// Checks what must always hold; for tests.
@@ -280,137 +446,47 @@ impl<M: Memory> Ring<M> {
     /// # Panics
     /// When it does not.
     pub fn check_invariants(&self) {
-        let (mut offset, mut used) = (self.first, 0);
+        let (mut offset, mut used, mut last) = (self.first, 0, self.released_to);
         for index in 0..self.records {
-            if index == self.records - self.unsent {
-                assert_eq!(self.record(self.next).0, self.record(offset).0, "the send cursor is at a record");
+            // A damaged ring is one that this cannot be said of.
+            let Some((at, head)) = self.locate(offset) else { return assert!(self.is_durable, "heap is sound") };
+            if self.is_durable && !head.is_sound(&self.memory.bytes()[at + RECORD_HEADER..]) {
+                return;
             }
-            let (at, length) = self.record(offset);
-            used += record_size(length);
-            offset = at + record_size(length);
+            if index == self.records - self.unsent {
+                assert_eq!(self.locate(self.next).map(|r| r.0), Some(at), "the send cursor is at a record");
+                assert_eq!(self.unsent_used, self.used - used, "what is unsent is what was not sent");
+            }
+            assert!(head.sequence >= last, "numbers rise");
+            (last, used, offset) = (head.sequence + 1, used + head.size(), at + head.size());
         }
+        assert!(self.next_sequence >= last, "the next number is greater than all");
         assert_eq!(used, self.used, "bytes in use are those of the records");
         assert!(self.records == 0 || offset == self.end, "the last record ends where the next is written");
-        assert!(self.used <= self.limit || self.records == 1, "the limit holds, but for a single record");
         assert!(self.next_sent == 0 || self.unsent > 0, "what was sent in part is unsent");
+        assert!(self.kept.tail_records <= self.records && self.kept.tail_used <= self.used, "the tail is a part");
     }
 }
 
-#[cfg(test)]
-mod tests {
-    use std::collections::VecDeque;
-
-    use super::*;
-
-    fn take(ring: &mut Ring, count: usize) -> Vec<u8> {
-        let mut out = vec![0; count];
-        let got = ring.peek(&mut out);
-        out.truncate(got);
-        ring.sent(got);
-        out
+/// The record that `offset` leads to: its place and its head. `None` if there is none, or it ends beyond memory.
+pub(super) fn locate(bytes: &[u8], offset: usize) -> Option<(usize, Head)> {
+    let (mut at, mut head) = (offset, Head::at(bytes, offset)?);
+    if head.is_mark() {
+        (at, head) = follow(bytes, at, head)?;
     }
+    (at + head.size() <= bytes.len()).then_some((at, head))
+}
 
-    #[test]
-    fn frames_come_out_in_order_and_whole() {
-        let mut ring: Ring = Ring::new(Heap::default(), 1024);
-        ring.push(&[b"one", b"two"]).unwrap();
-        ring.push(&[b"three"]).unwrap();
-        assert_eq!(take(&mut ring, 100), b"onetwothree");
-        assert_eq!(ring.len(), 2);
-        ring.release_sent();
-        assert!(ring.is_empty() && ring.used() == 0);
-    }
-
-    #[test]
-    fn what_was_sent_and_not_released_is_sent_again_whole_after_a_rewind() {
-        let mut ring: Ring = Ring::new(Heap::default(), 1024);
-        ring.push(&[b"aaaa"]).unwrap();
-        ring.push(&[b"bbbb"]).unwrap();
-        assert_eq!(take(&mut ring, 6), b"aaaabb");
-        assert!(ring.is_mid_frame());
-        ring.release_sent();
-        ring.rewind();
-        assert_eq!(take(&mut ring, 100), b"bbbb");
-    }
-
-    #[test]
-    fn only_what_was_sent_is_released_one_by_one() {
-        let mut ring: Ring = Ring::new(Heap::default(), 1024);
-        for frame in [b"aa", b"bb", b"cc"] {
-            ring.push(&[frame]).unwrap();
+/// Where marks lead: to the beginning at most once, else forwards.
+fn follow(bytes: &[u8], mut at: usize, mut head: Head) -> Option<(usize, Head)> {
+    let mut wraps = 0;
+    while head.is_mark() {
+        let to = head.leads_to(at)?;
+        wraps += usize::from(to <= at);
+        if wraps > 1 {
+            return None;
         }
-        take(&mut ring, 4);
-        assert_eq!((ring.release(1), ring.len()), (1, 2));
-        assert_eq!((ring.release(5), ring.len()), (1, 1));
-        ring.rewind();
-        assert_eq!(take(&mut ring, 100), b"cc");
+        (at, head) = (to, Head::at(bytes, to)?);
     }
-
-    #[test]
-    fn a_full_ring_refuses_and_says_how_full_it_is() {
-        let mut ring: Ring = Ring::new(Heap::default(), 64);
-        ring.push(&[&[0; 16]]).unwrap();
-        ring.push(&[&[0; 16]]).unwrap();
-        assert_eq!(ring.push(&[b""]), Err(Full { used: 64, limit: 64 }));
-    }
-
-    #[test]
-    fn one_frame_larger_than_the_limit_fits_into_an_empty_ring() {
-        let mut ring: Ring = Ring::new(Heap::default(), 64);
-        ring.push(&[&[7; 1000]]).unwrap();
-        assert!(ring.push(&[b""]).is_err());
-        assert_eq!(take(&mut ring, 2000), [7; 1000]);
-    }
-
-    #[test]
-    fn an_empty_ring_gives_its_memory_back() {
-        let mut ring: Ring = Ring::new(Heap::default(), 1 << 20);
-        ring.push(&[&[0; 100_000]]).unwrap();
-        ring.give_back();
-        assert!(ring.capacity() > 0, "not while it is in use");
-        take(&mut ring, 100_000);
-        ring.release_sent();
-        ring.give_back();
-        assert_eq!(ring.capacity(), 0);
-    }
-
-    /// Random pushes, sends, releases and rewinds against a plain queue that does the same.
-    #[test]
-    fn a_ring_behaves_as_a_queue_whatever_is_done_to_it() {
-        for seed in 0..60 {
-            let mut random = fastrand::Rng::with_seed(seed);
-            let mut ring: Ring = Ring::new(Heap::default(), 17_000 + random.usize(..20_000));
-            let (mut model, mut sent, mut part): (VecDeque<Vec<u8>>, usize, usize) = (VecDeque::new(), 0, 0);
-            for _ in 0..400 {
-                match random.u8(..10) {
-                    0..5 => {
-                        let frame = vec![random.u8(..); 1 + random.usize(..3000)];
-                        if ring.push(&[&frame]).is_ok() {
-                            model.push_back(frame);
-                        }
-                    }
-                    5..8 => {
-                        let unsent: Vec<&[u8]> = model.iter().skip(sent).map(Vec::as_slice).collect();
-                        let got = take(&mut ring, random.usize(..8000));
-                        assert_eq!(got, unsent.concat()[part..part + got.len()], "seed {seed}");
-                        part += got.len();
-                        while sent < model.len() && part >= model[sent].len() {
-                            part -= model[sent].len();
-                            sent += 1;
-                        }
-                    }
-                    8 => {
-                        ring.release_sent();
-                        model.drain(..model.len() - ring.len());
-                        sent = 0;
-                    }
-                    _ => {
-                        ring.rewind();
-                        (sent, part) = (0, 0);
-                    }
-                }
-                ring.check_invariants();
-            }
-        }
-    }
+    Some((at, head))
 }

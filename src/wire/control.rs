@@ -46,7 +46,7 @@ pub fn own_frame(message_type: &str, source_id: &str, data: &[u8]) -> Vec<u8> {
 }
 
 /// The header and the data as one frame. Headers of own frames hold ids that were checked to be short.
-fn pack(header: HeaderWriter, data: &[u8]) -> Vec<u8> {
+pub(super) fn pack(header: HeaderWriter, data: &[u8]) -> Vec<u8> {
     let mut out = Vec::new();
     let written = frame::encode(&header.finish(), data, None, &mut out);
     debug_assert!(written.is_ok(), "an own frame is short: {written:?}");
@@ -165,6 +165,12 @@ pub struct ControlError {
     problem: String,
 }
 
+impl ControlError {
+    pub(super) fn new(message_type: &str, problem: &str) -> Self {
+        Self { message_type: message_type.to_owned(), problem: problem.to_owned() }
+    }
+}
+
 impl fmt::Display for ControlError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "a {:?} message is not understood: {}", self.message_type, self.problem)
@@ -198,7 +204,8 @@ pub fn parse(header: &Header<'_>, data: &[u8]) -> Result<Control, ControlError> 
     }
 }
 
-/// What an app that receives says on the connection that it accepted.
+/// What an app that receives says on the connection that it accepted, without resuming: gives way to
+/// [`receipts::FromReceiver`](super::receipts::FromReceiver).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum FromReceiver {
     /// It acknowledges the messages of this connection.

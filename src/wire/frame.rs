@@ -241,6 +241,27 @@ pub struct Deframer {
     /// What lies before it in `kept` was handed out.
     start: usize,
     limit: usize,
+    unit: Unit,
+}
+
+/// What a stream is cut into.
+#[derive(Clone, Copy, Debug)]
+pub enum Unit {
+    /// Frames.
+    Frame,
+    /// Pieces whose size follows from their first bytes in another way.
+    Other {
+        /// Bytes that tell the size.
+        head: usize,
+        /// The length that the head gives, to be held against the limit, and the size of the whole piece.
+        measure: fn(&[u8]) -> (usize, usize),
+    },
+}
+
+impl Unit {
+    fn head(self) -> usize {
+        if let Unit::Other { head, .. } = self { head } else { LENGTH_SIZE }
+    }
 }
 
 /// Memory that an idle deframer may hold, bytes. There is one a connection, and thousands of those may be idle.
@@ -250,7 +271,7 @@ impl Deframer {
     /// A deframer for frames of which none may be longer than `limit` bytes, their length not counted.
     #[must_use]
     pub fn new(limit: usize) -> Self {
-        Self { kept: Vec::new(), start: 0, limit }
+        Self { kept: Vec::new(), start: 0, limit, unit: Unit::Frame }
     }
 
     /// Changes the limit for the frames to come.
@@ -271,6 +292,13 @@ impl Deframer {
 
     /// The size of the frame that `bytes` begin with, as soon as its length is there.
     fn frame_size(&self, bytes: &[u8]) -> Result<Option<usize>, FrameError> {
+        if let Unit::Other { head, measure } = self.unit {
+            let Some(head) = bytes.get(..head) else { return Ok(None) };
+            return match measure(head) {
+                (length, _) if length > self.limit => Err(FrameError::TooLong { length, limit: self.limit }),
+                (_, size) => Ok(Some(size)),
+            };
+        }
         match read_u32(bytes, 0) {
             None => Ok(None),
             Some(length) if length > self.limit => Err(FrameError::TooLong { length, limit: self.limit }),
@@ -283,8 +311,9 @@ impl Deframer {
     fn complete(&mut self, input: &mut &[u8]) -> Result<Option<usize>, FrameError> {
         loop {
             let have = self.kept.len() - self.start;
-            let wanted = self.frame_size(&self.kept[self.start..])?.unwrap_or(LENGTH_SIZE);
-            if have >= wanted && have >= LENGTH_SIZE {
+            let head = self.unit.head();
+            let wanted = self.frame_size(&self.kept[self.start..])?.unwrap_or(head);
+            if have >= wanted && have >= head {
                 return Ok(Some(wanted));
             }
             if input.is_empty() {
@@ -333,17 +362,36 @@ impl Frames<'_, '_> {
     /// A frame that is too long or whose parts do not fit; the stream cannot be read on.
     #[allow(clippy::should_implement_trait)] // each frame is lent, which an iterator cannot do
     pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
+        self.next_piece()?.map(Frame::parse).transpose()
+    }
+
+    /// The bytes of the next whole piece, whatever the stream is cut into; `None` when there is none left.
+    ///
+    /// # Errors
+    /// A piece that is too long; the stream cannot be read on.
+    pub fn next_piece(&mut self) -> Result<Option<&[u8]>, FrameError> {
         self.take_last();
         if self.deframer.kept() > 0 {
             let Some(size) = self.deframer.complete(&mut self.input)? else { return Ok(None) };
             self.taken = size;
             let start = self.deframer.start;
-            return Frame::parse(&self.deframer.kept[start..start + size]).map(Some);
+            return Ok(Some(&self.deframer.kept[start..start + size]));
         }
         let Some(size) = self.deframer.frame_size(self.input)? else { return Ok(None) };
         let Some(bytes) = self.input.get(..size) else { return Ok(None) };
         self.taken = size;
-        Frame::parse(bytes).map(Some)
+        Ok(Some(bytes))
+    }
+
+    /// What the stream is cut into now.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        self.deframer.unit
+    }
+
+    /// Cuts what follows into something else.
+    pub fn set_unit(&mut self, unit: Unit) {
+        self.deframer.unit = unit;
     }
 
     fn take_last(&mut self) {

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::fmt;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
+use serde_json::Value;
 use serde_json::value::RawValue;
 
 /// Longest text of a `request_id` or `response_id`, bytes: it is kept for as long as the answer is awaited.
@@ -116,8 +117,12 @@ pub struct Header<'a> {
     pub await_response: bool,
     /// The message carries a file.
     pub with_file: bool,
+    /// The app wants its message kept until the other connector has said that it has it.
+    pub wait_for_ack: bool,
     /// The sending connector wants an `_ack` that names this number.
     pub transport_id: Option<u64>,
+    /// In a greeting: the newest kind of link that the client speaks.
+    pub link: Option<u64>,
 }
 
 enum Key {
@@ -129,7 +134,9 @@ enum Key {
     WithBinary,
     AwaitResponse,
     WithFile,
+    WaitForAck,
     TransportId,
+    Link,
     Other,
 }
 
@@ -151,7 +158,9 @@ impl<'de> Deserialize<'de> for Key {
                     "with_binary" => Key::WithBinary,
                     "await_response" => Key::AwaitResponse,
                     "with_file" => Key::WithFile,
+                    "wait_for_ack" => Key::WaitForAck,
                     "transport_id" => Key::TransportId,
+                    "link" => Key::Link,
                     _ => Key::Other,
                 })
             }
@@ -226,7 +235,10 @@ fn collect<'de, A: MapAccess<'de>>(c: &mut Collected<'de>, key: Key, map: &mut A
         Key::WithBinary => header.with_binary = map.next_value::<Option<bool>>()?.unwrap_or(false),
         Key::AwaitResponse => header.await_response = map.next_value::<Option<bool>>()?.unwrap_or(false),
         Key::WithFile => header.with_file = map.next_value::<Option<IgnoredAny>>()?.is_some(),
+        Key::WaitForAck => header.wait_for_ack = map.next_value::<Option<bool>>()?.unwrap_or(false),
         Key::TransportId => header.transport_id = map.next_value()?,
+        // An app may use the word for something of its own.
+        Key::Link => header.link = map.next_value::<Value>()?.as_u64(),
         Key::Other => {
             map.next_value::<IgnoredAny>()?;
         }

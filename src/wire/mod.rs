@@ -4,5 +4,9 @@ pub mod admin;
 pub mod control;
 pub mod frame;
 pub mod header;
+pub mod link;
 pub mod names;
 pub mod path;
+pub mod receipts;
+#[cfg(feature = "daemon")]
+pub mod record;

@@ -112,7 +112,7 @@ fn uid_in_socket_name(id: &str) -> String {
     Md5::digest(uid.as_bytes()).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// The sockets of one connector.
+/// The sockets of one connector, and the folder of its queues.
 #[derive(Clone, Debug)]
 pub struct SocketPaths {
     dir: PathBuf,
@@ -144,6 +144,12 @@ impl SocketPaths {
     pub fn commander(&self) -> PathBuf {
         self.dir.join(format!("uds_path_commander_{}", self.uid))
     }
+
+    /// The folder of the connector's queues on disk.
+    #[must_use]
+    pub fn spool(&self) -> PathBuf {
+        self.dir.join(format!("spool_{}_{}", self.role.word(), self.uid))
+    }
 }
 
 #[cfg(test)]
@@ -168,6 +174,7 @@ mod tests {
         assert_eq!(paths.send(), Path::new("/d/uds_path_send_to_connector_server_127001_10673"));
         assert_eq!(paths.receive("any"), Path::new("/d/uds_path_receive_from_connector_server_any_127001_10673"));
         assert_eq!(paths.commander(), Path::new("/d/uds_path_commander_127001_10673"));
+        assert_eq!(paths.spool(), Path::new("/d/spool_server_127001_10673"));
     }
 
     #[test]

@@ -1,6 +1,10 @@
 //! `ConnectorApi` against a connector that the tests play themselves.
 
 mod fake;
+mod receipt;
+mod receipts;
 mod receive;
 mod request;
+mod resume;
 mod send;
+mod session;

@@ -1,8 +1,9 @@
 //! One connector on a bench: the test plays the shell, the network and the clock.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use aioconnectors::core::{Cause, Connector, Event, Id, Mode, Output, Reading, Secured, Settings};
+use aioconnectors::core::{Cause, Connector, Covered, Event, Id, Mode, Output, Reading, Secured, Settings, Sync};
 use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HELLO, own_frame};
 use aioconnectors::wire::frame::{self, Frame};
 use aioconnectors::wire::names::Role;
@@ -68,6 +69,15 @@ pub fn settings(role: Role) -> Settings {
         reconnect: true,
         max_message_size: 64 << 20,
         queue_max_bytes: 64 << 20,
+        link2: true,
+        persist_send: Covered::None,
+        persist_recv: Covered::None,
+        max_ring_bytes: 1 << 30,
+        sync: Sync::Os,
+        on_full: BTreeMap::new(),
+        session_ttl: Duration::from_secs(86_400),
+        started_at: 1_800_000_000,
+        start_sequence: 1_800_000_000_000_000,
         shutdown_timeout: Duration::from_secs(10),
         seed: 1,
     }
@@ -79,12 +89,14 @@ pub struct Rig {
     pub now: Instant,
     /// What the core said, all but `Write`.
     pub outputs: Vec<Output>,
+    /// Bytes that went out on a connection.
+    sent: BTreeMap<Id, u64>,
 }
 
 impl Rig {
     pub fn new(settings: Settings) -> Self {
         let now = Instant::now();
-        let mut rig = Self { core: Connector::new(settings), now, outputs: Vec::new() };
+        let mut rig = Self { core: Connector::new(settings), now, outputs: Vec::new(), sent: BTreeMap::new() };
         rig.core.start(now);
         rig.drain();
         rig
@@ -107,8 +119,9 @@ impl Rig {
     }
 
     fn drain(&mut self) {
+        self.core.settle(self.now);
         while let Some(output) = self.core.poll_output() {
-            if !matches!(output, Output::Write(_)) {
+            if !matches!(output, Output::Write(_) | Output::Confirm(_)) {
                 self.outputs.push(output);
             }
         }
@@ -134,6 +147,9 @@ impl Rig {
             out.extend_from_slice(&bytes[..taken]);
             taken
         });
+        *self.sent.entry(id).or_default() += out.len() as u64;
+        // The other machine has it at once.
+        self.core.confirmed(id, self.sent[&id], self.now);
         self.drain();
         out
     }
@@ -144,7 +160,7 @@ impl Rig {
     }
 
     pub fn secured(&mut self, id: Id, secured: Secured) {
-        self.core.secured(id, secured, self.now);
+        self.core.secured(id, secured, false, self.now);
         self.drain();
     }
 

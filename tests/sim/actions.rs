@@ -265,7 +265,7 @@ impl World {
         let id = self.nodes[0].core.accept_link(([6, 6, 6, 6], 66).into(), self.now);
         let owners = [Owner::Stranger, Owner::Core(0, id)];
         let number = self.connect(Purpose::Link { client: usize::MAX }, owners);
-        self.nodes[0].core.secured(id, aioconnectors::core::Secured::Anonymous, self.now);
+        self.nodes[0].core.secured(id, aioconnectors::core::Secured::Anonymous, false, self.now);
         self.outputs(0, Some(number));
         let garbage: Vec<u8> = (0..self.rng.usize(..30)).map(|_| self.rng.u8(..)).collect();
         if let Some(connection) = self.connections.get_mut(&number) {

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use aioconnectors::core::{Cause, Connector, Event, Id, KeepAlive, Mode, Settings};
+use aioconnectors::core::{Cause, Connector, Covered, Event, Id, KeepAlive, Mode, Settings, Sync};
 use aioconnectors::wire::names::{Role, server_id};
 use fastrand::Rng;
 
@@ -134,6 +134,15 @@ fn settings(number: usize, lives: u64, id: &str, role: Role, profile: &Profile) 
         reconnect: true,
         max_message_size: 16 << 20,
         queue_max_bytes: profile.queue_max_bytes,
+        link2: true,
+        persist_send: Covered::None,
+        persist_recv: Covered::None,
+        max_ring_bytes: 1 << 30,
+        sync: Sync::Os,
+        on_full: BTreeMap::new(),
+        session_ttl: Duration::from_secs(86_400),
+        started_at: 1_800_000_000,
+        start_sequence: 1_800_000_000_000_000,
         shutdown_timeout: Duration::from_secs(8),
         seed: number as u64 + 1000 * lives,
     }

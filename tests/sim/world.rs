@@ -141,9 +141,9 @@ impl World {
             Mode::Certificates if client.certificate => Secured::Named(client.id.clone()),
             Mode::Certificates => Secured::Shared,
         };
-        self.nodes[0].core.secured(accepted, secured.clone(), self.now);
+        self.nodes[0].core.secured(accepted, secured.clone(), false, self.now);
         self.outputs(0, Some(connection));
-        self.nodes[node].core.secured(id, secured, self.now);
+        self.nodes[node].core.secured(id, secured, false, self.now);
         self.outputs(node, Some(connection));
     }
 

@@ -1,0 +1,136 @@
+//! Links of the first kind, with peers that acknowledge nothing by themselves: what TCP has not confirmed is kept, and
+//! sent again on the next link. The shell knows how much TCP has confirmed; the core knows which messages that were.
+//!
+//! A message whose app has set `wait_for_ack` is kept until the peer's `_ack` names its number, and so are those behind
+//! it; they are sent meanwhile.
+
+use std::time::{Duration, Instant};
+
+use super::conn::Link;
+use super::connector::Connector;
+use super::durable::RingRef;
+use super::event::Output;
+use super::slots::Id;
+use super::timers::Timer;
+use crate::wire::record;
+
+/// Time between two questions to the shell how much TCP has confirmed, while something is not.
+const CONFIRM_PERIOD: Duration = Duration::from_millis(100);
+
+/// Bytes after which it is asked at once.
+const CONFIRM_BYTES: u64 = 256 * 1024;
+
+/// Bytes on a link, and which messages they end.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Mark {
+    /// When so many bytes of the connection are confirmed,
+    until: u64,
+    /// so many records of this lane are.
+    lane: usize,
+    records: usize,
+}
+
+impl Link {
+    /// Messages of a lane went out whole.
+    pub(super) fn mark(&mut self, lane: usize, records: usize) {
+        if records > 0 {
+            self.marks.push_back(Mark { until: self.written, lane, records });
+        }
+    }
+}
+
+impl Connector {
+    /// The shell is asked what is confirmed when there was enough to confirm, or time has passed.
+    pub(super) fn ask_confirmed(&mut self, id: Id, now: Instant) {
+        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
+        if link.marks.is_empty() {
+            return;
+        }
+        if link.written - link.asked >= CONFIRM_BYTES {
+            link.asked = link.written;
+            self.outputs.push_back(Output::Confirm(id));
+        }
+        self.timers.arm_if_idle(Timer::Confirm(id), now + CONFIRM_PERIOD);
+    }
+
+    pub(super) fn confirm_due(&mut self, id: Id, now: Instant) {
+        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
+        if !link.marks.is_empty() {
+            link.asked = link.written;
+            self.outputs.push_back(Output::Confirm(id));
+            self.timers.arm(Timer::Confirm(id), now + CONFIRM_PERIOD);
+        }
+    }
+
+    /// The other machine has confirmed so many of the bytes that were given out by [`Connector::transmit`] for this
+    /// connection.
+    pub fn confirmed(&mut self, id: Id, bytes: u64, now: Instant) {
+        let mut last = None;
+        while let Some((peer, mark)) = self.take_mark(id, bytes) {
+            if let Some(lane) = last.filter(|lane| *lane != mark.lane) {
+                self.release_confirmed(peer, lane, now);
+            }
+            if let Some(entry) = self.peers.get_mut(peer).filter(|p| p.link == Some(id)) {
+                entry.lanes[mark.lane].confirmed += mark.records;
+                last = Some(mark.lane);
+            }
+        }
+        let peer = self.conns.get(id).and_then(|c| c.link()).and_then(Link::peer);
+        if let (Some(peer), Some(lane)) = (peer, last) {
+            self.release_confirmed(peer, lane, now);
+        }
+        self.check_drained(now);
+    }
+
+    /// The first mark that is confirmed, and the link's peer.
+    fn take_mark(&mut self, id: Id, bytes: u64) -> Option<(Id, Mark)> {
+        let link = self.conns.get_mut(id)?.link_mut()?;
+        let peer = link.peer()?;
+        link.marks.front().filter(|mark| mark.until <= bytes)?;
+        Some((peer, link.marks.pop_front()?))
+    }
+
+    /// The peer has a message that was to be acknowledged.
+    pub(super) fn peer_acknowledges(&mut self, peer: Id, number: u64, now: Instant) {
+        let Some(entry) = self.peers.get_mut(peer) else { return };
+        let holds = |lane: &super::peer::Lane| {
+            let ring = lane.ring.as_ref();
+            ring.is_some_and(|r| r.first_sequence().is_some_and(|first| (first..r.next_sequence()).contains(&number)))
+        };
+        let lanes: Vec<usize> = (0..entry.lanes.len()).filter(|at| holds(&entry.lanes[*at])).collect();
+        for lane in lanes {
+            if let Some(entry) = self.peers.get_mut(peer) {
+                entry.lanes[lane].acknowledged.insert(number);
+            }
+            self.release_confirmed(peer, lane, now);
+        }
+    }
+
+    /// Gives up what is confirmed, up to the first that is to be acknowledged and is not.
+    fn release_confirmed(&mut self, peer: Id, lane: usize, now: Instant) {
+        let mut released = std::mem::take(&mut self.released);
+        let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
+        let Some(ring) = &mut entry.ring else { return };
+        while entry.confirmed > 0 {
+            let Some(oldest) = ring.oldest() else { break };
+            if oldest.flags & record::WAITS_ACK != 0 && !entry.acknowledged.remove(&oldest.sequence) {
+                break;
+            }
+            if ring.release(1, &mut |view| released.extend(view.origin)) == 0 {
+                break;
+            }
+            entry.confirmed -= 1;
+        }
+        if !entry.acknowledged.is_empty() {
+            let first = ring.first_sequence().unwrap_or(u64::MAX);
+            entry.acknowledged = entry.acknowledged.split_off(&first);
+        }
+        if entry.durable {
+            self.list(RingRef::Outbox(peer, lane));
+        }
+        self.delivered(&released);
+        released.clear();
+        self.released = released;
+        self.unblock_lane(peer, lane, now);
+    }
+}

@@ -1,0 +1,328 @@
+//! Queues that lie in files: the shell opens the files, the core saves what has changed once a turn.
+//!
+//! What is done in which order, so that a crash at any place neither loses nor repeats:
+//!
+//! 1. records are in the queues' memory, and on the disk if `persistence_sync` is `always`;
+//! 2. places say that what has come is taken over, and are kept in the same way;
+//! 3. queues save where they begin and end;
+//! 4. only then peers and apps are told that their messages are safe.
+//!
+//! A crash between 1 and 3 leaves records behind the saved end, with their origins: they are found when the file is
+//! opened, and repair the places.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use super::connector::Connector;
+use super::event::{Event, Output};
+use super::ledger::Reason;
+use super::outbox::STORE_AGAIN;
+use super::places::Places;
+use super::settings::Sync;
+use super::slots::Id;
+use super::timers::Timer;
+use crate::ring::recover::Recovered;
+use crate::ring::{Durable, Memory, Ring};
+use crate::wire::link::LinkControl;
+use crate::wire::names::Role;
+use crate::wire::record::Origin;
+
+/// What names a queue that lies in a file.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum RingName {
+    /// Messages of a type towards a peer.
+    Outbox {
+        /// The peer's name.
+        peer: String,
+        /// The type.
+        message_type: String,
+    },
+    /// Messages of a type towards the app that receives it.
+    Inbox {
+        /// The type.
+        message_type: String,
+    },
+}
+
+impl std::fmt::Display for RingName {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            RingName::Outbox { peer, message_type } => {
+                write!(f, "the stored messages of type {message_type:?} for {peer}")
+            }
+            RingName::Inbox { message_type } => write!(f, "the stored messages of type {message_type:?} for apps"),
+        }
+    }
+}
+
+/// A queue's file that was opened.
+#[derive(Debug)]
+pub struct Opened {
+    /// Its bytes.
+    pub memory: Box<dyn Durable>,
+    /// What is in it.
+    pub recovered: Recovered,
+}
+
+/// A queue that has changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum RingRef {
+    /// Of a peer, the lane.
+    Outbox(Id, usize),
+    Inbox(usize),
+}
+
+impl Connector {
+    /// What this connector knows of how far it has come is in `memory`, and is kept there. Before all else.
+    pub fn restore_places(&mut self, memory: Memory) {
+        self.places = Places::new(memory);
+    }
+
+    /// A queue's file is open, or is not, for this reason. Those that are there from before are given so as well,
+    /// before [`Connector::start`].
+    pub fn ring_opened(&mut self, name: &RingName, opened: Result<Opened, String>, now: Instant) {
+        match name {
+            RingName::Outbox { peer, message_type } => {
+                // What a client has stored is for its server, also if that had another address then.
+                let is_old = self.settings.role == Role::Client && *peer != self.settings.server_id;
+                let peer = if is_old { self.settings.server_id.clone() } else { peer.clone() };
+                let peer = self.peers.find_or_add(&peer);
+                let lane = if is_old { self.old_lane(peer, message_type) } else { self.lane_for(peer, message_type) };
+                self.outbox_opened(name, peer, lane, opened, now);
+            }
+            RingName::Inbox { message_type } => {
+                if let Some(&inbox) = self.inbox_of_type.get(message_type) {
+                    self.inbox_opened(name, inbox, opened, now);
+                }
+            }
+        }
+    }
+
+    /// Whether messages of this type are received here.
+    #[must_use]
+    pub fn receives(&self, message_type: &str) -> bool {
+        self.inbox_of_type.contains_key(message_type)
+    }
+
+    /// Whether the file of this queue is in use, or is being opened.
+    #[must_use]
+    pub fn holds_ring(&self, name: &RingName) -> bool {
+        match name {
+            RingName::Outbox { peer, message_type } => {
+                let peer = self.peers.find(peer).and_then(|id| self.peers.get(id));
+                let lane = peer.and_then(|peer| Some(&peer.lanes[peer.lane(message_type)?]));
+                lane.is_some_and(|lane| lane.durable && (lane.ring.is_some() || lane.opening))
+            }
+            RingName::Inbox { message_type } => {
+                self.inbox_of_type.get(message_type).is_some_and(|inbox| self.inboxes[*inbox].durable)
+            }
+        }
+    }
+
+    fn outbox_opened(&mut self, name: &RingName, peer: Id, lane: usize, opened: Result<Opened, String>, now: Instant) {
+        let (limit, sequence) = (self.settings.max_ring_bytes, self.settings.start_sequence);
+        let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
+        entry.opening = false;
+        let waiting = std::mem::take(&mut entry.blocked);
+        match opened {
+            Ok(Opened { memory, recovered }) => {
+                (entry.epoch, entry.durable) = (recovered.header.epoch, true);
+                let ring = Ring::durable(memory, recovered.checkpoint, limit, sequence);
+                entry.begins = ring.next_sequence();
+                entry.ring = Some(ring);
+                self.repaired(name, RingRef::Outbox(peer, lane), &recovered.origins, now);
+            }
+            Err(why) => self.store_failed(name, why, now),
+        }
+        self.unblock(waiting, now);
+    }
+
+    fn inbox_opened(&mut self, name: &RingName, index: usize, opened: Result<Opened, String>, now: Instant) {
+        let inbox = &mut self.inboxes[index];
+        match opened {
+            Ok(Opened { memory, recovered }) => {
+                inbox.epoch = recovered.header.epoch;
+                // Numbers from 1 without gaps: apps count on them.
+                inbox.ring = Ring::durable(memory, recovered.checkpoint, self.settings.max_ring_bytes, 1);
+                inbox.durable = true;
+                self.repaired(name, RingRef::Inbox(index), &recovered.origins, now);
+                self.dial_app(index);
+            }
+            Err(why) => self.store_failed(name, why, now),
+        }
+    }
+
+    /// Before anything comes into a queue that was opened, what its last records say is known and kept.
+    fn repaired(&mut self, name: &RingName, which: RingRef, origins: &[Origin], now: Instant) {
+        self.places.repair(origins);
+        self.list(which);
+        if let Err((_, why)) = self.keep(self.settings.sync == Sync::Always) {
+            self.store_failed(name, why, now);
+        }
+    }
+
+    /// Asks for the files of the inboxes that are to lie in files.
+    pub(super) fn open_inboxes(&mut self) {
+        for inbox in &self.inboxes {
+            if self.settings.persist_recv.covers(&inbox.message_type) && !inbox.durable {
+                let name = RingName::Inbox { message_type: inbox.message_type.clone() };
+                self.outputs.push_back(Output::OpenRing(name));
+            }
+        }
+    }
+
+    /// A queue could not be opened, written or kept.
+    pub(super) fn store_failed(&mut self, name: &RingName, why: String, now: Instant) {
+        self.store_again = Some(now + STORE_AGAIN);
+        self.timers.arm_if_idle(Timer::StoreAgain, now + STORE_AGAIN);
+        // One line for a burst of the same.
+        if self.store_failure.as_ref() != Some(&why) {
+            self.store_failure = Some(why.clone());
+            self.tell(Event::StoreFailed { name: name.clone(), why });
+        }
+    }
+
+    /// Has a queue saved at the end of the turn.
+    pub(super) fn list(&mut self, which: RingRef) {
+        let listed = match which {
+            RingRef::Outbox(peer, lane) => {
+                self.peers.get_mut(peer).and_then(|p| Some(&mut p.lanes.get_mut(lane)?.listed))
+            }
+            RingRef::Inbox(inbox) => Some(&mut self.inboxes[inbox].listed),
+        };
+        if let Some(listed) = listed
+            && !std::mem::replace(listed, true)
+        {
+            self.dirty.push(which);
+        }
+    }
+
+    pub(super) fn ring_mut(&mut self, which: RingRef) -> Option<&mut Ring> {
+        match which {
+            RingRef::Outbox(peer, lane) => self.peers.get_mut(peer)?.lanes.get_mut(lane)?.ring.as_mut(),
+            RingRef::Inbox(inbox) => Some(&mut self.inboxes[inbox].ring),
+        }
+    }
+
+    fn ring_name(&self, which: RingRef) -> Option<RingName> {
+        match which {
+            RingRef::Outbox(peer, lane) => {
+                let peer = self.peers.get(peer)?;
+                let message_type = peer.lanes.get(lane)?.message_type.clone();
+                Some(RingName::Outbox { peer: peer.name.clone(), message_type })
+            }
+            RingRef::Inbox(inbox) => Some(RingName::Inbox { message_type: self.inboxes[inbox].message_type.clone() }),
+        }
+    }
+
+    /// Makes what has happened last, as far as `persistence_sync` says, and tells those who wait to hear of it. The
+    /// shell calls it after it has read, and after it has written.
+    pub fn settle(&mut self, now: Instant) {
+        if !self.dirty.is_empty() || !self.stored.is_empty() || self.places.is_dirty() {
+            let sync = self.settings.sync == Sync::Always;
+            if let Err((name, why)) = self.keep(sync) {
+                return self.store_failed(&name, why, now);
+            }
+            self.store_failure = self.store_failure.take().filter(|_| self.store_again.is_some_and(|at| at > now));
+            if let Sync::Interval(interval) = self.settings.sync {
+                self.timers.arm_if_idle(Timer::Sync, now + interval);
+            }
+        }
+        self.tell_taken();
+        self.tell_receipts(now);
+    }
+
+    fn keep(&mut self, sync: bool) -> Result<(), (RingName, String)> {
+        let dirty = std::mem::take(&mut self.dirty);
+        let kept = self.keep_all(&dirty, sync);
+        if kept.is_err() {
+            self.dirty = dirty;
+            return kept;
+        }
+        for which in &dirty {
+            match *which {
+                RingRef::Outbox(peer, lane) => {
+                    if let Some(lane) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) {
+                        lane.listed = false;
+                    }
+                }
+                RingRef::Inbox(inbox) => self.inboxes[inbox].listed = false,
+            }
+        }
+        if !sync && matches!(self.settings.sync, Sync::Interval(_)) {
+            self.unsynced.extend(dirty);
+        }
+        kept
+    }
+
+    fn keep_all(&mut self, dirty: &[RingRef], sync: bool) -> Result<(), (RingName, String)> {
+        if sync {
+            self.sync_rings(dirty)?;
+        }
+        for slot in std::mem::take(&mut self.stored) {
+            self.places.take_received(slot);
+        }
+        let places = RingName::Inbox { message_type: "(places)".to_owned() };
+        self.places.save(sync).map_err(|why| (places, why))?;
+        for which in dirty {
+            if let Some(ring) = self.ring_mut(*which) {
+                ring.checkpoint();
+            }
+        }
+        if sync { self.sync_rings(dirty) } else { Ok(()) }
+    }
+
+    fn sync_rings(&mut self, rings: &[RingRef]) -> Result<(), (RingName, String)> {
+        for which in rings {
+            let synced = self.ring_mut(*which).map_or(Ok(()), Ring::sync);
+            if let (Err(why), Some(name)) = (synced, self.ring_name(*which)) {
+                return Err((name, why));
+            }
+        }
+        Ok(())
+    }
+
+    /// It is time to have all that has changed lie on the disk.
+    pub(super) fn sync_now(&mut self, now: Instant) {
+        let mut rings = std::mem::take(&mut self.unsynced);
+        rings.sort_unstable();
+        rings.dedup();
+        if let Err((name, why)) = self.sync_rings(&rings) {
+            self.store_failed(&name, why, now);
+        }
+    }
+
+    /// Tells peers how much of their lanes was taken over.
+    fn tell_taken(&mut self) {
+        let mut moved = std::mem::take(&mut self.places.moved);
+        if moved.is_empty() {
+            return;
+        }
+        moved.sort_unstable();
+        moved.dedup();
+        let mut by_link: BTreeMap<Id, Vec<(u32, u64)>> = BTreeMap::new();
+        for slot in &moved {
+            let lane = self.lane_of_place.get(slot);
+            if let (Some((link, lane)), Some(place)) = (lane, self.places.get(*slot)) {
+                by_link.entry(*link).or_default().push((*lane, place.taken));
+            }
+        }
+        for (link, lanes) in by_link {
+            let said = LinkControl::Taken(lanes).encode(&self.settings.id);
+            self.send_control(link, said);
+        }
+        moved.clear();
+        self.places.moved = moved;
+    }
+
+    /// A record that was to be sent is not as it was written: what can be read goes on, the rest is counted.
+    pub(super) fn ring_damaged(&mut self, which: RingRef, peer: &str, message_type: &str, now: Instant) {
+        let Some(name) = self.ring_name(which) else { return };
+        let Some(ring) = self.ring_mut(which) else { return };
+        let kept = ring.quarantine();
+        let skipped = ring.skip_damaged();
+        self.list(which);
+        self.count_drop(peer, message_type, Reason::Damaged, skipped.records, now);
+        self.tell(Event::RingDamaged { name, kept, records: skipped.records });
+    }
+}

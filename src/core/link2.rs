@@ -1,0 +1,499 @@
+//! Links of the second kind: records in lanes, acknowledged, taken up where they stopped.
+//!
+//! ```text
+//! each side  ─ `_link`: what it has of the other's lanes ─▶  up when both were said
+//! sender     ─ `_lane`: this lane, these numbers ─▶ records … ─▶ keeps them until `_taken`
+//! receiver   ─ `_taken`: all below this number ─▶            no room: `_stop`, and when there is, `_go`
+//! ```
+//!
+//! - What is sent of a lane are the records of its queue as they lie there, in the order of their numbers. Numbers grow;
+//!   they need not follow each other. In between, [`record::SWITCH`] names the lane that the next records belong to, and
+//!   [`record::CONTROL`] has the connectors' own frames.
+//! - The receiver drops what it has already: a number that is not greater than the last one of the lane.
+//! - A record is taken over when it is kept (in a queue that lies in a file, saved), or the app has it, or it is for the
+//!   connector itself. Until then the sender keeps it, and has at most the receiver's window of them on their way.
+//! - A lane's numbers have an epoch. With another epoch, the receiver begins anew. A sender that hears of a number that
+//!   it has not given yet was set back to an earlier state; it gives greater ones from then on.
+//! - A receiver without room for a record drops it and all that follow in the lane, and says `_stop` with the number
+//!   from which on they must come again. The sender says `_lane` before it sends them, after a `_go`.
+
+use std::time::Instant;
+
+use super::conn::{Conn, Kind, Link, State};
+use super::connector::{Connector, Step};
+use super::durable::RingRef;
+use super::event::{Cause, Event};
+use super::link::ForApp;
+use super::places::Key;
+use super::settings::{WINDOW_MAX, WINDOW_MIN};
+use super::slots::Id;
+use crate::wire::control;
+use crate::wire::frame::{Frame, Unit};
+use crate::wire::header::Header;
+use crate::wire::link::{LinkControl, LinkHello, PlaceSaid};
+use crate::wire::record::{self, Head, Origin, RECORD_HEADER, RecordView};
+
+/// Bytes of a lane that go out before others have a turn, if there are others.
+const TURN: usize = 64 * 1024;
+
+/// Most places that are said: so many fit into the first frame of a peer. Of others the peer sends again what it keeps,
+/// and what is here already is dropped.
+const PLACES_MAX: usize = 400;
+
+/// Most lanes that a peer may open on a link.
+const LANES_MAX: usize = 4096;
+
+/// What comes on such a link.
+pub(super) const RECORDS: Unit = Unit::Other { head: RECORD_HEADER, measure: record_measure };
+
+fn record_measure(head: &[u8]) -> (usize, usize) {
+    Head::at(head, 0).map_or((usize::MAX, usize::MAX), |head| (head.length as usize, head.size()))
+}
+
+/// What is known on a link of the second kind.
+#[derive(Debug, Default)]
+pub(super) struct Link2 {
+    /// Most bytes of a lane that may be on their way.
+    pub window: usize,
+    /// The lane whose records go out.
+    pub out: Option<usize>,
+    /// The peer's lanes.
+    lanes: Vec<Option<InLane>>,
+    /// The lane whose records come.
+    current: usize,
+}
+
+/// A lane of the peer.
+#[derive(Debug)]
+struct InLane {
+    /// How far this side has come in it.
+    slot: u32,
+    /// Its records are taken in.
+    open: bool,
+}
+
+/// What became of a message that came in a lane.
+enum Came {
+    /// It is in an inbox.
+    Kept,
+    /// There is nothing more to do with it.
+    Done,
+    /// There is no room for it.
+    NoRoom(usize),
+    End(Cause),
+}
+
+impl Connector {
+    /// Says where this side stands in the lanes of the peer. All that it sends from now on are records.
+    pub(super) fn say_link(&mut self, id: Id, peer: &str) {
+        let window = self.window() as u64;
+        let own = [control::PING, control::PUBSUB];
+        let types = self.inboxes.iter().map(|inbox| inbox.message_type.as_str()).chain(own);
+        let place_of = |message_type: &str| {
+            let place = self.places.get(self.places.find(Key::lane(peer, message_type))?)?;
+            let (epoch, received, taken) = (place.epoch, place.received, place.taken);
+            Some(PlaceSaid { message_type: message_type.to_owned(), epoch, received, taken })
+        };
+        let hello = LinkHello { window, places: types.filter_map(place_of).take(PLACES_MAX).collect() };
+        let said = hello.encode(&self.settings.id);
+        self.send_control(id, said);
+        if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
+            link.says_records = true;
+            link.link2 = Some(Box::default());
+        }
+    }
+
+    /// The bytes of a lane that a peer may have on their way: less when there are many peers.
+    fn window(&self) -> usize {
+        let peers = self.peers.iter().filter(|(_, p)| p.link.is_some()).count() + 1;
+        (self.settings.queue_max_bytes / peers).clamp(WINDOW_MIN, WINDOW_MAX)
+    }
+
+    /// The other side says where it stands, and sends records from now on: the link is up.
+    pub(super) fn link_hello(
+        &mut self,
+        id: Id,
+        name: &str,
+        frame: &Frame<'_>,
+        header: &Header<'_>,
+        now: Instant,
+    ) -> Step {
+        let hello = match LinkHello::parse(header, frame.data()) {
+            Ok(hello) => hello,
+            Err(error) => return Step::End(Cause::BadInput(error.to_string())),
+        };
+        let said = self.conns.get(id).and_then(|c| c.link()).is_some_and(|link| link.says_records);
+        if !said {
+            self.say_link(id, name);
+        }
+        self.link_up(id, name, now);
+        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return Step::Taken };
+        let State::Up { peer } = link.state else { return Step::Taken };
+        if let Some(link2) = &mut link.link2 {
+            link2.window = usize::try_from(hello.window).unwrap_or(usize::MAX).max(1);
+        }
+        self.resume(peer, &hello, now);
+        self.want_write(id);
+        Step::Records
+    }
+
+    /// Goes on in each lane where the peer stands.
+    fn resume(&mut self, peer_id: Id, hello: &LinkHello, now: Instant) {
+        let lanes = self.peers.get(peer_id).map_or(0, |peer| peer.lanes.len());
+        for lane in 0..lanes {
+            let Some(peer) = self.peers.get_mut(peer_id) else { return };
+            let (name, entry) = (peer.name.clone(), &mut peer.lanes[lane]);
+            let Some(ring) = &mut entry.ring else { continue };
+            let said = |p: &&PlaceSaid| p.message_type == entry.message_type && p.epoch == entry.epoch;
+            let Some(place) = hello.places.iter().find(said) else { continue };
+            let message_type = entry.message_type.clone();
+            if place.received > ring.next_sequence() {
+                // New messages get numbers that the peer has not had yet.
+                ring.set_next_sequence(place.received);
+                self.tell(Event::SetBack { peer: name, message_type });
+            } else if place.taken < ring.released_to() {
+                self.tell(Event::PeerSetBack { peer: name, message_type });
+            }
+            self.release_taken(peer_id, lane, place.taken, now);
+            if let Some(ring) = self.ring_mut(RingRef::Outbox(peer_id, lane)) {
+                ring.skip_to(place.received);
+            }
+        }
+    }
+
+    /// The peer has taken over a lane's records below `next`.
+    fn release_taken(&mut self, peer: Id, lane: usize, next: u64, now: Instant) {
+        let mut released = std::mem::take(&mut self.released);
+        let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
+        let durable = entry.durable;
+        if let Some(ring) = &mut entry.ring {
+            ring.release_to(next, &mut |view| released.extend(view.origin));
+        }
+        if durable {
+            self.list(RingRef::Outbox(peer, lane));
+        }
+        self.delivered(&released);
+        released.clear();
+        self.released = released;
+        self.unblock_lane(peer, lane, now);
+    }
+
+    /// One record of a peer.
+    pub(super) fn link_record(&mut self, id: Id, view: &RecordView, body: &[u8], now: Instant) -> Step {
+        if view.flags & record::SWITCH != 0 {
+            return self.switch(id, body);
+        }
+        let frame = match Frame::parse(body) {
+            Ok(frame) => frame,
+            Err(error) => return Step::End(Cause::BadInput(error.to_string())),
+        };
+        if view.flags & record::CONTROL != 0 {
+            return self.control_record(id, &frame, now);
+        }
+        self.data_record(id, view.sequence, &frame, now)
+    }
+
+    fn switch(&mut self, id: Id, body: &[u8]) -> Step {
+        let lane = body.try_into().map(u32::from_le_bytes).ok().and_then(|lane| usize::try_from(lane).ok());
+        let link2 = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut());
+        match (link2, lane) {
+            (Some(link2), Some(lane)) if link2.lanes.get(lane).is_some_and(Option::is_some) => {
+                link2.current = lane;
+                Step::Taken
+            }
+            _ => Step::End(Cause::BadInput(format!("records come of a lane that was not opened: {lane:?}"))),
+        }
+    }
+
+    /// The current lane: its number, and whether its records are taken in, and its place.
+    fn current_lane(&self, id: Id) -> Option<(usize, bool, u32)> {
+        let link2 = self.conns.get(id)?.link()?.link2.as_ref()?;
+        let lane = link2.lanes.get(link2.current)?.as_ref()?;
+        Some((link2.current, lane.open, lane.slot))
+    }
+
+    fn data_record(&mut self, id: Id, sequence: u64, frame: &Frame<'_>, now: Instant) -> Step {
+        let Some((lane, open, slot)) = self.current_lane(id) else {
+            return Step::End(Cause::BadInput("a record comes before its lane was opened".to_owned()));
+        };
+        let Some(State::Up { peer }) = self.conns.get(id).and_then(|c| c.link()).map(|l| l.state) else {
+            return Step::Taken;
+        };
+        let Some(place) = self.places.get(slot) else { return Step::Taken };
+        // A connector that stops takes nothing more: it stays with the sender.
+        if !open || sequence < place.received || self.stopping {
+            return Step::Taken;
+        }
+        let origin = Origin { slot, generation: place.generation, count: sequence };
+        match self.lane_message(id, peer, frame, origin, now) {
+            Came::Kept => self.places.receive(slot, sequence),
+            Came::Done => self.places.take(origin),
+            Came::NoRoom(inbox) => self.stop_lane(id, lane, slot, inbox),
+            Came::End(cause) => return Step::End(cause),
+        }
+        Step::Taken
+    }
+
+    fn lane_message(&mut self, id: Id, peer: Id, frame: &Frame<'_>, origin: Origin, now: Instant) -> Came {
+        let memo = self.conns.get(id).and_then(|c| c.link()).and_then(|link| link.memo.as_ref());
+        if let Some(memo) = memo
+            && memo.header == frame.header()
+            && memo.with_binary == frame.binary().is_some()
+        {
+            let inbox = memo.inbox;
+            return self.keep_message(inbox, frame.bytes(), origin, now);
+        }
+        let header = match Header::parse(frame.header()) {
+            Ok(header) => header,
+            Err(error) => return Came::End(Cause::BadInput(error.to_string())),
+        };
+        let step = match self.wrong_source(peer, &header, now) {
+            Some(step) => step,
+            None if header.message_type == control::PING && header.await_response => {
+                self.answer_ping(id, frame, &header)
+            }
+            None => match self.for_app(id, peer, frame, &header, now) {
+                Ok(Some(ForApp { inbox, changed })) => {
+                    return self.keep_message(inbox, changed.as_deref().unwrap_or(frame.bytes()), origin, now);
+                }
+                Ok(None) => Step::Taken,
+                Err(cause) => Step::End(cause),
+            },
+        };
+        if let Step::End(cause) = step { Came::End(cause) } else { Came::Done }
+    }
+
+    /// Puts a message that came in a lane into an inbox.
+    fn keep_message(&mut self, index: usize, bytes: &[u8], origin: Origin, now: Instant) -> Came {
+        let inbox = &mut self.inboxes[index];
+        if !inbox.durable && inbox.ring.used() >= self.settings.queue_max_bytes {
+            return Came::NoRoom(index);
+        }
+        match inbox.ring.push(&[bytes], 0, Some(origin)) {
+            Ok(_) => {}
+            Err(crate::ring::PushError::Full { .. }) => return Came::NoRoom(index),
+            Err(crate::ring::PushError::Failed(why)) => {
+                let name = super::durable::RingName::Inbox { message_type: inbox.message_type.clone() };
+                self.store_failed(&name, why, now);
+                return Came::NoRoom(index);
+            }
+        }
+        if inbox.durable {
+            if self.stored.last() != Some(&origin.slot) {
+                self.stored.push(origin.slot);
+            }
+            self.list(RingRef::Inbox(index));
+        }
+        self.pass_on(index);
+        Came::Kept
+    }
+
+    /// There is no room for a lane's records: they are to come again later.
+    fn stop_lane(&mut self, id: Id, lane: usize, slot: u32, inbox: usize) {
+        let next = self.places.get(slot).map_or(0, |place| place.received);
+        let Some(link2) = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut()) else {
+            return;
+        };
+        if let Some(Some(entry)) = link2.lanes.get_mut(lane) {
+            entry.open = false;
+        }
+        self.inboxes[inbox].stopped.push((id, lane as u32));
+        let said = LinkControl::Stop { lane: lane as u32, next }.encode(&self.settings.id);
+        self.send_control(id, said);
+    }
+
+    /// Lets the lanes go on that an inbox had no room for, if it has now.
+    pub(super) fn go_on(&mut self, index: usize) {
+        let (memory_max, file_max) = (self.settings.queue_max_bytes, self.settings.max_ring_bytes);
+        let inbox = &mut self.inboxes[index];
+        let limit = if inbox.durable { file_max } else { memory_max };
+        if inbox.stopped.is_empty() || inbox.ring.used() > limit - limit / 4 {
+            return;
+        }
+        for (link, lane) in std::mem::take(&mut inbox.stopped) {
+            let said = LinkControl::Go { lane }.encode(&self.settings.id);
+            self.send_control(link, said);
+        }
+    }
+
+    /// The same for all inboxes: a disk may have room again.
+    pub(super) fn go_on_with_lanes(&mut self, _now: Instant) {
+        (0..self.inboxes.len()).for_each(|inbox| self.go_on(inbox));
+    }
+
+    fn control_record(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> Step {
+        let header = match Header::parse(frame.header()) {
+            Ok(header) => header,
+            Err(error) => return Step::End(Cause::BadInput(error.to_string())),
+        };
+        let Some(State::Up { peer }) = self.conns.get(id).and_then(|c| c.link()).map(|l| l.state) else {
+            return Step::Taken;
+        };
+        match header.message_type.as_ref() {
+            control::PING if header.await_response => return self.answer_ping(id, frame, &header),
+            control::PING => return self.ping_answer(id, peer, frame, &header, now),
+            control::CLOSE => return self.peer_says_goodbye(id, frame, &header),
+            _ => {}
+        }
+        match LinkControl::parse(&header, frame.data()) {
+            Ok(Some(said)) => self.link_control(id, peer, said, now),
+            // Something that a later version says.
+            Ok(None) => Step::Taken,
+            Err(error) => Step::End(Cause::BadInput(error.to_string())),
+        }
+    }
+
+    fn link_control(&mut self, id: Id, peer: Id, said: LinkControl, now: Instant) -> Step {
+        match said {
+            LinkControl::Lane { lane, message_type, epoch, released } => {
+                self.open_in_lane(id, peer, lane, &message_type, epoch, released, now)
+            }
+            LinkControl::Taken(lanes) => {
+                for (lane, next) in lanes {
+                    if let Some(cause) = self.lane_taken(peer, lane, next, now) {
+                        return Step::End(cause);
+                    }
+                }
+                self.want_write(id);
+                Step::Taken
+            }
+            LinkControl::Stop { lane, next } => self.lane_stopped(peer, lane, next),
+            LinkControl::Go { lane } => {
+                if let Some(lane) = self.out_lane(peer, lane) {
+                    lane.stopped = false;
+                }
+                self.want_write(id);
+                Step::Taken
+            }
+        }
+    }
+
+    fn out_lane(&mut self, peer: Id, lane: u32) -> Option<&mut super::peer::Lane> {
+        self.peers.get_mut(peer)?.lanes.get_mut(usize::try_from(lane).ok()?)
+    }
+
+    /// The peer has taken over records; an error if it never got them.
+    fn lane_taken(&mut self, peer: Id, lane: u32, next: u64, now: Instant) -> Option<Cause> {
+        let entry = self.out_lane(peer, lane)?;
+        let ring = entry.ring.as_ref()?;
+        let most = ring.front_sequence().unwrap_or(ring.next_sequence());
+        // After it was told to go back, a lane has sent less than the peer may have had of it before.
+        if next > most && entry.go_back.is_none() && !entry.stopped {
+            return Some(Cause::BadInput(format!("it takes over what it was not sent: {next}, {most} is the most")));
+        }
+        let lane = usize::try_from(lane).ok()?;
+        self.release_taken(peer, lane, next.min(most), now);
+        None
+    }
+
+    fn lane_stopped(&mut self, peer: Id, lane: u32, next: u64) -> Step {
+        if let Some(lane) = self.out_lane(peer, lane) {
+            (lane.stopped, lane.announced) = (true, false);
+            lane.go_back = Some(next);
+            lane.go_back_if_whole();
+        }
+        Step::Taken
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "what the peer says of its lane")]
+    fn open_in_lane(
+        &mut self,
+        id: Id,
+        peer: Id,
+        lane: u32,
+        message_type: &str,
+        epoch: u64,
+        released: u64,
+        now: Instant,
+    ) -> Step {
+        let number = lane as usize;
+        if number >= LANES_MAX {
+            return Step::End(Cause::BadInput(format!("it opens lane {lane}, {LANES_MAX} is the most")));
+        }
+        let Some(name) = self.peers.get(peer).map(|p| p.name.clone()) else { return Step::Taken };
+        let slot = self.places.find_or_add(Key::lane(&name, message_type), self.unix(now));
+        let place = self.places.get(slot).map_or((0, 0), |place| (place.epoch, place.received));
+        if place.0 != epoch {
+            self.places.begin_epoch(slot, epoch);
+        } else if place.1 < released {
+            self.tell(Event::SetBack { peer: name, message_type: message_type.to_owned() });
+        }
+        let unix = self.unix(now);
+        self.places.change(slot, |place| place.seen = unix);
+        self.lane_of_place.insert(slot, (id, lane));
+        let Some(link2) = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut()) else {
+            return Step::Taken;
+        };
+        if link2.lanes.len() <= number {
+            link2.lanes.resize_with(number + 1, || None);
+        }
+        link2.lanes[number] = Some(InLane { slot, open: true });
+        Step::Taken
+    }
+
+    /// Forgets which lanes came on a link that is gone.
+    pub(super) fn forget_lanes(&mut self, id: Id) {
+        self.lane_of_place.retain(|_, (link, _)| *link != id);
+        for inbox in &mut self.inboxes {
+            inbox.stopped.retain(|(link, _)| *link != id);
+        }
+    }
+
+    /// Offers one piece of what waits for a peer on a link 2; how much was taken of how much.
+    pub(super) fn transmit_records(
+        &mut self,
+        id: Id,
+        peer_id: Id,
+        left: usize,
+        now: Instant,
+        sink: &mut dyn FnMut(&[u8]) -> usize,
+    ) -> Option<(usize, usize)> {
+        let Conn { kind: Kind::Link(Link { link2: Some(link2), .. }), control, .. } = self.conns.get_mut(id)? else {
+            return None;
+        };
+        let window = link2.window;
+        let mid = link2.out.filter(|lane| self.peers.get(peer_id).is_some_and(|p| p.lanes[*lane].is_mid_frame()));
+        if mid.is_none() && !control.is_empty() {
+            return control.offer(left, sink);
+        }
+        let peer = self.peers.get_mut(peer_id).filter(|p| p.link == Some(id))?;
+        let number = mid.or_else(|| peer.next_lane(|lane| lane.may_send(window)))?;
+        let alone = peer.lanes.iter().filter(|lane| lane.may_send(window)).count() < 2;
+        let lane = &mut peer.lanes[number];
+        let ring = lane.ring.as_mut()?;
+        if mid.is_none() && (!lane.announced || link2.out != Some(number)) {
+            let mut out = Vec::new();
+            if !std::mem::replace(&mut lane.announced, true) {
+                let (message_type, epoch, released) = (lane.message_type.clone(), lane.epoch, ring.released_to());
+                let said = LinkControl::Lane { lane: number as u32, message_type, epoch, released };
+                record::append_record(&mut out, 0, record::CONTROL, &[&said.encode(&self.settings.id)]);
+            }
+            link2.out = Some(number);
+            record::append_record(&mut out, 0, record::SWITCH, &[&(number as u32).to_le_bytes()]);
+            control.push(out);
+            return control.offer(left, sink);
+        }
+        let turn = if alone { left } else { left.min(TURN) };
+        let room = turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1));
+        let Ok(bytes) = ring.raw(if mid.is_some() { left } else { room }, u64::MAX) else {
+            let (name, message_type) = (peer.name.clone(), lane.message_type.clone());
+            self.ring_damaged(RingRef::Outbox(peer_id, number), &name, &message_type, now);
+            return Some((0, 0));
+        };
+        let bytes = &bytes[..bytes.len().min(left)];
+        let (offered, taken) = (bytes.len(), sink(bytes));
+        ring.raw_sent(taken);
+        lane.go_back_if_whole();
+        Some((taken, offered))
+    }
+
+    /// Whether a lane of the peer may send something on its link 2.
+    pub(super) fn lanes_pending(&self, id: Id, peer: Id) -> bool {
+        let Some(window) = self.conns.get(id).and_then(|c| c.link()).and_then(|l| l.link2.as_ref()).map(|l| l.window)
+        else {
+            return false;
+        };
+        let Some(peer) = self.peers.get(peer).filter(|p| p.link == Some(id)) else { return false };
+        peer.mid_frame().is_some() || peer.next_lane(|lane| lane.may_send(window)).is_some()
+    }
+}

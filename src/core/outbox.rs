@@ -1,0 +1,249 @@
+//! Outboxes: messages of apps on their way to peers, a lane for each type.
+//!
+//! A lane that is full holds its apps up while the peer is connected, and refuses while it is away; `on_full` sets
+//! something else for a type. One app's wait is no other's: each waits for its own lane.
+
+use std::time::{Duration, Instant};
+
+use super::connector::Connector;
+use super::durable::{RingName, RingRef};
+use super::event::{Cause, Output};
+use super::ledger::Reason;
+use super::peer::Lane;
+use super::settings::{OUTBOX_HIGH, OnFull};
+use super::slots::Id;
+use super::timers::Timer;
+use crate::ring::{PushError, Ring};
+use crate::wire::frame::{self, Frame};
+use crate::wire::header::Header;
+use crate::wire::record::Origin;
+
+/// Wait before a queue's file that could not be opened, or had no room, is tried again.
+pub(super) const STORE_AGAIN: Duration = Duration::from_secs(1);
+
+/// What became of a message on its way into an outbox.
+#[derive(Debug)]
+pub(super) enum Queued {
+    /// It is in.
+    Taken,
+    /// Its app waits until there is room.
+    Blocked,
+    /// It does not go in.
+    Refused(Reason),
+    /// The app's connection must end.
+    End(Cause),
+}
+
+/// A message, as it is queued.
+#[derive(Debug)]
+pub(super) struct Letter<'a> {
+    pub frame: &'a Frame<'a>,
+    /// The header in place of the frame's own.
+    pub header: Option<&'a [u8]>,
+    pub flags: u8,
+    pub origin: Option<Origin>,
+}
+
+impl Connector {
+    /// The lane of a type towards a peer, which is there; made if it is new.
+    pub(super) fn lane_for(&mut self, peer: Id, message_type: &str) -> usize {
+        let durable = self.settings.persist_send.covers(message_type);
+        // A peer that was forgotten meanwhile remembers numbers that are given anew: those of another life.
+        let epoch = self.settings.seed.wrapping_add(self.lanes_made);
+        let (limit, sequence) = (self.settings.queue_max_bytes, self.settings.start_sequence);
+        let Some(peer) = self.peers.get_mut(peer) else { return 0 };
+        if let Some(lane) = peer.lane(message_type) {
+            return lane;
+        }
+        self.lanes_made += 1;
+        let mut lane = Lane::new(message_type, epoch, durable);
+        lane.ring = (!durable).then(|| Ring::heap(limit, sequence, true));
+        peer.lanes.push(lane);
+        peer.lanes.len() - 1
+    }
+
+    /// A lane for what was stored under another name of the peer. Nothing comes into it; it is sent first.
+    pub(super) fn old_lane(&mut self, peer: Id, message_type: &str) -> usize {
+        let Some(peer) = self.peers.get_mut(peer) else { return 0 };
+        let mut lane = Lane::new(message_type, 0, true);
+        lane.is_old = true;
+        peer.lanes.push(lane);
+        peer.lanes.len() - 1
+    }
+
+    /// Has the lane's file opened if it is not yet. Whether the lane is ready, or else why not.
+    pub(super) fn open_lane(&mut self, peer_id: Id, lane: usize, now: Instant) -> Result<bool, Reason> {
+        let Some(peer) = self.peers.get_mut(peer_id) else { return Ok(false) };
+        let entry = &mut peer.lanes[lane];
+        if entry.ring.is_some() {
+            return Ok(true);
+        }
+        if entry.opening {
+            return Ok(false);
+        }
+        if self.store_again.is_some_and(|at| at > now) {
+            return Err(Reason::StoreFailed);
+        }
+        entry.opening = true;
+        let name = RingName::Outbox { peer: peer.name.clone(), message_type: entry.message_type.clone() };
+        self.outputs.push_back(Output::OpenRing(name));
+        Ok(false)
+    }
+
+    /// Puts a message of an app into a lane, or has the app wait for it.
+    pub(super) fn enqueue(&mut self, app: Id, peer_id: Id, lane: usize, letter: &Letter<'_>, now: Instant) -> Queued {
+        match self.open_lane(peer_id, lane, now) {
+            Ok(true) => {}
+            Ok(false) => return self.wait_for_lane(app, peer_id, lane),
+            Err(reason) => return Queued::Refused(reason),
+        }
+        if self.is_held(peer_id, lane) {
+            return self.wait_for_lane(app, peer_id, lane);
+        }
+        let prefix = match letter.header {
+            None => None,
+            Some(header) => match frame::prefix(header.len(), letter.frame.after_header().len()) {
+                Ok(prefix) => Some((prefix, header)),
+                Err(error) => return Queued::End(Cause::BadInput(error.to_string())),
+            },
+        };
+        let parts: [&[u8]; 3] = match &prefix {
+            None => [letter.frame.bytes(), &[], &[]],
+            Some((prefix, header)) => [prefix, header, letter.frame.after_header()],
+        };
+        let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
+        let link = peer.link;
+        let Some(pushed) = peer.push(lane, &parts, letter.flags, letter.origin) else { return Queued::Taken };
+        match pushed {
+            Ok(_) => {
+                if peer.lanes[lane].durable {
+                    self.list(RingRef::Outbox(peer_id, lane));
+                }
+                if let Some(link) = link {
+                    self.want_write(link);
+                }
+                Queued::Taken
+            }
+            Err(error) => self.no_room(app, peer_id, lane, &parts, letter, error, now),
+        }
+    }
+
+    pub(super) fn wait_for_lane(&mut self, app: Id, peer: Id, lane: usize) -> Queued {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            peer.lanes[lane].blocked.push(app);
+        }
+        Queued::Blocked
+    }
+
+    fn on_full(&self, message_type: &str) -> Option<OnFull> {
+        self.settings.on_full.get(message_type).copied()
+    }
+
+    /// Whether an app must wait because a connected peer does not keep up, or the peer's queues in memory are full.
+    fn is_held(&self, peer: Id, lane: usize) -> bool {
+        let Some(peer) = self.peers.get(peer) else { return false };
+        let lane = &peer.lanes[lane];
+        let Some(ring) = lane.ring.as_ref().filter(|ring| ring.unsent_bytes() >= OUTBOX_HIGH) else { return false };
+        // What lies in a file may wait there for a peer that has said that it has no room.
+        let connected = peer.link.is_some() && !(lane.durable && lane.stopped);
+        match self.on_full(&lane.message_type) {
+            None => connected,
+            Some(OnFull::Block) => connected || ring.used() >= self.lane_limit(lane),
+            Some(OnFull::Reject | OnFull::DropOldest) => false,
+        }
+    }
+
+    fn lane_limit(&self, lane: &Lane) -> usize {
+        if lane.durable { self.settings.max_ring_bytes } else { self.settings.queue_max_bytes }
+    }
+
+    /// There was no room for a message.
+    #[expect(clippy::too_many_arguments, reason = "what was tried, and for whom")]
+    fn no_room(
+        &mut self,
+        app: Id,
+        peer_id: Id,
+        lane: usize,
+        parts: &[&[u8]],
+        letter: &Letter<'_>,
+        error: PushError,
+        now: Instant,
+    ) -> Queued {
+        let Some(peer) = self.peers.get(peer_id) else { return Queued::Taken };
+        let (connected, entry) = (peer.link.is_some(), &peer.lanes[lane]);
+        let waits = entry.len() > 0;
+        let policy = self.on_full(&entry.message_type);
+        let reason = match &error {
+            PushError::Full { .. } => Reason::QueueFull,
+            PushError::Failed(why) => {
+                let name = RingName::Outbox { peer: peer.name.clone(), message_type: entry.message_type.clone() };
+                let why = why.clone();
+                self.store_failed(&name, why, now);
+                Reason::StoreFailed
+            }
+        };
+        match policy {
+            Some(OnFull::DropOldest) => self.push_over_oldest(peer_id, lane, parts, letter, reason, now),
+            Some(OnFull::Reject) => Queued::Refused(reason),
+            Some(OnFull::Block) => {
+                // What frees a disk is not told: it is looked again.
+                self.timers.arm_if_idle(Timer::StoreAgain, now + STORE_AGAIN);
+                self.wait_for_lane(app, peer_id, lane)
+            }
+            None if connected && waits => self.wait_for_lane(app, peer_id, lane),
+            None => Queued::Refused(reason),
+        }
+    }
+
+    /// Makes room by giving up the oldest messages.
+    fn push_over_oldest(
+        &mut self,
+        peer_id: Id,
+        lane: usize,
+        parts: &[&[u8]],
+        letter: &Letter<'_>,
+        reason: Reason,
+        now: Instant,
+    ) -> Queued {
+        let length = parts.iter().map(|part| part.len()).sum();
+        let mut given_up = Vec::new();
+        let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
+        let (name, link, entry) = (peer.name.clone(), peer.link, &mut peer.lanes[lane]);
+        let (message_type, durable) = (entry.message_type.clone(), entry.durable);
+        let Some(ring) = &mut entry.ring else { return Queued::Refused(reason) };
+        let dropped = ring.drop_oldest(length, &mut |view, _| given_up.extend(view.origin));
+        entry.confirmed = entry.confirmed.saturating_sub(dropped);
+        let pushed = peer.push(lane, parts, letter.flags, letter.origin);
+        if durable {
+            self.list(RingRef::Outbox(peer_id, lane));
+        }
+        if let Some(link) = link {
+            self.want_write(link);
+        }
+        self.count_drop(&name, &message_type, reason, dropped as u64, now);
+        self.refuse_later(&given_up, reason);
+        if let Some(Ok(_)) = pushed { Queued::Taken } else { Queued::Refused(reason) }
+    }
+
+    /// Goes on with those who waited for a lane, if it has room now.
+    pub(super) fn unblock_lane(&mut self, peer: Id, lane: usize, now: Instant) {
+        if let Some(peer) = self.peers.get_mut(peer) {
+            let waiting = peer.lanes[lane].take_waiting();
+            self.unblock(waiting, now);
+        }
+    }
+
+    /// Goes on with all who waited for a disk.
+    pub(super) fn store_again(&mut self, now: Instant) {
+        for id in self.peers.ids() {
+            let waiting = self.peers.get_mut(id).map(super::peer::Peer::take_blocked).unwrap_or_default();
+            self.unblock(waiting, now);
+        }
+        self.go_on_with_lanes(now);
+    }
+
+    /// The number of a message that is to be kept until the peer has acknowledged it by this number.
+    pub(super) fn ack_number(&self, peer: Id, lane: usize, header: &Header<'_>) -> Option<u64> {
+        if header.wait_for_ack { self.peers.get(peer)?.next_number(lane) } else { None }
+    }
+}

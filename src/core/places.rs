@@ -1,0 +1,348 @@
+//! Places: how far this connector has come in what others send it, so that nothing is taken in twice.
+//!
+//! There is one for each lane of a peer, and one for each session of an app. A place outlives the connection, and, in
+//! memory that lasts, the process. What was taken in carries its [`Origin`]: place and number.
+//!
+//! ```text
+//! a slot: 16 bytes key | u64 epoch | u64 next | u64 other | u64 seen | u32 generation | u32 CRC-32C | 8 bytes zero
+//! ```
+//! All integers are little endian. A key is the MD5 digest of what names the place, its first byte 1 for a lane, 2 for a
+//! session. All zero: the slot is free.
+
+use std::collections::HashMap;
+
+use md5::{Digest, Md5};
+
+use crate::ring::Memory;
+use crate::wire::record::Origin;
+
+/// Bytes of a slot: no slot crosses a disk's sector, so none is written in part.
+pub const SLOT_SIZE: usize = 64;
+
+/// Most places. When there are more, the one that was seen least lately is given up, and its sender begins anew.
+pub const PLACES_MAX: usize = 65_536;
+
+/// What names a place.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) struct Key([u8; 16]);
+
+impl Key {
+    /// The place in a peer's lane.
+    pub fn lane(peer: &str, message_type: &str) -> Self {
+        Self::of(LANE, &[peer, message_type])
+    }
+
+    /// The place in an app's session.
+    pub fn session(name: &str) -> Self {
+        Self::of(SESSION, &[name])
+    }
+
+    fn of(kind: u8, parts: &[&str]) -> Self {
+        let mut digest = Md5::new();
+        for part in parts {
+            digest.update((part.len() as u64).to_le_bytes());
+            digest.update(part.as_bytes());
+        }
+        let mut key: [u8; 16] = digest.finalize().into();
+        key[0] = kind;
+        Self(key)
+    }
+}
+
+/// The first byte of a key says what it is of.
+const LANE: u8 = 1;
+const SESSION: u8 = 2;
+
+/// One place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Place {
+    pub key: Key,
+    /// The life of the numbers.
+    pub epoch: u64,
+    /// The first number that has not come yet.
+    pub received: u64,
+    /// All smaller numbers are taken over. This is what is kept.
+    pub taken: u64,
+    /// A second count, for sessions.
+    pub other: u64,
+    /// When it was last of use, seconds since 1970.
+    pub seen: u64,
+    /// Counts the users of the slot: an origin of another generation means an earlier one.
+    pub generation: u32,
+    dirty: bool,
+}
+
+/// All places, and the memory that they are kept in.
+#[derive(Debug)]
+pub(super) struct Places {
+    slots: Vec<Option<Place>>,
+    by_key: HashMap<Key, u32>,
+    memory: Memory,
+    dirty: Vec<u32>,
+    /// Lanes' places whose `taken` has moved since the peers were told.
+    pub moved: Vec<u32>,
+}
+
+impl Default for Places {
+    fn default() -> Self {
+        Self::new(Memory::Heap(Vec::new()))
+    }
+}
+
+impl Places {
+    /// The places that `memory` holds. Slots that are not whole are free.
+    pub fn new(memory: Memory) -> Self {
+        let mut places =
+            Self { slots: Vec::new(), by_key: HashMap::new(), memory, dirty: Vec::new(), moved: Vec::new() };
+        let count = (places.memory.bytes().len() / SLOT_SIZE).min(PLACES_MAX);
+        for slot in 0..count {
+            let bytes = &places.memory.bytes()[slot * SLOT_SIZE..(slot + 1) * SLOT_SIZE];
+            let place = read_slot(bytes);
+            if let Some(place) = &place {
+                places.by_key.insert(place.key, slot as u32);
+            }
+            places.slots.push(place);
+        }
+        places
+    }
+
+    pub fn get(&self, slot: u32) -> Option<&Place> {
+        self.slots.get(slot as usize)?.as_ref()
+    }
+
+    pub fn find(&self, key: Key) -> Option<u32> {
+        self.by_key.get(&key).copied()
+    }
+
+    /// The place of this name; made, with the number 0, if it is new.
+    pub fn find_or_add(&mut self, key: Key, now_unix: u64) -> u32 {
+        if let Some(slot) = self.find(key) {
+            return slot;
+        }
+        let slot = self.free_slot();
+        // Later than all that the slot's earlier users had, also if it was free meanwhile: seconds count on.
+        let after = self.slots[slot].as_ref().map_or(1, |old| old.generation.wrapping_add(1));
+        let generation = after.max(now_unix as u32);
+        if let Some(old) = self.slots[slot].take() {
+            self.by_key.remove(&old.key);
+        }
+        let place = Place { key, epoch: 0, received: 0, taken: 0, other: 0, seen: now_unix, generation, dirty: false };
+        self.slots[slot] = Some(place);
+        self.by_key.insert(key, slot as u32);
+        self.touch(slot as u32);
+        slot as u32
+    }
+
+    fn free_slot(&mut self) -> usize {
+        if let Some(free) = self.slots.iter().position(Option::is_none) {
+            return free;
+        }
+        if self.slots.len() < PLACES_MAX {
+            self.slots.push(None);
+            return self.slots.len() - 1;
+        }
+        let oldest = self.slots.iter().enumerate().min_by_key(|(_, p)| p.as_ref().map_or(0, |p| p.seen));
+        oldest.map_or(0, |(slot, _)| slot)
+    }
+
+    /// Frees the slot.
+    pub fn remove(&mut self, slot: u32) {
+        if let Some(place) = self.slots.get_mut(slot as usize).and_then(Option::take) {
+            self.by_key.remove(&place.key);
+            self.dirty.push(slot);
+        }
+    }
+
+    /// Changes a place, and has it kept.
+    pub fn change(&mut self, slot: u32, change: impl FnOnce(&mut Place)) {
+        if let Some(place) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) {
+            change(place);
+            self.touch(slot);
+        }
+    }
+
+    fn touch(&mut self, slot: u32) {
+        if let Some(place) = self.slots.get_mut(slot as usize).and_then(Option::as_mut)
+            && !std::mem::replace(&mut place.dirty, true)
+        {
+            self.dirty.push(slot);
+        }
+    }
+
+    /// A lane begins a new life of its numbers: what still waits of the earlier one counts no more.
+    pub fn begin_epoch(&mut self, slot: u32, epoch: u64) {
+        self.change(slot, |place| {
+            (place.epoch, place.received, place.taken) = (epoch, 0, 0);
+            place.generation = place.generation.wrapping_add(1).max(1);
+        });
+    }
+
+    /// A record of this origin has come.
+    pub fn receive(&mut self, slot: u32, sequence: u64) {
+        if let Some(place) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) {
+            place.received = sequence + 1;
+        }
+    }
+
+    /// A record of this origin is taken over.
+    pub fn take(&mut self, origin: Origin) {
+        let Some(place) = self.slots.get_mut(origin.slot as usize).and_then(Option::as_mut) else { return };
+        if place.generation == origin.generation && place.taken <= origin.count {
+            place.taken = origin.count + 1;
+            place.received = place.received.max(place.taken);
+            self.has_moved(origin.slot);
+        }
+    }
+
+    /// Takes over all that has come.
+    pub fn take_received(&mut self, slot: u32) {
+        let Some(place) = self.slots.get_mut(slot as usize).and_then(Option::as_mut) else { return };
+        if place.taken != place.received {
+            place.taken = place.received;
+            self.has_moved(slot);
+        }
+    }
+
+    fn has_moved(&mut self, slot: u32) {
+        // Mostly the same as before.
+        if self.moved.last() != Some(&slot) {
+            self.moved.push(slot);
+        }
+        self.touch(slot);
+    }
+
+    /// What a crash has left of a queue says that records of these origins are in it.
+    pub fn repair(&mut self, origins: &[Origin]) {
+        origins.iter().for_each(|origin| self.take(*origin));
+        self.moved.clear();
+    }
+
+    /// The sessions that were not of use since then.
+    pub fn sessions_before(&self, unix: u64) -> Vec<u32> {
+        let slots = (0u32..).zip(&self.slots);
+        let old = slots.filter(|(_, p)| p.as_ref().is_some_and(|p| p.key.0[0] == SESSION && p.seen < unix));
+        old.map(|(slot, _)| slot).collect()
+    }
+
+    /// Whether there is something to keep.
+    pub fn is_dirty(&self) -> bool {
+        !self.dirty.is_empty()
+    }
+
+    /// Writes what has changed into memory.
+    ///
+    /// # Errors
+    /// There is no room for more slots, or the memory that lasts cannot be written.
+    pub fn save(&mut self, sync: bool) -> Result<(), String> {
+        let size = (self.slots.len() * SLOT_SIZE).max(SLOT_SIZE);
+        if self.memory.bytes().len() < size {
+            self.memory.grow(size.next_power_of_two())?;
+        }
+        for slot in self.dirty.drain(..) {
+            let at = slot as usize * SLOT_SIZE;
+            let bytes = &mut self.memory.bytes_mut()[at..at + SLOT_SIZE];
+            match &mut self.slots[slot as usize] {
+                Some(place) => {
+                    place.dirty = false;
+                    write_slot(place, bytes);
+                }
+                None => bytes.fill(0),
+            }
+        }
+        match self.memory.durable() {
+            Some(durable) if sync => durable.sync(),
+            _ => Ok(()),
+        }
+    }
+}
+
+fn write_slot(place: &Place, bytes: &mut [u8]) {
+    let mut slot = [0; SLOT_SIZE];
+    slot[..16].copy_from_slice(&place.key.0);
+    for (at, number) in [(16, place.epoch), (24, place.taken), (32, place.other), (40, place.seen)] {
+        slot[at..at + 8].copy_from_slice(&number.to_le_bytes());
+    }
+    slot[48..52].copy_from_slice(&place.generation.to_le_bytes());
+    let crc = crc32c::crc32c(&slot[..52]);
+    slot[52..56].copy_from_slice(&crc.to_le_bytes());
+    bytes.copy_from_slice(&slot);
+}
+
+fn read_slot(bytes: &[u8]) -> Option<Place> {
+    let number = |at: usize| bytes[at..at + 8].try_into().map(u64::from_le_bytes).ok();
+    let short = |at: usize| bytes[at..at + 4].try_into().map(u32::from_le_bytes).ok();
+    let key: [u8; 16] = bytes[..16].try_into().ok()?;
+    if key == [0; 16] || short(52)? != crc32c::crc32c(&bytes[..52]) {
+        return None;
+    }
+    Some(Place {
+        key: Key(key),
+        epoch: number(16)?,
+        received: number(24)?,
+        taken: number(24)?,
+        other: number(32)?,
+        seen: number(40)?,
+        generation: short(48)?,
+        dirty: false,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn places_that_were_saved_are_there_again() {
+        let mut places = Places::default();
+        let (one, two) = (places.find_or_add(Key::lane("p", "t"), 5), places.find_or_add(Key::session("p"), 6));
+        places.begin_epoch(one, 77);
+        let generation = places.get(one).unwrap().generation;
+        places.receive(one, 9);
+        places.take(Origin { slot: one, generation, count: 8 });
+        places.change(two, |p| p.other = 4);
+        places.save(false).unwrap();
+        let bytes = places.memory.bytes().to_vec();
+        let again = Places::new(Memory::Heap(bytes.clone()));
+        let place = again.get(again.find(Key::lane("p", "t")).unwrap()).unwrap();
+        assert_eq!((place.epoch, place.received, place.taken, place.seen), (77, 9, 9, 5));
+        assert_eq!(again.get(two).unwrap().other, 4);
+        // A slot that is not whole is as good as none.
+        for at in 0..52 {
+            let mut bad = bytes.clone();
+            bad[at] ^= 1;
+            let again = Places::new(Memory::Heap(bad));
+            assert_eq!(again.find(Key::lane("p", "t")), None);
+            assert_eq!(again.find(Key::session("p")), Some(two));
+        }
+    }
+
+    #[test]
+    fn an_origin_of_an_earlier_life_of_the_lane_moves_nothing() {
+        let mut places = Places::default();
+        let slot = places.find_or_add(Key::lane("p", "t"), 0);
+        let old = Origin { slot, generation: places.get(slot).unwrap().generation, count: 8 };
+        places.begin_epoch(slot, 2);
+        places.take(old);
+        assert_eq!((places.get(slot).unwrap().taken, places.moved.len()), (0, 0));
+    }
+
+    #[test]
+    fn when_all_slots_are_taken_the_one_seen_least_lately_is_given_up() {
+        let mut places = Places::default();
+        for n in 0..PLACES_MAX as u64 {
+            places.slots.push(None);
+            places.slots[n as usize] = Some(Place {
+                key: Key(u128::from(n + 1).to_le_bytes()),
+                epoch: 0,
+                received: 0,
+                taken: 0,
+                other: 0,
+                seen: if n == 300 { 1 } else { 2 },
+                generation: 4,
+                dirty: false,
+            });
+        }
+        let slot = places.find_or_add(Key::session("new"), 3);
+        assert_eq!((slot, places.get(slot).unwrap().generation), (300, 5), "its origins are told from the old ones");
+    }
+}
