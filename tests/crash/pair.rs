@@ -42,11 +42,11 @@ impl Daemon {
         self.past.push(std::mem::replace(&mut self.process, fresh));
     }
 
-    /// Kills it and starts it again whenever `progress` has come to one of `moments`.
+    /// Kills it and starts it again whenever `progress` has moved on by so many, or has come to its `end`.
     #[track_caller]
-    pub fn kill_at(&mut self, progress: &Progress, moments: &[u64]) {
-        for moment in moments {
-            progress.wait(*moment);
+    pub fn kill_after_each(&mut self, gaps: &[u64], progress: &Progress, end: u64) {
+        for gap in gaps {
+            progress.wait((progress.get() + gap).min(end));
             self.kill();
             self.start_again();
         }

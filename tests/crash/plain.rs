@@ -8,7 +8,7 @@ use nix::sys::socket::{getsockopt, sockopt};
 use crate::message::Route;
 use crate::pair::{Pair, Security};
 use crate::receiver::{Manner, Receiver};
-use crate::seed::{Seed, messages, moments};
+use crate::seed::{Seed, gaps, messages};
 use crate::sender::Sender;
 use crate::session::connect;
 use crate::tally::Tally;
@@ -58,13 +58,13 @@ fn send(test: &'static str, manner: Manner, kills: [usize; 2]) -> Outcome {
     let receiver = Receiver::listen(server.setup.receive_socket("any"), manner);
     let route = Route::new("any", &client.setup, &server.setup);
     let mut sender = Sender::new(client.setup.send_socket(), route.clone());
-    let [own, peer] = kills.map(|kills| moments(&mut random, kills, count * 9 / 10));
+    let [own, peer] = kills.map(|kills| gaps(&mut random, kills, count * 4 / 5));
     let socket = getsockopt(&connect(&client.setup.send_socket()), sockopt::SndBuf).expect("the socket's room");
     let written = sender.written.clone();
     thread::scope(|scope| {
         scope.spawn(|| sender.send_to(count));
-        scope.spawn(|| client.kill_at(&written, &own));
-        scope.spawn(|| server.kill_at(receiver.reached(), &peer));
+        scope.spawn(|| client.kill_after_each(&own, &written, count));
+        scope.spawn(|| server.kill_after_each(&peer, receiver.reached(), count));
     });
     // Only a message that no kill comes behind is sure to arrive.
     sender.send_to(count + 1);
@@ -73,7 +73,7 @@ fn send(test: &'static str, manner: Manner, kills: [usize; 2]) -> Outcome {
     pair.assert_sound();
     receiver.assert_no_complaints();
     let (tally, count, cuts) = (receiver.tally(), count + 1, sender.cuts());
-    eprintln!("{test}: own killed at {own:?}, peer at {peer:?}\n  {}", tally.describe(count));
+    eprintln!("{test}: own killed after {own:?}, peer after {peer:?}\n  {}", tally.describe(count));
     tally.assert_order(count);
     Outcome { count, tally, cuts, route, socket }
 }

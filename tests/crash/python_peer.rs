@@ -14,7 +14,7 @@ use crate::message::Route;
 use crate::pair::{Daemon, Security, durable};
 use crate::python;
 use crate::receiver::{Manner, Receiver};
-use crate::seed::{Seed, messages, moments};
+use crate::seed::{Seed, gaps, messages};
 use crate::sender::Sender;
 
 /// Messages of every day. The Python connector hands on some thousands a second.
@@ -112,7 +112,7 @@ impl Run {
     /// Sends while `deed` is done some times, then a last message, which must arrive.
     #[track_caller]
     fn send(&mut self, deed: Deed) -> Sender {
-        let moments = moments(&mut self.random, TIMES, self.count * 9 / 10);
+        let gaps = gaps(&mut self.random, TIMES, self.count * 4 / 5);
         let mut sender = Sender::new(self.client.setup.send_socket(), self.route.clone());
         let (written, reached, count) = (sender.written.clone(), self.receiver.reached(), self.count);
         let (client, server, cutter) = (&mut self.client, &mut self.server, &self.cutter);
@@ -124,9 +124,10 @@ impl Run {
         thread::scope(|scope| {
             scope.spawn(|| sender.send_to(count));
             match deed {
-                Deed::KillOwn => client.kill_at(&written, &moments),
-                Deed::KillPeer => moments.iter().for_each(|moment| {
-                    reached.wait(*moment);
+                Deed::KillOwn => client.kill_after_each(&gaps, &written, count),
+                Deed::KillPeer => gaps.iter().for_each(|gap| {
+                    // Some may have been lost at the end.
+                    reached.reach(reached.get() + gap, wait::LIMIT / 30);
                     server.kill_and_start_again();
                 }),
                 Deed::Cut => {
@@ -138,7 +139,7 @@ impl Run {
         self.receiver.wait_number(count);
         self.client.assert_sound();
         let tally = self.receiver.tally();
-        eprintln!("{}: at {moments:?}\n  {}", self.test, tally.describe(count + 1));
+        eprintln!("{}: after {gaps:?}\n  {}", self.test, tally.describe(count + 1));
         tally.assert_order(count + 1);
         sender
     }

@@ -7,7 +7,7 @@ use std::time::Instant;
 use crate::message::Route;
 use crate::pair::{Pair, Security};
 use crate::receiver::{Manner, Receiver};
-use crate::seed::{Seed, messages, moments};
+use crate::seed::{Seed, gaps, messages};
 use crate::session::Session;
 
 /// Messages of every day.
@@ -26,21 +26,20 @@ fn nothing_is_lost_or_doubled(test: &'static str, level: &'static str, security:
     let receiver = Receiver::listen(server.setup.receive_socket("any"), Manner::Resumes);
     let route = Route::new("any", &client.setup, &server.setup);
     let session = Session::new(&format!("crash-{}", random.u32(..)), level, client.setup.send_socket(), route);
-    // Between the first and the last receipt, and the first and the last arrival.
-    let (own, peer) = (moments(&mut random, KILLS, count), moments(&mut random, KILLS, count));
+    let [own, peer] = [(); 2].map(|()| gaps(&mut random, KILLS, count * 4 / 5));
     let begin = Instant::now();
     thread::scope(|scope| {
         scope.spawn(|| session.send_to(count));
-        scope.spawn(|| client.kill_at(&session.receipts, &own));
-        scope.spawn(|| server.kill_at(receiver.reached(), &peer));
+        scope.spawn(|| client.kill_after_each(&own, &session.receipts, count));
+        scope.spawn(|| server.kill_after_each(&peer, receiver.reached(), count));
     });
     let sent_after = begin.elapsed();
     receiver.wait_number(count - 1);
     pair.wait_empty();
     let tally = receiver.tally();
     eprintln!(
-        "{test}: the sender's connector killed at receipts {own:?}, the peer at arrivals {peer:?}; {} hellos, {} messages \
-        written again; all receipts after {sent_after:.1?}, all messages after {:.1?}\n  {}",
+        "{test}: the sender's connector killed after {own:?} receipts, the peer after {peer:?} arrivals; {} hellos, {} \
+        messages written again; all receipts after {sent_after:.1?}, all messages after {:.1?}\n  {}",
         session.hellos.load(SeqCst),
         session.repeated.load(SeqCst),
         begin.elapsed(),

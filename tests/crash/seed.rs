@@ -40,9 +40,10 @@ fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
 }
 
-/// `count` moments in 1..`end`, in order.
-pub fn moments(random: &mut Rng, count: usize, end: u64) -> Vec<u64> {
-    let mut moments: Vec<u64> = (0..count).map(|_| random.u64(1..end)).collect();
+/// `count` numbers of messages from one deed to the next, less than `all` together.
+pub fn gaps(random: &mut Rng, count: usize, all: u64) -> Vec<u64> {
+    let mut moments: Vec<u64> = (0..count).map(|_| random.u64(1..all)).collect();
     moments.sort_unstable();
-    moments
+    let mut before = 0;
+    moments.into_iter().map(|moment| moment - std::mem::replace(&mut before, moment)).collect()
 }

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
 use std::thread;
+use std::time::Instant;
 
 use serde_json::json;
 
@@ -54,7 +55,12 @@ impl Session {
     #[track_caller]
     pub fn send_to(&self, end: u64) {
         let mut written = 0;
+        let (mut known, mut since) = (self.receipts.get(), Instant::now());
         while self.receipts.get() < end {
+            if self.receipts.get() > known {
+                (known, since) = (self.receipts.get(), Instant::now());
+            }
+            assert!(since.elapsed() < wait::LIMIT, "{known} of {end} receipts, then no more");
             let Some((stream, from, count)) = self.hello() else { continue };
             assert!(count >= self.receipts.get(), "{count} at hello, {} receipts before", self.receipts.get());
             assert!(count <= written.max(count), "{count} are known, {written} were written");
