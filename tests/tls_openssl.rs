@@ -11,6 +11,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use aioconnectors::certs::{ClientFolder, Identity, Layout, Pair, Registry, SharedRegistry, create};
 use aioconnectors::net::tls::{self, Clients, Servers};
+use aioconnectors::wire::link::ALPN;
 
 const VERSIONS: [&str; 2] = ["-tls1_2", "-tls1_3"];
 const PATIENCE: Duration = Duration::from_secs(20);
@@ -27,6 +28,11 @@ fn now() -> i64 {
     i64::try_from(SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_secs()).unwrap()
 }
 
+/// What our connectors offer: OpenSSL's ends, as those of Python, know nothing of it and must not mind.
+fn alpn() -> Vec<Vec<u8>> {
+    vec![ALPN.to_vec()]
+}
+
 /// A folder with the certificate of one client, at both ends.
 fn folder() -> (tempfile::TempDir, SharedRegistry) {
     let dir = tempfile::tempdir().unwrap();
@@ -41,7 +47,7 @@ fn folder() -> (tempfile::TempDir, SharedRegistry) {
 fn openssl_client(dir: &Path, registry: &SharedRegistry, name: &str, version: &str) -> Result<Identity, String> {
     let layout = Layout::new(dir);
     let pair = Pair::load(&layout.server_certificate(), &layout.server_key(), now()).unwrap();
-    let server = tls::server_config(&pair, Clients::Registered(registry.clone()), Vec::new()).unwrap();
+    let server = tls::server_config(&pair, Clients::Registered(registry.clone()), alpn()).unwrap();
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap().to_string();
     let mut openssl = Command::new("openssl")
@@ -64,6 +70,7 @@ fn openssl_client(dir: &Path, registry: &SharedRegistry, name: &str, version: &s
     drop(socket);
     let _ = ended.join().unwrap();
     match shaken {
+        Ok(_) if connection.alpn_protocol().is_some() => Err("a protocol that was not offered".to_owned()),
         Ok(_) => Ok(registry.identify(tls::peer_certificate(&connection).unwrap())),
         Err(e) => Err(tls::explain(e.get_ref().unwrap().downcast_ref().unwrap(), &server.refusals)),
     }
@@ -147,7 +154,7 @@ fn our_client_is_accepted_by_an_openssl_server_at_once_after_its_certificate_was
 
         let servers = Servers::Pinned(folder.pinned_servers().unwrap());
         let own = folder.own("client1", now()).unwrap();
-        let client = tls::client_config(Some(&own), servers, "127.0.0.1", Vec::new()).unwrap();
+        let client = tls::client_config(Some(&own), servers, "127.0.0.1", alpn()).unwrap();
         let mut connection = rustls::ClientConnection::new(client.config, client.server_name).unwrap();
         let mut socket = TcpStream::connect(&server.address).unwrap();
         socket.set_read_timeout(Some(PATIENCE)).unwrap();
@@ -156,5 +163,6 @@ fn our_client_is_accepted_by_an_openssl_server_at_once_after_its_certificate_was
         let mut answer = [0; 6];
         stream.read_exact(&mut answer).unwrap();
         assert_eq!(&answer, b"olleh\n");
+        assert_eq!(connection.alpn_protocol(), None, "the server knows nothing of it");
     }
 }

@@ -184,3 +184,25 @@ fn the_certificates_tool_overwrites_nothing() {
     assert_eq!(again.status.code(), Some(1), "{again:?}");
     assert_eq!(fs::read(&key).unwrap(), before);
 }
+
+#[test]
+fn under_tls_two_connectors_of_ours_agree_on_the_second_kind_of_link() {
+    for allow_all in [false, true] {
+        let place = Place::new();
+        let port = free_port();
+        let secure = |setup: Setup| {
+            let setup = setup.with("use_ssl", true).with("ssl_allow_all", allow_all);
+            certificates::hand_out(&place.file("made"), &setup);
+            setup
+        };
+        certificates::make(&place.file("made"));
+        let (server, client) = (secure(Setup::server(&place, port)), secure(Setup::client(&place, "client1", port)));
+        let (server_process, client_process) = (server.start(), client.start());
+        wait_link(&server, &client);
+        for process in [&server_process, &client_process] {
+            let is_told = |lines: &Vec<String>| lines.iter().any(|line| line.contains("connected, at"));
+            let lines = wait::until("the line of the link", || Some(process.errors()).filter(is_told));
+            assert!(lines.iter().any(|line| line.contains("link 2")), "ssl_allow_all {allow_all}: {lines:?}");
+        }
+    }
+}

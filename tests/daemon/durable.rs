@@ -191,7 +191,7 @@ fn a_peer_that_speaks_the_first_kind_of_link_gets_plain_frames_and_what_it_has_o
     came(&mut peer);
     let received: Vec<Frame> = first.iter().map(|_| peer.receive()).collect();
     Account::of(&first, &received).assert_exact("on a link of the first kind");
-    assert!(process.errors().iter().any(|line| line.contains("link 1")), "{:?}", process.errors());
+    wait::until("the line of the link", || process.errors().iter().any(|line| line.contains("link 1")).then_some(()));
     wait_sent(&client);
     drop(peer);
     let mut peer = RawPeer::accept(&listener);

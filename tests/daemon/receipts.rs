@@ -4,7 +4,7 @@ use aioconnectors::wire::receipts::{Hello, Level};
 use serde_json::{Value, json};
 
 use crate::common::traffic::{Account, END, messages};
-use crate::common::{RawReceiver, RawSender, Setup};
+use crate::common::{RawReceiver, RawSender, Setup, wait};
 use crate::durable::Pair;
 use crate::link::{Link, message};
 
@@ -132,7 +132,8 @@ fn of_two_connections_of_a_session_the_newer_one_goes_on() {
 fn two_connectors_of_ours_speak_the_second_kind_of_link() {
     let link = Link::start();
     for process in [&link.server_process, &link.client_process] {
-        let lines = process.errors();
-        assert!(lines.iter().any(|line| line.contains("connected") && line.contains("link 2")), "{lines:?}");
+        let is_told = |lines: &Vec<String>| lines.iter().any(|line| line.contains("connected, at"));
+        let lines = wait::until("the line of the link", || Some(process.errors()).filter(is_told));
+        assert!(lines.iter().any(|line| line.contains("link 2")), "{lines:?}");
     }
 }

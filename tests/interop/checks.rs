@@ -6,7 +6,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::common::traffic::{Account, END, difference, messages};
-use crate::common::{Frame, RawReceiver, RawSender, Setup, ask};
+use crate::common::{Frame, RawReceiver, RawSender, Setup, ask, wait};
 use crate::pair::Pair;
 use crate::python;
 
@@ -55,6 +55,25 @@ pub fn messages_between_python_apps(pair: &Pair) {
     }
     Account::of(&up, &read(pair, "up.got")).assert_exact("client to server");
     Account::of(&down, &read(pair, "down.got")).assert_exact("server to client");
+}
+
+/// What apps send while the Python server is away is stored, arrives when it comes, and is given up then.
+#[track_caller]
+pub fn stored_messages(pair: &mut Pair) {
+    pair.kill_server();
+    let client = pair.client.admin();
+    wait::until("a client that has noticed", || client.connected_peers().filter(|peers| peers.is_empty()));
+    let up = messages("any", &pair.client.id, &pair.server.id, COUNT);
+    RawSender::connect(&pair.client.send_socket()).send_all(&up);
+    let at_server = RawReceiver::listen(pair.server.receive_socket("any"));
+    pair.start_server();
+    at_server.wait_tag(END);
+    wait::until("an empty queue to the server", || {
+        let queues = client.ask("peek_queues__sync", json!({"dump_result": true})).ok()?;
+        let queues: serde_json::Value = serde_json::from_str(&queues).ok()?;
+        queues["queue_send"].as_object()?.values().all(|waiting| *waiting == 0).then_some(())
+    });
+    Account::of(&up, &at_server.frames()).assert_exact("stored for a Python server");
 }
 
 /// A `_ping` that awaits its answer gets it from the other connector, whichever end asks.

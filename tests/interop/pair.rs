@@ -49,16 +49,24 @@ pub struct Pair {
     pub client: Setup,
     // Dropped in this order: a client that loses its server would only talk about it.
     _client: Process,
-    _server: Process,
+    server_process: Process,
+    server_kind: Kind,
+    mode: Mode,
 }
 
 impl Pair {
     /// Starts both and waits for the link.
     #[track_caller]
     pub fn start(server_kind: Kind, client_kind: Kind, mode: Mode) -> Pair {
+        Pair::start_with(server_kind, client_kind, mode, |client| client)
+    }
+
+    /// The same with a client whose config `change` has changed.
+    #[track_caller]
+    pub fn start_with(server_kind: Kind, client_kind: Kind, mode: Mode, change: impl FnOnce(Setup) -> Setup) -> Pair {
         let (place, port) = (Place::new(), free_port());
         let server = secure(Setup::server(&place, port), mode);
-        let client = secure(Setup::client(&place, "client1", port), mode);
+        let client = change(secure(Setup::client(&place, "client1", port), mode));
         give_certificates(&place, &server, &client, mode);
         let mut server_process = start(server_kind, &server, mode);
         wait_listening(&mut server_process, server_kind, port);
@@ -75,7 +83,16 @@ impl Pair {
         if mode.enrols() {
             check_enrolment(&server, &client);
         }
-        Pair { place, server, client, _client: client_process, _server: server_process }
+        Pair { place, server, client, _client: client_process, server_process, server_kind, mode }
+    }
+
+    pub fn kill_server(&mut self) {
+        self.server_process.kill();
+    }
+
+    #[track_caller]
+    pub fn start_server(&mut self) {
+        self.server_process = start(self.server_kind, &self.server, self.mode);
     }
 }
 

@@ -1,8 +1,9 @@
 //! Each pairing in each mode.
 
 use crate::checks;
+use crate::common::Setup;
 use crate::pair::Kind::{Ours, Python};
-use crate::pair::Mode::{AllowAll, Certificates, CertificatesTls12, Plain};
+use crate::pair::Mode::{self, AllowAll, Certificates, CertificatesTls12, Plain};
 use crate::pair::Pair;
 use crate::python;
 
@@ -62,6 +63,34 @@ mod python_server_with_our_client {
     scenario!(tls_1_2, Python, Ours, CertificatesTls12(Ours), checks::messages_between_raw_apps);
     scenario!(tls_1_2_of_python, Python, Ours, CertificatesTls12(Python), checks::messages_between_raw_apps);
     scenario!(allow_all, Python, Ours, AllowAll(Python), checks::messages_between_raw_apps);
+}
+
+/// Our client stores what it cannot send.
+mod python_server_that_is_away {
+    use super::*;
+
+    #[track_caller]
+    fn stores(mode: Mode) {
+        if python::interpreter().is_some() {
+            let client = |client: Setup| client.with("disk_persistence_send", true);
+            checks::stored_messages(&mut Pair::start_with(Python, Ours, mode, client));
+        }
+    }
+
+    #[test]
+    fn gets_what_was_stored_without_tls() {
+        stores(Plain);
+    }
+
+    #[test]
+    fn gets_what_was_stored_with_tls_1_3() {
+        stores(Certificates(Ours));
+    }
+
+    #[test]
+    fn gets_what_was_stored_with_tls_1_2() {
+        stores(CertificatesTls12(Ours));
+    }
 }
 
 /// The tests themselves, with the package on both ends: what fails here is not ours.
