@@ -12,6 +12,7 @@ pub mod help;
 pub mod interrupt;
 pub mod ping;
 pub mod print_config_templates;
+pub mod spool;
 pub mod test_receive_messages;
 pub mod test_send_messages;
 pub mod tool;
@@ -43,6 +44,11 @@ pub static COMMANDS: &[Command] = &[
     ping::COMMAND,
     test_send_messages::COMMAND,
     test_receive_messages::COMMAND,
+    spool::LIST,
+    spool::VERIFY,
+    spool::EXPORT,
+    spool::REPAIR,
+    spool::PURGE,
 ];
 
 /// `aioconnectorsctl`.
@@ -85,7 +91,7 @@ fn dispatch(commands: &[Command], parser: &mut lexopt::Parser, out: &mut dyn Wri
                 Named::One(command) => match command.parse(parser).map_err(|failure| failure.of(command.name))? {
                     Request::Help => command_help(command, out),
                     Request::Version => write_version(PROGRAM, out),
-                    Request::Run(args) => (command.run)(&args, out),
+                    Request::Run(args) => (command.run)(&args, out).map_err(|failure| failure.of(command.name)),
                 },
                 Named::Family { commands, help: true } => program_help(&commands, out),
                 Named::Family { commands, help: false } => {

@@ -49,6 +49,15 @@ fn each_command_has_its_own_help() {
 }
 
 #[test]
+fn commands_with_the_same_first_word_have_a_help_in_common() {
+    for line in ["spool --help", "help spool"] {
+        let Outcome { code, out, .. } = ctl(line);
+        assert_eq!(code, ExitCode::SUCCESS, "{line}");
+        assert!(out.contains("  spool list ") && out.contains("  spool purge ") && !out.contains("  demo "), "{out}");
+    }
+}
+
+#[test]
 fn no_name_stands_for_two_commands() {
     let mut names: Vec<&str> = COMMANDS.iter().flat_map(|c| c.aliases.iter().copied().chain([c.name])).collect();
     names.sort_unstable();
@@ -68,6 +77,11 @@ fn usage_errors_exit_with_2_and_point_to_the_help() {
         ("check-config", "CONFIG is missing: the config file, in JSON"),
         ("check-config a b", "unexpected argument \"b\""),
         ("print-config-templates --all", "--all"),
+        ("spool", "spool is not all of a command: it is one of 'spool list', "),
+        ("spool lits", r#"unknown command "spool lits"; did you mean spool list?"#),
+        ("spool --dir x", "--dir"),
+        ("spool list", "CONFIG is missing"),
+        ("spool list --dir x c.json", "leave one out"),
     ] {
         let Outcome { code, out, err } = ctl(line);
         assert_eq!((code, out.as_str()), (ExitCode::from(EXIT_USAGE), ""), "{line}");

@@ -25,17 +25,15 @@ const CONFIRM_BYTES: u64 = 256 * 1024;
 pub(super) struct Mark {
     /// When so many bytes of the connection are confirmed,
     until: u64,
-    /// so many records of this lane are.
+    /// all records of this lane with smaller numbers are.
     lane: usize,
-    records: usize,
+    below: u64,
 }
 
 impl Link {
-    /// Messages of a lane went out whole.
-    pub(super) fn mark(&mut self, lane: usize, records: usize) {
-        if records > 0 {
-            self.marks.push_back(Mark { until: self.written, lane, records });
-        }
+    /// The messages of a lane with smaller numbers went out whole.
+    pub(super) fn mark(&mut self, lane: usize, below: u64) {
+        self.marks.push_back(Mark { until: self.written, lane, below });
     }
 }
 
@@ -71,7 +69,7 @@ impl Connector {
                 self.release_confirmed(peer, lane, now);
             }
             if let Some(entry) = self.peers.get_mut(peer).filter(|p| p.link == Some(id)) {
-                entry.lanes[mark.lane].confirmed += mark.records;
+                entry.lanes[mark.lane].confirmed = mark.below;
                 last = Some(mark.lane);
             }
         }
@@ -110,23 +108,26 @@ impl Connector {
     fn release_confirmed(&mut self, peer: Id, lane: usize, now: Instant) {
         let mut released = std::mem::take(&mut self.released);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
+        let was_old = entry.is_old();
         let Some(ring) = &mut entry.ring else { return };
-        while entry.confirmed > 0 {
-            let Some(oldest) = ring.oldest() else { break };
+        while let Some(oldest) = ring.oldest().filter(|oldest| oldest.sequence < entry.confirmed) {
             if oldest.flags & record::WAITS_ACK != 0 && !entry.acknowledged.remove(&oldest.sequence) {
                 break;
             }
             if ring.release(1, &mut |view| released.extend(view.origin)) == 0 {
                 break;
             }
-            entry.confirmed -= 1;
         }
         if !entry.acknowledged.is_empty() {
             let first = ring.first_sequence().unwrap_or(u64::MAX);
             entry.acknowledged = entry.acknowledged.split_off(&first);
         }
+        let is_old = entry.is_old();
         if entry.durable {
             self.list(RingRef::Outbox(peer, lane));
+        }
+        if was_old && !is_old {
+            self.old_queue_gone();
         }
         self.delivered(&released);
         released.clear();

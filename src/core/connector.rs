@@ -69,8 +69,6 @@ pub struct Connector {
     pub(super) requests: usize,
     /// Ids that were made up for requests that came without.
     pub(super) made_up_ids: u64,
-    /// Lanes that were made: each has another epoch.
-    pub(super) lanes_made: u64,
     /// How far this connector has come in what others send it.
     pub(super) places: Places,
     /// The lanes that belong to places: the link, the lane's number.
@@ -91,6 +89,8 @@ pub struct Connector {
     pub(super) released: Vec<Origin>,
     /// When this life began.
     pub(super) began: Option<Instant>,
+    /// The number of the next message to a peer: numbers rise over all peers and types, so the smallest is the oldest.
+    pub(super) stamp: u64,
     pub(super) ledger: Ledger,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
@@ -108,7 +108,7 @@ impl Connector {
     pub fn new(settings: Settings) -> Self {
         let inboxes: Vec<Inbox> = settings.recv_types.iter().map(|t| Inbox::new(t, settings.seed)).collect();
         let inbox_of_type = settings.recv_types.iter().cloned().zip(0..).collect();
-        let backoff = Backoff::new(settings.seed);
+        let (backoff, stamp) = (Backoff::new(settings.seed), settings.start_sequence);
         Self {
             settings,
             conns: Slots::default(),
@@ -117,7 +117,6 @@ impl Connector {
             inbox_of_type,
             requests: 0,
             made_up_ids: 0,
-            lanes_made: 0,
             places: Places::default(),
             lane_of_place: HashMap::new(),
             sessions: HashMap::new(),
@@ -129,6 +128,7 @@ impl Connector {
             store_failure: None,
             released: Vec::new(),
             began: None,
+            stamp,
             ledger: Ledger::default(),
             timers: Timers::default(),
             backoff,

@@ -23,6 +23,8 @@ pub(super) struct Inbox {
     pub ring: Ring,
     /// It lies in a file.
     pub durable: bool,
+    /// It is to lie in a file that is not open: nothing comes in.
+    pub lacks_file: bool,
     /// The life of its numbers.
     pub epoch: u64,
     /// It waits to be saved.
@@ -52,6 +54,7 @@ impl Inbox {
             message_type: message_type.to_owned(),
             ring,
             durable: false,
+            lacks_file: false,
             epoch,
             listed: false,
             stopped: Vec::new(),
@@ -85,6 +88,9 @@ impl Connector {
     /// Puts a message of `peer`, which came on `link`, into an inbox.
     pub(super) fn deliver(&mut self, index: usize, parts: &[&[u8]], peer: Id, link: Id, now: Instant) -> Step {
         let inbox = &mut self.inboxes[index];
+        if inbox.lacks_file {
+            return self.drop_message(peer, index, Reason::StoreFailed, now);
+        }
         if inbox.ring.used() >= INBOX_HIGH && !inbox.durable {
             if inbox.away {
                 return self.drop_message(peer, index, Reason::NoListener, now);

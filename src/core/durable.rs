@@ -120,7 +120,7 @@ impl Connector {
     }
 
     fn outbox_opened(&mut self, name: &RingName, peer: Id, lane: usize, opened: Result<Opened, String>, now: Instant) {
-        let (limit, sequence) = (self.settings.max_ring_bytes, self.settings.start_sequence);
+        let (limit, sequence) = (self.settings.max_ring_bytes, self.stamp);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
         entry.opening = false;
         let waiting = std::mem::take(&mut entry.blocked);
@@ -129,6 +129,8 @@ impl Connector {
                 (entry.epoch, entry.durable) = (recovered.header.epoch, true);
                 let ring = Ring::durable(memory, recovered.checkpoint, limit, sequence);
                 entry.begins = ring.next_sequence();
+                entry.taken = recovered.checkpoint.released_to;
+                self.stamp = self.stamp.max(entry.begins);
                 entry.ring = Some(ring);
                 self.repaired(name, RingRef::Outbox(peer, lane), &recovered.origins, now);
             }
@@ -144,12 +146,16 @@ impl Connector {
                 inbox.epoch = recovered.header.epoch;
                 // Numbers from 1 without gaps: apps count on them.
                 inbox.ring = Ring::durable(memory, recovered.checkpoint, self.settings.max_ring_bytes, 1);
-                inbox.durable = true;
+                (inbox.durable, inbox.lacks_file) = (true, false);
                 self.repaired(name, RingRef::Inbox(index), &recovered.origins, now);
                 self.dial_app(index);
             }
-            Err(why) => self.store_failed(name, why, now),
+            Err(why) => {
+                inbox.lacks_file = true;
+                self.store_failed(name, why, now);
+            }
         }
+        self.go_on(index);
     }
 
     /// Before anything comes into a queue that was opened, what its last records say is known and kept.
@@ -163,8 +169,9 @@ impl Connector {
 
     /// Asks for the files of the inboxes that are to lie in files.
     pub(super) fn open_inboxes(&mut self) {
-        for inbox in &self.inboxes {
+        for inbox in &mut self.inboxes {
             if self.settings.persist_recv.covers(&inbox.message_type) && !inbox.durable {
+                inbox.lacks_file = true;
                 let name = RingName::Inbox { message_type: inbox.message_type.clone() };
                 self.outputs.push_back(Output::OpenRing(name));
             }
@@ -249,7 +256,7 @@ impl Connector {
                 RingRef::Inbox(inbox) => self.inboxes[inbox].listed = false,
             }
         }
-        if !sync && matches!(self.settings.sync, Sync::Interval(_)) {
+        if self.saves_later(sync) {
             self.unsynced.extend(dirty);
         }
         kept
@@ -264,12 +271,29 @@ impl Connector {
         }
         let places = RingName::Inbox { message_type: "(places)".to_owned() };
         self.places.save(sync).map_err(|why| (places, why))?;
+        if self.saves_later(sync) {
+            return Ok(());
+        }
         for which in dirty {
             if let Some(ring) = self.ring_mut(*which) {
                 ring.checkpoint();
             }
         }
         if sync { self.sync_rings(dirty) } else { Ok(()) }
+    }
+
+    /// With an interval, where a queue ends is saved only when what is in it lies on the disk: if the machine died in
+    /// between, the disk could have the one without the other.
+    fn saves_later(&self, sync: bool) -> bool {
+        !sync && matches!(self.settings.sync, Sync::Interval(_))
+    }
+
+    /// Who is told apart from now on is known before any of its messages is stored: else a crash between the two would
+    /// leave messages of nobody, which come again.
+    pub(super) fn keep_places(&mut self, now: Instant) {
+        if let Err(why) = self.places.save(self.settings.sync == Sync::Always) {
+            self.store_failed(&RingName::Inbox { message_type: "(places)".to_owned() }, why, now);
+        }
     }
 
     fn sync_rings(&mut self, rings: &[RingRef]) -> Result<(), (RingName, String)> {
@@ -287,7 +311,8 @@ impl Connector {
         let mut rings = std::mem::take(&mut self.unsynced);
         rings.sort_unstable();
         rings.dedup();
-        if let Err((name, why)) = self.sync_rings(&rings) {
+        if let Err((name, why)) = self.keep_all(&rings, true) {
+            self.unsynced = rings;
             self.store_failed(&name, why, now);
         }
     }
@@ -319,10 +344,9 @@ impl Connector {
     pub(super) fn ring_damaged(&mut self, which: RingRef, peer: &str, message_type: &str, now: Instant) {
         let Some(name) = self.ring_name(which) else { return };
         let Some(ring) = self.ring_mut(which) else { return };
-        let kept = ring.quarantine();
         let skipped = ring.skip_damaged();
         self.list(which);
         self.count_drop(peer, message_type, Reason::Damaged, skipped.records, now);
-        self.tell(Event::RingDamaged { name, kept, records: skipped.records });
+        self.tell(Event::RingDamaged { name, kept: skipped.copy, records: skipped.records });
     }
 }

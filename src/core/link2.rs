@@ -132,13 +132,13 @@ impl Connector {
         if let Some(link2) = &mut link.link2 {
             link2.window = usize::try_from(hello.window).unwrap_or(usize::MAX).max(1);
         }
-        self.resume(peer, &hello, now);
+        self.resume(id, peer, &hello, now);
         self.want_write(id);
         Step::Records
     }
 
     /// Goes on in each lane where the peer stands.
-    fn resume(&mut self, peer_id: Id, hello: &LinkHello, now: Instant) {
+    fn resume(&mut self, id: Id, peer_id: Id, hello: &LinkHello, now: Instant) {
         let lanes = self.peers.get(peer_id).map_or(0, |peer| peer.lanes.len());
         for lane in 0..lanes {
             let Some(peer) = self.peers.get_mut(peer_id) else { return };
@@ -151,26 +151,44 @@ impl Connector {
                 // New messages get numbers that the peer has not had yet.
                 ring.set_next_sequence(place.received);
                 self.tell(Event::SetBack { peer: name, message_type });
-            } else if place.taken < ring.released_to() {
+            } else if place.taken < entry.taken {
+                // Said once: it goes on from there.
+                entry.taken = place.taken;
                 self.tell(Event::PeerSetBack { peer: name, message_type });
             }
             self.release_taken(peer_id, lane, place.taken, now);
             if let Some(ring) = self.ring_mut(RingRef::Outbox(peer_id, lane)) {
                 ring.skip_to(place.received);
+                // What the peer has not taken over yet is said to be of this lane, though none of it is sent again.
+                if !ring.has_unsent() && !ring.is_empty() {
+                    self.say_lane(id, peer_id, lane);
+                }
             }
         }
+    }
+
+    fn say_lane(&mut self, id: Id, peer: Id, number: usize) {
+        let Some(lane) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(number)) else { return };
+        lane.announced = true;
+        let said = lane.said(number).encode(&self.settings.id);
+        self.send_control(id, said);
     }
 
     /// The peer has taken over a lane's records below `next`.
     fn release_taken(&mut self, peer: Id, lane: usize, next: u64, now: Instant) {
         let mut released = std::mem::take(&mut self.released);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
-        let durable = entry.durable;
+        let (durable, was_old) = (entry.durable, entry.is_old());
+        entry.taken = entry.taken.max(next);
         if let Some(ring) = &mut entry.ring {
             ring.release_to(next, &mut |view| released.extend(view.origin));
         }
+        let is_old = entry.is_old();
         if durable {
             self.list(RingRef::Outbox(peer, lane));
+        }
+        if was_old && !is_old {
+            self.old_queue_gone();
         }
         self.delivered(&released);
         released.clear();
@@ -266,7 +284,7 @@ impl Connector {
     /// Puts a message that came in a lane into an inbox.
     fn keep_message(&mut self, index: usize, bytes: &[u8], origin: Origin, now: Instant) -> Came {
         let inbox = &mut self.inboxes[index];
-        if !inbox.durable && inbox.ring.used() >= self.settings.queue_max_bytes {
+        if inbox.lacks_file || !inbox.durable && inbox.ring.used() >= self.settings.queue_max_bytes {
             return Came::NoRoom(index);
         }
         match inbox.ring.push(&[bytes], 0, Some(origin)) {
@@ -307,7 +325,7 @@ impl Connector {
         let (memory_max, file_max) = (self.settings.queue_max_bytes, self.settings.max_ring_bytes);
         let inbox = &mut self.inboxes[index];
         let limit = if inbox.durable { file_max } else { memory_max };
-        if inbox.stopped.is_empty() || inbox.ring.used() > limit - limit / 4 {
+        if inbox.stopped.is_empty() || inbox.lacks_file || inbox.ring.used() > limit - limit / 4 {
             return;
         }
         for (link, lane) in std::mem::take(&mut inbox.stopped) {
@@ -412,7 +430,7 @@ impl Connector {
         }
         let Some(name) = self.peers.get(peer).map(|p| p.name.clone()) else { return Step::Taken };
         let slot = self.places.find_or_add(Key::lane(&name, message_type), self.unix(now));
-        let place = self.places.get(slot).map_or((0, 0), |place| (place.epoch, place.received));
+        let place = self.places.get(slot).map_or((0, 0, 0), |p| (p.epoch, p.received, p.taken));
         if place.0 != epoch {
             self.places.begin_epoch(slot, epoch);
         } else if place.1 < released {
@@ -420,7 +438,14 @@ impl Connector {
         }
         let unix = self.unix(now);
         self.places.change(slot, |place| place.seen = unix);
+        if place.0 != epoch {
+            self.keep_places(now);
+        }
         self.lane_of_place.insert(slot, (id, lane));
+        if place.0 == epoch && place.2 > released {
+            // What was taken over while there was nobody to be told.
+            self.places.moved.push(slot);
+        }
         let Some(link2) = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut()) else {
             return Step::Taken;
         };
@@ -464,18 +489,21 @@ impl Connector {
         if mid.is_none() && (!lane.announced || link2.out != Some(number)) {
             let mut out = Vec::new();
             if !std::mem::replace(&mut lane.announced, true) {
-                let (message_type, epoch, released) = (lane.message_type.clone(), lane.epoch, ring.released_to());
-                let said = LinkControl::Lane { lane: number as u32, message_type, epoch, released };
-                record::append_record(&mut out, 0, record::CONTROL, &[&said.encode(&self.settings.id)]);
+                let said = lane.said(number).encode(&self.settings.id);
+                record::append_record(&mut out, 0, record::CONTROL, &[&said]);
             }
             link2.out = Some(number);
             record::append_record(&mut out, 0, record::SWITCH, &[&(number as u32).to_le_bytes()]);
             control.push(out);
             return control.offer(left, sink);
         }
+        // A record that was begun is ended before it is looked whether the window has room for more.
         let turn = if alone { left } else { left.min(TURN) };
-        let room = turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1));
-        let Ok(bytes) = ring.raw(if mid.is_some() { left } else { room }, u64::MAX) else {
+        let (room, below) = match ring.front_sequence() {
+            Some(begun) if mid.is_some() => (left, begun + 1),
+            _ => (turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1)), u64::MAX),
+        };
+        let Ok(bytes) = ring.raw(room, below) else {
             let (name, message_type) = (peer.name.clone(), lane.message_type.clone());
             self.ring_damaged(RingRef::Outbox(peer_id, number), &name, &message_type, now);
             return Some((0, 0));

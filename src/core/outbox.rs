@@ -48,14 +48,12 @@ impl Connector {
     /// The lane of a type towards a peer, which is there; made if it is new.
     pub(super) fn lane_for(&mut self, peer: Id, message_type: &str) -> usize {
         let durable = self.settings.persist_send.covers(message_type);
-        // A peer that was forgotten meanwhile remembers numbers that are given anew: those of another life.
-        let epoch = self.settings.seed.wrapping_add(self.lanes_made);
-        let (limit, sequence) = (self.settings.queue_max_bytes, self.settings.start_sequence);
+        // A peer that was forgotten meanwhile remembers numbers: those of a lane that is made anew go on behind them.
+        let (epoch, limit, sequence) = (self.settings.seed, self.settings.queue_max_bytes, self.stamp);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
         if let Some(lane) = peer.lane(message_type) {
             return lane;
         }
-        self.lanes_made += 1;
         let mut lane = Lane::new(message_type, epoch, durable);
         lane.ring = (!durable).then(|| Ring::heap(limit, sequence, true));
         peer.lanes.push(lane);
@@ -113,9 +111,11 @@ impl Connector {
         };
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
         let link = peer.link;
-        let Some(pushed) = peer.push(lane, &parts, letter.flags, letter.origin) else { return Queued::Taken };
-        match pushed {
-            Ok(_) => {
+        let Some(ring) = &mut peer.lanes[lane].ring else { return Queued::Taken };
+        ring.set_next_sequence(self.stamp);
+        match ring.push(&parts, letter.flags, letter.origin) {
+            Ok(number) => {
+                self.stamp = number + 1;
                 if peer.lanes[lane].durable {
                     self.list(RingRef::Outbox(peer_id, lane));
                 }
@@ -212,8 +212,8 @@ impl Connector {
         let (message_type, durable) = (entry.message_type.clone(), entry.durable);
         let Some(ring) = &mut entry.ring else { return Queued::Refused(reason) };
         let dropped = ring.drop_oldest(length, &mut |view, _| given_up.extend(view.origin));
-        entry.confirmed = entry.confirmed.saturating_sub(dropped);
-        let pushed = peer.push(lane, parts, letter.flags, letter.origin);
+        let pushed = ring.push(parts, letter.flags, letter.origin);
+        self.stamp = self.stamp.max(ring.next_sequence());
         if durable {
             self.list(RingRef::Outbox(peer_id, lane));
         }
@@ -222,7 +222,7 @@ impl Connector {
         }
         self.count_drop(&name, &message_type, reason, dropped as u64, now);
         self.refuse_later(&given_up, reason);
-        if let Some(Ok(_)) = pushed { Queued::Taken } else { Queued::Refused(reason) }
+        if pushed.is_ok() { Queued::Taken } else { Queued::Refused(reason) }
     }
 
     /// Goes on with those who waited for a lane, if it has room now.
@@ -235,6 +235,7 @@ impl Connector {
 
     /// Goes on with all who waited for a disk.
     pub(super) fn store_again(&mut self, now: Instant) {
+        self.open_inboxes();
         for id in self.peers.ids() {
             let waiting = self.peers.get_mut(id).map(super::peer::Peer::take_blocked).unwrap_or_default();
             self.unblock(waiting, now);
@@ -244,6 +245,7 @@ impl Connector {
 
     /// The number of a message that is to be kept until the peer has acknowledged it by this number.
     pub(super) fn ack_number(&self, peer: Id, lane: usize, header: &Header<'_>) -> Option<u64> {
-        if header.wait_for_ack { self.peers.get(peer)?.next_number(lane) } else { None }
+        let ring = self.peers.get(peer)?.lanes[lane].ring.as_ref()?;
+        header.wait_for_ack.then(|| ring.next_sequence().max(self.stamp))
     }
 }

@@ -5,8 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::conn::RequestKey;
 use super::settings::OUTBOX_LOW;
 use super::slots::{Id, Slots};
-use crate::ring::{PushError, Ring};
-use crate::wire::record::Origin;
+use crate::ring::Ring;
+use crate::wire::link::LinkControl;
 
 /// The connector at the other end of a link, also while the link is down.
 #[derive(Debug)]
@@ -16,8 +16,6 @@ pub(super) struct Peer {
     pub link: Option<Id>,
     /// Its outbox. A lane stays where it is for as long as the peer is known.
     pub lanes: Vec<Lane>,
-    /// Greater than the numbers of all messages in the lanes: they tell which of two is older, also across lanes.
-    next_number: u64,
     /// The apps' connections that await an answer of this peer.
     pub requests: BTreeMap<RequestKey, Id>,
 }
@@ -30,6 +28,9 @@ pub(super) struct Lane {
     pub epoch: u64,
     /// The first number of this life of the connector.
     pub begins: u64,
+    /// Link 2: the peer has said that it took over all records with smaller numbers. Others are given up without its
+    /// word: on a link of the first kind, or to make room.
+    pub taken: u64,
     /// It lies in a file.
     pub durable: bool,
     /// It was the peer's under another name: it is sent before the lane of its type, and gets nothing new.
@@ -48,8 +49,8 @@ pub(super) struct Lane {
     pub stopped: bool,
     /// Link 2: where to go back to as soon as the record that was begun is out.
     pub go_back: Option<u64>,
-    /// Link 1: records that TCP has confirmed and that are still kept.
-    pub confirmed: usize,
+    /// Link 1: TCP has confirmed all records with smaller numbers.
+    pub confirmed: u64,
     /// Link 1: records that the peer has acknowledged one by one.
     pub acknowledged: BTreeSet<u64>,
 }
@@ -60,6 +61,7 @@ impl Lane {
             message_type: message_type.to_owned(),
             epoch,
             begins: 0,
+            taken: 0,
             durable,
             is_old: false,
             ring: None,
@@ -77,6 +79,11 @@ impl Lane {
     /// Nothing is in it, and nobody waits for it.
     pub fn is_idle(&self) -> bool {
         self.ring.as_ref().is_none_or(Ring::is_empty) && self.blocked.is_empty() && !self.opening
+    }
+
+    /// It holds messages of an earlier life of the connector.
+    pub fn is_old(&self) -> bool {
+        self.ring.as_ref().and_then(Ring::first_sequence).is_some_and(|first| first < self.begins)
     }
 
     /// Messages in it.
@@ -110,6 +117,12 @@ impl Lane {
             Some(ring) if ring.unsent_bytes() <= OUTBOX_LOW => std::mem::take(&mut self.blocked),
             _ => Vec::new(),
         }
+    }
+
+    /// What the peer is told before the records of this lane, which is the one of this number, come.
+    pub fn said(&self, number: usize) -> LinkControl {
+        let (message_type, epoch, released) = (self.message_type.clone(), self.epoch, self.taken);
+        LinkControl::Lane { lane: number as u32, message_type, epoch, released }
     }
 
     /// Goes back as the peer has asked, unless a record was sent in part.
@@ -182,28 +195,6 @@ impl Peer {
         self.lanes.iter_mut().for_each(Lane::rewind);
     }
 
-    /// The number that the next message of a lane gets, if its queue is open.
-    pub fn next_number(&self, lane: usize) -> Option<u64> {
-        Some(self.next_number.max(self.lanes[lane].ring.as_ref()?.next_sequence()))
-    }
-
-    /// Puts a message into a lane whose queue is open.
-    pub fn push(
-        &mut self,
-        lane: usize,
-        parts: &[&[u8]],
-        flags: u8,
-        origin: Option<Origin>,
-    ) -> Option<Result<u64, PushError>> {
-        let ring = self.lanes[lane].ring.as_mut()?;
-        ring.set_next_sequence(self.next_number);
-        let pushed = ring.push(parts, flags, origin);
-        if let Ok(number) = &pushed {
-            self.next_number = number + 1;
-        }
-        Some(pushed)
-    }
-
     /// All who wait for room.
     pub fn take_blocked(&mut self) -> Vec<Id> {
         self.lanes.iter_mut().flat_map(|lane| std::mem::take(&mut lane.blocked)).collect()
@@ -235,8 +226,7 @@ impl Peers {
         if let Some(id) = self.find(name) {
             return id;
         }
-        let peer =
-            Peer { name: name.to_owned(), link: None, lanes: Vec::new(), next_number: 0, requests: BTreeMap::new() };
+        let peer = Peer { name: name.to_owned(), link: None, lanes: Vec::new(), requests: BTreeMap::new() };
         let id = self.slots.insert(peer);
         self.names.insert(name.to_owned(), id);
         id

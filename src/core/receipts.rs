@@ -11,6 +11,7 @@ use std::time::Instant;
 use super::connector::{Connector, Step};
 use super::event::Cause;
 use super::ledger::Reason;
+use super::peer::Lane;
 use super::places::Key;
 use super::settings::{Covered, Settings};
 use super::slots::Id;
@@ -173,7 +174,27 @@ impl Connector {
                 session.conn = Some(id);
             }
         }
+        if self.is_old_gone() {
+            self.raise_delivered(slot);
+        }
+        self.keep_places(now);
         (slot, generation)
+    }
+
+    /// All that was stored in an earlier life has gone: so has what the session had there.
+    fn raise_delivered(&mut self, slot: u32) {
+        let Some(session) = self.sessions.get_mut(&slot) else { return };
+        session.delivered.raise(session.held_at_start);
+        let all = session.delivered.all;
+        if self.places.get(slot).is_some_and(|place| place.other != all) {
+            self.places.change(slot, |place| place.other = all);
+        }
+    }
+
+    /// A queue of an earlier life has gone: the receipts of all sessions are looked at.
+    pub(super) fn old_queue_gone(&mut self) {
+        let conns: Vec<Id> = self.sessions.values().filter_map(|session| session.conn).collect();
+        conns.into_iter().for_each(|id| self.list_receipts(Some(id)));
     }
 
     /// Messages of a session that were taken in, and those that were taken over by peers.
@@ -262,19 +283,25 @@ impl Connector {
         if let Some(reason) = refused {
             let reason = RefusedReason::from_word(reason.word());
             self.send_control(id, Refused { index: number + 1, reason }.encode());
-            let origin = match session {
-                Some((slot, generation)) => Origin { slot, generation, count: number },
-                None => self.connection_origin(id, number),
-            };
-            self.delivered(&[origin]);
+            self.never_delivered(id, session, number);
         }
+    }
+
+    /// An app's message goes no further: it counts as delivered.
+    fn never_delivered(&mut self, id: Id, session: Option<(u32, u32)>, number: u64) {
+        let origin = match session {
+            Some((slot, generation)) => Origin { slot, generation, count: number },
+            None => self.connection_origin(id, number),
+        };
+        self.delivered(&[origin]);
     }
 
     /// Refuses an app's message that could not even be read: the frame that says so.
     pub(super) fn refused(&mut self, id: Id, reason: RefusedReason) -> Vec<u8> {
-        let index = self.receipts_mut(id).map_or(0, |receipts| receipts.seen) + 1;
+        let (number, session) = self.receipts_mut(id).map_or((0, None), |receipts| (receipts.seen, receipts.session));
         self.passed(id, None);
-        Refused { index, reason }.encode()
+        self.never_delivered(id, session, number);
+        Refused { index: number + 1, reason }.encode()
     }
 
     /// Messages of these origins are with their peers, or will never be.
@@ -348,8 +375,8 @@ impl Connector {
             let delivered = receipts.delivered.all;
             let (held, delivered) = match session {
                 Some((slot, _)) => {
-                    if all_old_gone && let Some(session) = self.sessions.get_mut(&slot) {
-                        session.delivered.raise(session.held_at_start);
+                    if all_old_gone {
+                        self.raise_delivered(slot);
                     }
                     self.session_counts(slot)
                 }
@@ -371,11 +398,7 @@ impl Connector {
 
     /// Whether all that was stored in an earlier life is gone.
     fn is_old_gone(&self) -> bool {
-        let mut lanes = self.peers.iter().flat_map(|(_, peer)| &peer.lanes).filter(|lane| lane.durable);
-        lanes.all(|lane| {
-            let ring = lane.ring.as_ref();
-            ring.is_none_or(|ring| ring.first_sequence().is_none_or(|first| first >= lane.begins))
-        })
+        !self.peers.iter().flat_map(|(_, peer)| &peer.lanes).any(Lane::is_old)
     }
 }
 

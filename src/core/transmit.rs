@@ -99,7 +99,9 @@ impl Connector {
         let (taken, offered) = offer(ring, left, control.is_empty() && alone, &mut self.scratch, sink);
         let completed = ring.sent(taken);
         link.written += taken as u64;
-        link.mark(number, completed);
+        if completed > 0 {
+            link.mark(number, ring.front_sequence().unwrap_or(ring.next_sequence()));
+        }
         Some((taken, offered))
     }
 

@@ -86,12 +86,12 @@ impl World {
     }
 
     fn checkpoint(&mut self) {
-        let settles = self.random.bool();
-        if settles {
+        // A checkpoint must not be ahead of what it speaks of if the machine may die.
+        if self.file.synced.get() {
             self.ring.sync().unwrap();
         }
         self.ring.checkpoint();
-        if settles {
+        if self.random.bool() {
             self.ring.sync().unwrap();
             (self.settled, self.settled_floor) = (self.ring.next_sequence(), self.ring.released_to());
         }

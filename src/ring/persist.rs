@@ -30,7 +30,9 @@ impl Ring {
             capacity = capacity.saturating_mul(2);
         }
         let capacity = capacity.min(most).next_multiple_of(8);
-        self.memory.grow(capacity).map_err(PushError::Failed)?;
+        // A disk that is nearly full may have room for this record, though not for twice as many.
+        let grown = self.memory.grow(capacity).or_else(|_| self.memory.grow(needed.next_multiple_of(8)));
+        grown.map_err(PushError::Failed)?;
         match wrap_at {
             Some(at) => self.straighten(at),
             None => Ok(()),
@@ -142,6 +144,9 @@ impl Ring {
     }
 
     /// Keeps where the ring stands, if something changed. All that other tables must know of its records is kept.
+    ///
+    /// If the ring must survive the death of the machine ([`super::Durable::is_synced`]), [`Ring::sync`] comes before:
+    /// a checkpoint that is ahead of its records may find those of an earlier life in their place.
     pub fn checkpoint(&mut self) {
         if !self.kept.dirty {
             return;

@@ -289,7 +289,9 @@ impl Ring {
 
     /// The next record gets this number or a greater one.
     pub fn set_next_sequence(&mut self, at_least: u64) {
-        self.next_sequence = self.next_sequence.max(at_least).min(SEQUENCE_MAX);
+        let next = self.next_sequence.max(at_least).min(SEQUENCE_MAX);
+        self.kept.dirty |= self.is_durable && next != self.next_sequence;
+        self.next_sequence = next;
     }
 
     /// The highest number that was given up, and 1: all records have this number or a greater one.

@@ -182,14 +182,6 @@ impl Ring {
         Some(head.view(&self.memory.bytes()[at + RECORD_HEADER..at + head.size()]))
     }
 
-    /// Keeps a copy of all of a ring that is damaged; where that is.
-    ///
-    /// # Errors
-    /// There is no copy: why.
-    pub fn quarantine(&mut self) -> Result<String, String> {
-        self.memory.durable().map_or_else(|| Err("it lies in memory only".to_owned()), |durable| durable.quarantine())
-    }
-
     /// Gives up all that was wholly sent: its room is free.
     pub fn release_sent(&mut self) {
         self.release(self.records, &mut |_| ());

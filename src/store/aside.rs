@@ -12,13 +12,19 @@ pub const BAD_FILES_MAX: u32 = 100;
 /// What stands before the number.
 const BAD: &str = ".bad-";
 
+/// What is added to the name when what could be read of the file was put into a ring.
+pub(super) const REPAIRED: &str = ".repaired";
+
 /// The name under which a file is put aside next.
 fn next_name(path: &Path) -> Result<PathBuf, StoreError> {
     for number in 1..=BAD_FILES_MAX {
-        let mut name = OsString::from(path);
-        name.push(format!("{BAD}{number}"));
-        if PathBuf::from(&name).symlink_metadata().is_err() {
-            return Ok(name.into());
+        let with = |end: &str| {
+            let mut name = OsString::from(path);
+            name.push(format!("{BAD}{number}{end}"));
+            PathBuf::from(name)
+        };
+        if ["", REPAIRED].iter().all(|end| with(end).symlink_metadata().is_err()) {
+            return Ok(with(""));
         }
     }
     Err(StoreError::TooManyBad { path: path.to_owned(), limit: BAD_FILES_MAX })

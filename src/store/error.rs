@@ -78,6 +78,14 @@ impl StoreError {
     pub(super) fn io(doing: &'static str, path: &Path, source: impl Into<io::Error>) -> Self {
         StoreError::Io { doing, path: path.to_owned(), source: source.into() }
     }
+
+    /// The error number of the system, if room was refused.
+    pub(super) fn os_error(&self) -> Option<i32> {
+        match self {
+            StoreError::NoRoom { source, .. } => source.raw_os_error(),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for StoreError {

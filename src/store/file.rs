@@ -14,6 +14,7 @@ use std::io;
 use std::ops::Range;
 use std::os::unix::fs::{MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 use nix::errno::Errno;
 use nix::fcntl::{OFlag, posix_fallocate};
@@ -26,6 +27,10 @@ use crate::sys::map::PAGE;
 /// again in reserve.
 const RESERVE_MAX: usize = 4 << 30;
 
+/// When room was refused, it is not asked for again within that: to find out costs the system time, and those who want it
+/// may come with every message.
+const NO_ROOM_AGAIN: Duration = Duration::from_secs(1);
+
 /// See above.
 #[derive(Debug)]
 pub(super) struct MappedFile {
@@ -35,6 +40,8 @@ pub(super) struct MappedFile {
     map: Map,
     /// Its name may not be on the disk yet.
     named_newly: bool,
+    /// When how many bytes were refused last, and by which error number.
+    refused: Option<(Instant, usize, i32)>,
 }
 
 impl MappedFile {
@@ -67,9 +74,11 @@ impl MappedFile {
     fn of(file: &File, path: &Path, length: usize, reserve: usize) -> Result<Self, StoreError> {
         let failed = |source| StoreError::io("map", path, source);
         let meta = file.metadata().map_err(failed)?;
-        allocate(file, path, meta.len(), 0, length)?;
+        if meta.blocks().saturating_mul(512) < length as u64 {
+            allocate(file, path, meta.len(), 0, length)?;
+        }
         let map = Map::new(file, reserve.min(RESERVE_MAX), length).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), device: meta.dev(), inode: meta.ino(), map, named_newly: true })
+        Ok(Self { path: path.to_owned(), device: meta.dev(), inode: meta.ino(), map, named_newly: true, refused: None })
     }
 
     /// Its name.
@@ -105,14 +114,26 @@ impl MappedFile {
         if length <= old {
             return Ok(());
         }
+        if let Some(refused) = self.refused_lately(length) {
+            return Err(refused);
+        }
         let file = self.reopen()?;
         let grown = allocate(&file, &self.path, old as u64, old, length)
             .and_then(|()| self.map.grow(&file, length).map_err(|source| StoreError::io("map", &self.path, source)));
-        if grown.is_err() {
+        if let Err(error) = &grown {
+            self.refused = error.os_error().map(|number| (Instant::now(), length, number));
             // What was reserved before the room ended, or the map did, is given back if that can be.
             _ = file.set_len(old as u64);
         }
         grown
+    }
+
+    fn refused_lately(&self, wanted: usize) -> Option<StoreError> {
+        let (at, least, number) = self.refused?;
+        let source = io::Error::from_raw_os_error(number);
+        let (path, length) = (self.path.clone(), self.bytes().len() as u64);
+        let is_same = at.elapsed() < NO_ROOM_AGAIN && wanted >= least;
+        is_same.then_some(StoreError::NoRoom { path, length, wanted: wanted as u64, source })
     }
 
     /// Cuts it to `length` bytes.
@@ -297,6 +318,7 @@ mod tests {
         assert!(matches!(error, StoreError::NoRoom { .. }), "{error}");
         assert!(error.to_string().contains("the disk is full"), "{error}");
         assert_eq!((file.bytes().len(), fs::metadata(&path).unwrap().len()), (64 * KIB, 64 * KIB as u64));
+        assert_eq!(file.grow(4096 * KIB).unwrap_err().to_string(), error.to_string(), "as it was a moment ago");
         file.grow(512 * KIB).unwrap();
         file.bytes_mut().fill(2);
         assert!(MappedFile::create(&disk.path().join("g"), 1024 * KIB, 0).is_err());

@@ -9,22 +9,16 @@ use std::path::{Path, PathBuf};
 
 use nix::fcntl::OFlag;
 
-use super::aside;
+use super::aside::{self, REPAIRED};
 use super::error::StoreError;
 use super::lock;
 use super::names::RING;
 use super::walk::{Step, Walk};
 use super::window::Window;
-use crate::ring::header::{DATA_AT, Header};
+use crate::ring::header::{DATA_AT, Header, Identity};
 use crate::ring::memory::Checkpoint;
 use crate::ring::recover::{Damage, newest_header};
 use crate::wire::record::RecordView;
-
-/// What is added to the name of a file that lies aside when what could be read of it was put into a ring.
-pub(super) const REPAIRED: &str = ".repaired";
-
-/// How often a ring that changes under the reader's eyes is read anew.
-const READ_AGAIN_MAX: usize = 10;
 
 /// A spool folder.
 #[derive(Debug)]
@@ -38,7 +32,7 @@ pub struct Listing {
 }
 
 /// A file that holds a ring, or did.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Found {
     /// Its name in the folder.
     pub name: String,
@@ -107,6 +101,19 @@ pub struct DamagedBytes {
     pub bytes: u64,
     /// Whether a single message is lost. If not, it is not known how many.
     pub is_one: bool,
+    /// The messages behind it have this number or a greater one.
+    pub behind: u64,
+}
+
+/// Whether a file is of no use any more: a ring that `is_needed` does not name, or one that lies aside.
+#[must_use]
+pub fn is_remain(found: &Found, is_needed: &dyn Fn(&Identity) -> bool) -> bool {
+    match (found.state, &found.header) {
+        (State::InPlace, Ok(header)) => !is_needed(&header.identity),
+        // It may be needed: a version that knows its format, or a repair, can tell.
+        (State::InPlace, Err(_)) => false,
+        (State::Aside | State::Repaired, _) => true,
+    }
 }
 
 /// Lists the rings of a spool folder, used or put aside.
@@ -195,30 +202,26 @@ impl Found {
     /// Reads every record, and tells of those that are sound, in their order. A file without a header is searched for
     /// records, and those that were given up are found as well.
     ///
-    /// With `live` a connector may be working with it. It uses no room again before it has written a new header; so
-    /// damage under the same header is damage, and under a new one it is none: then the rest is read as it is by then.
+    /// With `live` a connector may be working with it. It uses no room again before it has written a new header. So what
+    /// is damaged is looked up in the header of that moment: if the ring has moved on, reading goes on where it is by
+    /// then, up to the messages that were there at the beginning.
     ///
     /// # Errors
     /// It cannot be read, or whom it tells has failed.
     pub fn read(&self, live: bool, on: OnRecord<'_>) -> Result<Report, ReadError> {
         let mut report = Report::default();
-        let Ok(mut header) = self.header.clone() else {
+        let Ok(first) = &self.header else {
             self.search(&mut report, on)?;
             return Ok(report);
         };
-        let (mut rounds, mut told) = (0, 0);
-        loop {
-            let is_final = !live || rounds > READ_AGAIN_MAX;
-            let mut walk = Walk::new(self.window()?, &header);
-            let damage = self.round(&mut walk, &mut told, is_final, &mut report, on)?;
-            if is_final || damage.is_empty() {
-                report.damage = damage;
-                return Ok(report);
+        let (mut header, mut told) = (first.clone(), 0);
+        while let Some(now) = self.round(&header, &mut told, live, &mut report, on)? {
+            if told >= first.checkpoint.next_sequence {
+                break;
             }
-            let now = header_at(&self.path)?.unwrap_or_else(|_| header.clone());
-            rounds = if now == header { READ_AGAIN_MAX + 1 } else { rounds + 1 };
             header = now;
         }
+        Ok(report)
     }
 
     /// Tells of all that looks like a record, by number.
@@ -241,16 +244,16 @@ impl Found {
         Ok(())
     }
 
-    /// Reads on from the record with the number `told`. The damage that it finds; it ends there if that is not `final`.
+    /// Reads on from the record with the number `told`. The new header, if the ring has moved on meanwhile.
     fn round(
         &self,
-        walk: &mut Walk,
+        header: &Header,
         told: &mut u64,
-        is_final: bool,
+        live: bool,
         report: &mut Report,
         on: OnRecord<'_>,
-    ) -> Result<Vec<DamagedBytes>, ReadError> {
-        let mut found = Vec::new();
+    ) -> Result<Option<Header>, ReadError> {
+        let mut walk = Walk::new(self.window()?, header);
         while let Some(step) = walk.next().map_err(|source| self.unreadable(source))? {
             match step {
                 Step::Record { view, .. } if view.sequence < *told => {}
@@ -259,14 +262,26 @@ impl Found {
                     tell(at, &view, &frame, report, on)?;
                 }
                 Step::Damaged { at, bytes, is_one } => {
-                    found.push(DamagedBytes { offset: at + DATA_AT as u64, bytes, is_one });
-                    if !is_final {
-                        break;
+                    let behind = walk.number();
+                    if live && let Some(now) = self.moved_on(header, behind)? {
+                        return Ok(Some(now));
+                    }
+                    let offset = at + DATA_AT as u64;
+                    if report.damage.iter().all(|known| known.offset != offset) {
+                        report.damage.push(DamagedBytes { offset, bytes, is_one, behind });
                     }
                 }
             }
         }
-        Ok(found)
+        Ok(None)
+    }
+
+    /// The header as it is now, if what was kept under `header` need not be there any more from the number `from` on.
+    fn moved_on(&self, header: &Header, from: u64) -> Result<Option<Header>, StoreError> {
+        let Ok(now) = header_at(&self.path)? else { return Ok(None) };
+        let layout = |header: &Header| (header.epoch, header.capacity, header.checkpoint.moved_at);
+        let is_other = now.checkpoint.released_to > from || layout(&now) != layout(header);
+        Ok(is_other.then_some(now))
     }
 
     fn window(&self) -> Result<Window, StoreError> {
@@ -283,3 +298,7 @@ fn tell(at: u64, view: &RecordView, frame: &[u8], report: &mut Report, on: OnRec
     report.bytes += frame.len() as u64;
     on(at + DATA_AT as u64, view, frame).map_err(ReadError::Told)
 }
+
+#[cfg(test)]
+#[path = "inspect_tests.rs"]
+mod tests;

@@ -12,7 +12,8 @@
 //! A ring's file begins with two header pages (see [`crate::ring::header`]), then come its records. What is found when
 //! one is opened, and what is done about it, is the table in [`crate::ring::recover`].
 //!
-//! [`Spool`] opens rings for a connector, [`inspect`] looks at a folder without touching it.
+//! [`Spool`] opens rings for a connector, [`inspect`] looks at a folder without touching it, [`repair`] gets
+//! messages out of damaged files.
 
 pub mod aside;
 pub mod error;
@@ -21,6 +22,7 @@ pub mod inspect;
 mod lock;
 mod names;
 mod places;
+pub mod repair;
 mod ring_file;
 pub mod spool;
 mod walk;

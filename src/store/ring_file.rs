@@ -1,7 +1,6 @@
 //! The memory of a ring that lies in a file: two header pages, then the records.
 
 use std::fs;
-use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
@@ -38,12 +37,6 @@ impl RingFile {
         synced: bool,
     ) -> Result<Self, StoreError> {
         let draft = draft_of(path);
-        match fs::remove_file(&draft) {
-            Err(source) if source.kind() != io::ErrorKind::NotFound => {
-                return Err(StoreError::io("remove", &draft, source));
-            }
-            _ => {}
-        }
         let page = |generation| {
             let (checkpoint, identity) = (Checkpoint::default(), identity.clone());
             let header = Header { generation, epoch, capacity: 0, checkpoint, identity };
@@ -71,10 +64,14 @@ impl RingFile {
     }
 }
 
-/// The name that a file has until it is whole. What an interrupted run has left there is of no worth.
+/// What the name of a file ends with until it is whole.
+pub(super) const DRAFT: &str = "new";
+
+/// The name that a file has until it is whole. What an interrupted run has left there is removed at the next start.
 pub(super) fn draft_of(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
-    name.push(".new");
+    name.push(".");
+    name.push(DRAFT);
     name.into()
 }
 

@@ -9,11 +9,11 @@ use std::path::{Path, PathBuf};
 use super::aside;
 use super::error::StoreError;
 use super::file::MappedFile;
-use super::inspect::{self, Found, State};
+use super::inspect::{self, Found, State, is_remain};
 use super::lock::FolderLock;
 use super::names;
 use super::places::PlacesFile;
-use super::ring_file::RingFile;
+use super::ring_file::{DRAFT, RingFile};
 use crate::ring::header::{DATA_AT, Identity, Kind};
 use crate::ring::memory::{Checkpoint, Durable};
 use crate::ring::recover::{Damage, Recovered, recover};
@@ -92,6 +92,7 @@ impl Spool {
             _ => {}
         }
         let lock = FolderLock::take(folder)?;
+        remove_drafts(folder)?;
         Ok(Self { folder: folder.to_owned(), synced, _lock: lock })
     }
 
@@ -128,14 +129,8 @@ impl Spool {
     /// # Errors
     /// One cannot be removed; others may be gone.
     pub fn remove_remains(&self, is_needed: &dyn Fn(&Identity) -> bool) -> Result<Vec<PathBuf>, StoreError> {
-        let is_remain = |found: &Found| match (&found.state, &found.header) {
-            (State::InPlace, Ok(header)) => !is_needed(&header.identity),
-            // It may be one that is needed and that a later version reads.
-            (State::InPlace, Err(_)) => false,
-            (State::Aside | State::Repaired, _) => true,
-        };
         let mut removed = Vec::new();
-        for found in inspect::list(&self.folder)?.files.into_iter().filter(is_remain) {
+        for found in inspect::list(&self.folder)?.files.into_iter().filter(|found| is_remain(found, is_needed)) {
             self.remove(&found)?;
             removed.push(found.path);
         }
@@ -205,6 +200,18 @@ impl Spool {
     pub fn open_places(&self) -> Result<Box<dyn Durable>, StoreError> {
         Ok(Box::new(PlacesFile::open(&self.folder.join(PLACES), self.synced)?))
     }
+}
+
+/// Removes files that were being made when a process ended: they hold nothing that is not elsewhere.
+fn remove_drafts(folder: &Path) -> Result<(), StoreError> {
+    let failed = |source| StoreError::io("read", folder, source);
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let path = entry.map_err(failed)?.path();
+        if path.extension().is_some_and(|end| end == DRAFT) {
+            fs::remove_file(&path).map_err(|source| StoreError::io("remove", &path, source))?;
+        }
+    }
+    Ok(())
 }
 
 /// The name of a ring's file.

@@ -215,6 +215,9 @@ fn the_rings_of_a_folder_are_listed_and_what_is_none_is_put_aside() {
     ring(&spool, &inbox());
     fs::write(spool.folder().join("recv_x.ring"), "no ring").unwrap();
     fs::write(super::super::ring_file::draft_of(&path), "interrupted").unwrap();
+    let (folder, _) = (spool.folder().to_owned(), drop(spool));
+    let spool = Spool::open(&folder, false).unwrap();
+    assert!(!super::super::ring_file::draft_of(&path).exists());
     let mut existing = spool.rings().unwrap();
     existing.rings.sort_by(|a, b| a.peer.cmp(&b.peer));
     assert_eq!(existing.rings, [inbox(), outbox("p")]);
@@ -280,6 +283,17 @@ fn on_a_full_disk_a_message_is_refused_and_all_others_stay() {
     kept.checkpoint();
     drop(kept);
     assert_eq!(ring(&spool, &inbox()).len(), count);
+}
+
+#[test]
+fn a_folder_that_cannot_be_written_is_not_opened_but_can_be_looked_at() {
+    let Some(disk) = SmallDisk::mount(512 * 1024) else { return };
+    let folder = disk.path().join("spool");
+    drop(Spool::open(&folder, false).unwrap());
+    disk.make_read_only();
+    let error = Spool::open(&folder, false).unwrap_err().to_string();
+    assert!(error.contains("lock") && error.contains("Read-only"), "{error}");
+    assert!(inspect::list(&folder).unwrap().files.is_empty());
 }
 
 #[test]

@@ -24,6 +24,12 @@ impl SmallDisk {
         }
     }
 
+    /// From now on nothing can be written to it.
+    pub(super) fn make_read_only(&self) {
+        let output = Command::new("mount").args(["-o", "remount,ro"]).arg(self.path()).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
+
     pub(super) fn path(&self) -> &Path {
         self.0.path()
     }

@@ -103,6 +103,11 @@ impl Walk {
         }
     }
 
+    /// All further records have this number or a greater one.
+    pub(super) fn number(&self) -> u64 {
+        self.sequence
+    }
+
     /// Leaves out the records that the checkpoint knows of.
     pub(super) fn go_to_tail(&mut self) {
         (self.place, self.at, self.wraps) = (Place::Tail, self.checkpoint.end, false);

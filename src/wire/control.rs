@@ -204,48 +204,6 @@ pub fn parse(header: &Header<'_>, data: &[u8]) -> Result<Control, ControlError> 
     }
 }
 
-/// What an app that receives says on the connection that it accepted, without resuming: gives way to
-/// [`receipts::FromReceiver`](super::receipts::FromReceiver).
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum FromReceiver {
-    /// It acknowledges the messages of this connection.
-    Acknowledges,
-    /// It is done with so many messages of this connection, counted from its beginning.
-    Done(u64),
-}
-
-impl FromReceiver {
-    /// The frame that says it.
-    #[must_use]
-    pub fn encode(self) -> Vec<u8> {
-        let mut header = HeaderWriter::new();
-        match self {
-            FromReceiver::Acknowledges => header.text("message_type", APP_HELLO).flag("acks", true),
-            FromReceiver::Done(count) => header.text("message_type", ACK).json("count", &count.to_string()),
-        };
-        pack(header, b"")
-    }
-
-    /// Reads the header of such a frame.
-    ///
-    /// # Errors
-    /// It says something else.
-    pub fn parse(header: &Header<'_>, json: &[u8]) -> Result<Self, ControlError> {
-        let fail =
-            |problem: &str| ControlError { message_type: header.message_type.to_string(), problem: problem.into() };
-        let keys: Value = serde_json::from_slice(json).map_err(|e| fail(&e.to_string()))?;
-        match header.message_type.as_ref() {
-            APP_HELLO if keys["acks"] == true => Ok(FromReceiver::Acknowledges),
-            APP_HELLO => Err(fail("the key \"acks\" with true is expected in the header")),
-            ACK => match keys["count"].as_u64() {
-                Some(count) => Ok(FromReceiver::Done(count)),
-                None => Err(fail("the key \"count\" with a number is expected in the header")),
-            },
-            _ => Err(fail("an app that receives may send _hello and _ack only")),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::frame::Frame;
@@ -273,22 +231,6 @@ mod tests {
         assert!(result.unwrap_err().to_string().contains("\"dance\""));
         let (_, result) = read(&own_frame(SSL, "c", b"{\"cmd\": \"set_new_certificate\", \"crt\": \"x\"}"));
         assert!(result.unwrap_err().to_string().contains("\"key\""));
-    }
-
-    #[test]
-    fn what_receivers_say_is_read_back() {
-        let read = |bytes: &[u8]| {
-            let frame = Frame::parse(bytes).unwrap();
-            let header = Header::parse(frame.header()).unwrap();
-            FromReceiver::parse(&header, frame.header())
-        };
-        for said in [FromReceiver::Acknowledges, FromReceiver::Done(0), FromReceiver::Done(u64::MAX)] {
-            assert_eq!(read(&said.encode()), Ok(said));
-        }
-        let mut other = Vec::new();
-        frame::encode(br#"{"message_type": "_ack"}"#, b"", None, &mut other).unwrap();
-        assert!(read(&other).unwrap_err().to_string().contains("\"count\""));
-        assert!(read(&own_frame("any", "a", b"")).unwrap_err().to_string().contains("_hello and _ack only"));
     }
 
     #[test]

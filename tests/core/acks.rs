@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aioconnectors::core::{Cause, Event, Id, Output, Reading};
-use aioconnectors::wire::control::FromReceiver;
+use aioconnectors::wire::receipts::FromReceiver;
 
 use crate::rig::{Rig, frames, message, typed_from};
 
@@ -27,7 +27,7 @@ fn say(rig: &mut Rig, app: Id, said: FromReceiver) -> Reading {
 /// A connection to an app that acknowledges.
 fn open(rig: &mut Rig) -> Id {
     let app = rig.open_app();
-    say(rig, app, FromReceiver::Acknowledges);
+    say(rig, app, FromReceiver::Acknowledges { resume: false });
     app
 }
 
@@ -55,7 +55,7 @@ fn what_was_sent_before_the_hello_waits_for_its_acknowledgement_too() {
     feed(&mut rig, link, 0..2);
     let app = rig.open_app();
     got(&mut rig, app);
-    say(&mut rig, app, FromReceiver::Acknowledges);
+    say(&mut rig, app, FromReceiver::Acknowledges { resume: false });
     say(&mut rig, app, FromReceiver::Done(1));
     rig.closed(app, Cause::ClosedByPeer);
     let again = rig.open_app();
@@ -70,7 +70,7 @@ fn a_hello_that_comes_late_takes_nothing_back_and_counts_what_was_sent() {
     let app = rig.open_app();
     got(&mut rig, app);
     rig.pass(Duration::from_secs(2));
-    say(&mut rig, app, FromReceiver::Acknowledges);
+    say(&mut rig, app, FromReceiver::Acknowledges { resume: false });
     feed(&mut rig, link, 2..4);
     got(&mut rig, app);
     say(&mut rig, app, FromReceiver::Done(3));

@@ -1,7 +1,8 @@
 //! Bytes that nobody should send: whatever comes, on whatever connection, the core stays whole and others are served.
 
 use aioconnectors::core::{Id, Secured};
-use aioconnectors::wire::control::{FromReceiver, HANDSHAKE_NO_SSL, HELLO, get_new_certificate, own_frame};
+use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HELLO, get_new_certificate, own_frame};
+use aioconnectors::wire::receipts::FromReceiver;
 use fastrand::Rng;
 
 use crate::rig::{Rig, any_to, frames, message, message_with_binary, typed_from};
@@ -26,7 +27,7 @@ fn seeds() -> Vec<Vec<u8>> {
             b"x",
             b"yz",
         ),
-        FromReceiver::Acknowledges.encode(),
+        FromReceiver::Acknowledges { resume: true }.encode(),
         FromReceiver::Done(0).encode(),
         FromReceiver::Done(1).encode(),
         [b"\x10\0\0\0".as_slice(), br#"{"cmd": "start"}"#].concat(),

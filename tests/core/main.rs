@@ -2,10 +2,17 @@
 
 mod acks;
 mod apps;
+mod confirm;
 mod delivery;
+mod disk;
+mod durable;
 mod garbage;
 mod handshake;
+mod link2;
+mod link2_faults;
 mod links;
+mod pair;
+mod receipts;
 mod requests;
 mod rig;
 mod stop;

@@ -9,6 +9,8 @@ use aioconnectors::wire::frame::{self, Frame};
 use aioconnectors::wire::names::Role;
 use serde_json::Value;
 
+use crate::disk::Disks;
+
 pub const SERVER: &str = "('10.0.0.1', 10673)";
 
 /// A frame with this header and data.
@@ -91,15 +93,47 @@ pub struct Rig {
     pub outputs: Vec<Output>,
     /// Bytes that went out on a connection.
     sent: BTreeMap<Id, u64>,
+    /// Where queues in files are.
+    pub disks: Disks,
+    settings: Settings,
+    /// Apps that receive, whose connections are open: what they receive, and how many of their messages were read.
+    apps: BTreeMap<Id, String>,
 }
 
 impl Rig {
     pub fn new(settings: Settings) -> Self {
-        let now = Instant::now();
-        let mut rig = Self { core: Connector::new(settings), now, outputs: Vec::new(), sent: BTreeMap::new() };
+        Self::on(settings, Disks::default(), Instant::now())
+    }
+
+    /// A connector that finds its files on these disks.
+    pub fn on(settings: Settings, disks: Disks, now: Instant) -> Self {
+        let core = Connector::new(settings.clone());
+        let (outputs, sent, apps) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
+        let mut rig = Self { core, now, outputs, sent, disks, settings, apps };
+        rig.core.restore_places(rig.disks.places());
+        for name in rig.disks.names() {
+            let opened = rig.disks.open(&name, rig.settings.seed);
+            rig.core.ring_opened(&name, opened, now);
+        }
         rig.core.start(now);
         rig.drain();
         rig
+    }
+
+    /// The process is killed, and starts again a second later: only what is on its disks is left.
+    pub fn crash(self) -> Self {
+        let disks = self.disks.clone();
+        self.restart_on(disks)
+    }
+
+    /// The same, with other disks.
+    pub fn restart_on(self, disks: Disks) -> Self {
+        let Self { core, mut settings, now, .. } = self;
+        drop(core);
+        settings.seed += 1;
+        settings.started_at += 1;
+        settings.start_sequence += 1_000_000;
+        Self::on(settings, disks, now + Duration::from_secs(1))
     }
 
     pub fn server() -> Self {
@@ -118,11 +152,17 @@ impl Rig {
         Self::new(settings)
     }
 
-    fn drain(&mut self) {
+    pub fn drain(&mut self) {
         self.core.settle(self.now);
         while let Some(output) = self.core.poll_output() {
-            if !matches!(output, Output::Write(_) | Output::Confirm(_)) {
-                self.outputs.push(output);
+            match output {
+                Output::Write(_) | Output::Confirm(_) => {}
+                Output::OpenRing(name) => {
+                    let opened = self.disks.open(&name, self.settings.seed);
+                    self.core.ring_opened(&name, opened, self.now);
+                    self.core.settle(self.now);
+                }
+                output => self.outputs.push(output),
             }
         }
         self.core.check_invariants();
@@ -141,6 +181,15 @@ impl Rig {
 
     /// What is sent on a connection that has room for so many bytes.
     pub fn sent_up_to(&mut self, id: Id, room: usize) -> Vec<u8> {
+        let out = self.sent_unconfirmed(id, room);
+        // The other machine has it at once.
+        self.core.confirmed(id, self.sent[&id], self.now);
+        self.drain();
+        out
+    }
+
+    /// The same, but nothing says that the other machine has it.
+    pub fn sent_unconfirmed(&mut self, id: Id, room: usize) -> Vec<u8> {
         let mut out = Vec::new();
         self.core.transmit(id, 1 << 30, self.now, &mut |bytes| {
             let taken = bytes.len().min(room - out.len());
@@ -148,8 +197,6 @@ impl Rig {
             taken
         });
         *self.sent.entry(id).or_default() += out.len() as u64;
-        // The other machine has it at once.
-        self.core.confirmed(id, self.sent[&id], self.now);
         self.drain();
         out
     }
@@ -161,6 +208,12 @@ impl Rig {
 
     pub fn secured(&mut self, id: Id, secured: Secured) {
         self.core.secured(id, secured, false, self.now);
+        self.drain();
+    }
+
+    /// The same, with a TLS that has found that both sides speak the second kind of link.
+    pub fn secured_for_link2(&mut self, id: Id, secured: Secured) {
+        self.core.secured(id, secured, true, self.now);
         self.drain();
     }
 
@@ -218,6 +271,29 @@ impl Rig {
 
     pub fn dialled_app(&self) -> Option<Id> {
         self.outputs.iter().rev().find_map(|o| if let Output::DialApp(id, _) = o { Some(*id) } else { None })
+    }
+
+    /// What all apps that listen read now: types and data. They say nothing.
+    pub fn read_apps(&mut self) -> Vec<(String, Vec<u8>)> {
+        let mut out = Vec::new();
+        loop {
+            for output in std::mem::take(&mut self.outputs) {
+                if let Output::DialApp(id, message_type) = &output {
+                    self.apps.insert(*id, message_type.clone());
+                    self.core.opened(*id, None, self.now);
+                } else {
+                    self.outputs.push(output);
+                }
+            }
+            self.drain();
+            let before = out.len();
+            for (id, message_type) in self.apps.clone() {
+                out.extend(frames(&self.sent(id)).into_iter().map(|(_, data)| (message_type.clone(), data)));
+            }
+            if out.len() == before && !self.outputs.iter().any(|o| matches!(o, Output::DialApp(..))) {
+                return out;
+            }
+        }
     }
 
     pub fn is_closed(&self, id: Id) -> bool {
