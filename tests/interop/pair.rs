@@ -119,10 +119,12 @@ fn start(kind: Kind, setup: &Setup, mode: Mode) -> Process {
     match kind {
         Kind::Ours => setup.start(),
         Kind::Python => {
-            // A Python connector that was killed leaves its sockets behind, and asks to be told that it may replace them.
+            // A Python connector that was killed leaves its sockets and its address behind, and asks to be told that it may
+            // replace them.
             let setup = setup
                 .clone()
                 .with("reuse_uds_path_commander_server", true)
+                .with("reuse_server_sockaddr", true)
                 .with("reuse_uds_path_send_to_connector", true);
             let tls: &[&str] = if matches!(mode, Mode::CertificatesTls12(_)) { &["tls1.2"] } else { &[] };
             let mut process = python::spawn("peer.py", &setup, tls);
