@@ -96,7 +96,8 @@ fn a_queue_that_was_copied_from_another_peer_reaches_nobody_it_was_not_meant_for
     });
     std::fs::copy(&one, &two).expect("a copied queue");
     server.start_again();
-    server.process.wait_error(&["another queue", "another peer"]);
+    let line = server.process.wait_error(&["another queue", "another peer"]);
+    assert!(line.contains(&files::name(&two)), "it names the file: {line}");
     let receivers = clients.iter().map(|client| Receiver::listen(client.setup.receive_socket("any"), Manner::Resumes));
     let receivers: Vec<_> = receivers.collect();
     clients.iter_mut().for_each(Daemon::start_again);
@@ -116,7 +117,7 @@ fn a_queue_with_more_in_it_than_it_may_hold_now_delivers_all() {
             for daemon in [&mut stopped.pair.client, &mut stopped.pair.server] {
                 daemon.setup = daemon.setup.clone().with("max_size_persistence_path", size);
             }
-            stopped.go_on().assert_exact();
+            stopped.drain_and_go_on().assert_exact();
         }
     }
 }

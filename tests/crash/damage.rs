@@ -85,7 +85,9 @@ fn a_record_whose_length_is_spoilt_takes_no_message_before_it_along() {
     let test = "a_record_whose_length_is_spoilt_takes_no_message_before_it_along";
     let flip_length = |ring: &mut RingFile, random: &mut Rng| {
         let at = ring.records().0[100].at + random.usize(..4);
+        let before = ring.bytes[at];
         flip(&mut ring.bytes, at, random);
+        eprintln!("{test}: {before} became {} at byte {}", ring.bytes[at], at % 8);
     };
     spoil(test, flip_length, |outcome| {
         let lost = outcome.tally.lost(outcome.sent);

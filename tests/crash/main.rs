@@ -1,7 +1,8 @@
 //! Our daemon killed, cut off, out of disk, and with files that were spoilt: what was promised must hold.
 //!
 //! Kills come at moments that are drawn from a seed and counted in messages. `AIOCONNECTORS_CRASH_SEED=N` draws the same
-//! ones again; `AIOCONNECTORS_CRASH_MESSAGES=N` sends N messages instead of the few of every day.
+//! ones again; `AIOCONNECTORS_CRASH_MESSAGES=N` sends N messages instead of the few of every day, and
+//! `AIOCONNECTORS_CRASH_KILLS=N` kills each connector N times while apps with receipts send.
 #![cfg(feature = "daemon")]
 
 #[path = "../common/mod.rs"]

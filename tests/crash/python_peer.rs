@@ -5,6 +5,7 @@
 
 use std::net::TcpStream;
 use std::thread;
+use std::time::Duration;
 
 use fastrand::Rng;
 
@@ -22,6 +23,18 @@ const MESSAGES: u64 = 6_000;
 
 /// How often a connector is killed, or the link is cut.
 const TIMES: usize = 3;
+
+/// More bytes than a client sends before its first message: a peer that is cut off before that waits for long.
+const HANDSHAKE: u64 = 8 * 1024;
+
+/// How far a sender is ahead of what has arrived at a peer that is killed.
+const AHEAD: u64 = 500;
+
+/// Messages of such a sender at once.
+const STEP: usize = 100;
+
+/// Time after which messages that have not come are taken for lost.
+const PATIENCE: Duration = Duration::from_secs(3);
 
 /// A server of the Python package that is started again and again.
 struct PythonServer {
@@ -119,15 +132,22 @@ impl Run {
         if deed == Deed::Cut {
             // Whenever it cuts more is to come than the network's buffer holds.
             let most = self.route.encode(0..count).bytes.len() as u64 / (2 * TIMES as u64);
-            cutter.cut_after((0..TIMES).map(|_| self.random.u64(1..most)));
+            cutter.cut_after((0..TIMES).map(|_| self.random.u64(HANDSHAKE..most)));
         }
         thread::scope(|scope| {
-            scope.spawn(|| sender.send_to(count));
+            scope.spawn(|| match deed {
+                // It would receive all before it is killed, and lose it.
+                Deed::KillPeer => (0..count).step_by(STEP).for_each(|end| {
+                    reached.reach(end.saturating_sub(AHEAD), PATIENCE);
+                    sender.send_to((end + STEP as u64).min(count));
+                }),
+                _ => sender.send_to(count),
+            });
             match deed {
                 Deed::KillOwn => client.kill_after_each(&gaps, &written, count),
                 Deed::KillPeer => gaps.iter().for_each(|gap| {
                     // Some may have been lost at the end.
-                    reached.reach(reached.get() + gap, wait::LIMIT / 30);
+                    reached.reach(reached.get() + gap, PATIENCE);
                     server.kill_and_start_again();
                 }),
                 Deed::Cut => {

@@ -2,6 +2,7 @@
 
 use std::io::{self, BufReader, Read, Write};
 use std::net::Shutdown;
+use std::os::fd::OwnedFd;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -49,6 +50,8 @@ struct Current {
 pub struct Receiver {
     path: PathBuf,
     shared: Arc<Shared>,
+    /// A second handle of the listening socket: shutting it down ends the wait for connections.
+    listener: UnixStream,
     thread: Option<JoinHandle<()>>,
 }
 
@@ -70,9 +73,10 @@ impl Receiver {
             end,
             current: Mutex::default(),
         });
+        let handle = UnixStream::from(OwnedFd::from(listener.try_clone().expect("a second handle")));
         let at_work = Arc::clone(&shared);
         let thread = Some(thread::spawn(move || serve(&listener, manner, &at_work)));
-        Receiver { path, shared, thread }
+        Receiver { path, shared, listener: handle, thread }
     }
 
     /// One more than the greatest number that was received.
@@ -124,8 +128,7 @@ impl Drop for Receiver {
             let _ = stream.shutdown(Shutdown::Both);
         }
         drop(current);
-        // Wakes the thread if it waits for a connection.
-        let _ = UnixStream::connect(&self.path);
+        let _ = self.listener.shutdown(Shutdown::Both);
         if let Some(thread) = self.thread.take() {
             let _ = thread.join();
         }

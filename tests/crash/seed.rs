@@ -36,6 +36,11 @@ pub fn messages(every_day: u64) -> u64 {
     variable("AIOCONNECTORS_CRASH_MESSAGES").unwrap_or(every_day)
 }
 
+/// How often a test kills a connector: `every_day`, or what the environment says.
+pub fn kills(every_day: u64) -> u64 {
+    variable("AIOCONNECTORS_CRASH_KILLS").unwrap_or(every_day)
+}
+
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
 }

@@ -42,6 +42,7 @@ pub struct Stopped {
 
 /// What came after a file was spoilt.
 pub struct Outcome {
+    pub queue: Queue,
     pub tally: Tally,
     pub sent: u64,
     /// Names of files that were put aside.
@@ -85,18 +86,48 @@ impl Stopped {
         }
     }
 
-    /// Starts all again, sends some more, and waits until the last has come.
+    /// Messages that come after those in the queue.
+    fn later(&self, level: &'static str) -> Session {
+        let route = self.route.clone().numbered_from(self.count);
+        Session::new("later", level, self.pair.client.setup.send_socket(), route)
+    }
+
+    /// Starts all again, has some more stored behind what was there, and then all delivered.
     #[track_caller]
     pub fn go_on(mut self) -> Outcome {
-        let Pair { client, server, .. } = &mut self.pair;
-        let receiver = Receiver::listen(server.setup.receive_socket("any"), Manner::Resumes);
-        server.start_again();
         if self.queue == Queue::Outbox {
-            client.start_again();
+            self.pair.client.start_again();
+            self.later("stored").send_to(LATER);
+            self.pair.server.start_again();
+        } else {
+            self.pair.server.start_again();
+            self.later("delivered").send_to(LATER);
         }
-        let later = self.route.clone().numbered_from(self.count);
-        let session = Session::new("later", "delivered", client.setup.send_socket(), later);
-        session.send_to(LATER);
+        let receiver = self.receiver();
+        self.finish(&receiver)
+    }
+
+    /// Starts all again, waits until what was there has come, and only then sends some more.
+    #[track_caller]
+    pub fn drain_and_go_on(mut self) -> Outcome {
+        let receiver = self.receiver();
+        self.pair.server.start_again();
+        if self.queue == Queue::Outbox {
+            self.pair.client.start_again();
+        }
+        receiver.wait_number(self.count - 1);
+        self.pair.wait_empty();
+        self.later("delivered").send_to(LATER);
+        self.finish(&receiver)
+    }
+
+    #[track_caller]
+    fn receiver(&self) -> Receiver {
+        Receiver::listen(self.pair.server.setup.receive_socket("any"), Manner::Resumes)
+    }
+
+    #[track_caller]
+    fn finish(mut self, receiver: &Receiver) -> Outcome {
         receiver.wait_number(self.count + LATER - 1);
         self.pair.wait_empty();
         self.pair.assert_sound();
@@ -104,6 +135,7 @@ impl Stopped {
         let Pair { client, server, .. } = &self.pair;
         let spoilt = if self.queue == Queue::Outbox { client } else { server };
         let outcome = Outcome {
+            queue: self.queue,
             tally: receiver.tally(),
             sent: self.count + LATER,
             aside: files::put_aside(&spoilt.spool()).iter().map(|path| files::name(path)).collect(),
@@ -126,7 +158,8 @@ impl Outcome {
     pub fn assert_lost(&self, lost: Range<u64>) {
         let all = self.tally.describe(self.sent);
         assert_eq!(self.tally.lost(self.sent), [lost], "{all}\n{:#?}", self.complaints);
-        assert_eq!(self.tally.twice, 0, "{all}");
+        // An inbox with a gap counts anew, so its app is given again what it has not acknowledged.
+        assert!(self.tally.twice == 0 || self.queue == Queue::Inbox && self.tally.twice < STORED, "{all}");
         self.assert_put_aside();
     }
 
