@@ -73,6 +73,9 @@ impl Connector {
         awaits_answer: bool,
         now: Instant,
     ) -> Step {
+        if let Some(app) = self.conns.get_mut(id).and_then(|conn| conn.app_mut()) {
+            app.has_sent = true;
+        }
         match queued {
             Queued::Taken => {
                 self.passed(id, None);

@@ -203,6 +203,8 @@ pub(super) struct LinkMemo {
 pub(super) struct App {
     /// How the frames of the last header are forwarded.
     pub memo: Option<AppMemo>,
+    /// It has sent a message.
+    pub has_sent: bool,
     /// The requests that await their answer on this connection.
     pub requests: BTreeSet<(Id, RequestKey)>,
     /// What the app is told of its messages, if it has asked for that.

@@ -178,12 +178,12 @@ impl Connector {
     fn release_taken(&mut self, peer: Id, lane: usize, next: u64, now: Instant) {
         let mut released = std::mem::take(&mut self.released);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
-        let (durable, was_old) = (entry.durable, entry.is_old());
+        let (durable, was_old) = (entry.durable, entry.is_of_earlier_life());
         entry.taken = entry.taken.max(next);
         if let Some(ring) = &mut entry.ring {
             ring.release_to(next, &mut |view| released.extend(view.origin));
         }
-        let is_old = entry.is_old();
+        let is_old = entry.is_of_earlier_life();
         if durable {
             self.list(RingRef::Outbox(peer, lane));
         }

@@ -82,7 +82,7 @@ impl Lane {
     }
 
     /// It holds messages of an earlier life of the connector.
-    pub fn is_old(&self) -> bool {
+    pub fn is_of_earlier_life(&self) -> bool {
         self.ring.as_ref().and_then(Ring::first_sequence).is_some_and(|first| first < self.begins)
     }
 

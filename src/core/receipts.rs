@@ -116,12 +116,7 @@ impl Connector {
             Ok(hello) => hello,
             Err(error) => return Step::End(Cause::BadInput(error.to_string())),
         };
-        if self
-            .conns
-            .get_mut(id)
-            .and_then(|c| c.app_mut())
-            .is_none_or(|app| app.receipts.is_some() || app.memo.is_some())
-        {
+        if self.conns.get_mut(id).and_then(|c| c.app_mut()).is_none_or(|app| app.receipts.is_some() || app.has_sent) {
             return Step::End(Cause::BadInput("a _hello must be an app's first message, and its only one".to_owned()));
         }
         let level = self.settings.grant(hello.receipts);
@@ -398,7 +393,7 @@ impl Connector {
 
     /// Whether all that was stored in an earlier life is gone.
     fn is_old_gone(&self) -> bool {
-        !self.peers.iter().flat_map(|(_, peer)| &peer.lanes).any(Lane::is_old)
+        !self.peers.iter().flat_map(|(_, peer)| &peer.lanes).any(Lane::is_of_earlier_life)
     }
 }
 

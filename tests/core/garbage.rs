@@ -2,9 +2,11 @@
 
 use aioconnectors::core::{Id, Secured};
 use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HELLO, get_new_certificate, own_frame};
+use aioconnectors::wire::link::{LinkControl, greeting};
 use aioconnectors::wire::receipts::FromReceiver;
 use fastrand::Rng;
 
+use crate::link2::{control_record, data, hello, lane, place, said, up};
 use crate::rig::{Rig, any_to, frames, message, message_with_binary, typed_from};
 
 /// Rounds, each with a connector of its own; more with the environment variable `AIOCONNECTORS_GARBAGE_ROUNDS`.
@@ -30,6 +32,15 @@ fn seeds() -> Vec<Vec<u8>> {
         FromReceiver::Acknowledges { resume: true }.encode(),
         FromReceiver::Done(0).encode(),
         FromReceiver::Done(1).encode(),
+        greeting(HANDSHAKE_NO_SSL, "mallory"),
+        hello(1000, &[place("any", 1, 5, 4)]),
+        [lane(0, "any", 7), data(5, "any", b"data")].concat(),
+        [lane(1, "other", 7), data(6, "other", b"data")].concat(),
+        said(&LinkControl::Taken(vec![(0, 1), (1, u64::MAX)])),
+        said(&LinkControl::Stop { lane: 0, next: 3 }),
+        said(&LinkControl::Go { lane: 0 }),
+        control_record(&own_frame("_close", "mallory", br#"{"reason": "stopping"}"#)),
+        control_record(&any_to("honest", b"data")),
         [b"\x10\0\0\0".as_slice(), br#"{"cmd": "start"}"#].concat(),
     ]
 }
@@ -54,8 +65,9 @@ fn worsened(random: &mut Rng, seeds: &[Vec<u8>]) -> Vec<u8> {
 
 /// A connection of some kind, somewhere on its way.
 fn connection(random: &mut Rng, rig: &mut Rig) -> Id {
-    match random.u8(..8) {
-        6.. => receiving_app(rig),
+    match random.u8(..10) {
+        8.. => up(rig, 1000, &[place("any", 1, 5, 4)]),
+        6 | 7 => receiving_app(rig),
         0 => rig.app(),
         1 => rig.core.accept_admin(rig.now),
         2 => rig.accept_link(),

@@ -3,8 +3,11 @@
 use std::fs;
 use std::net::TcpListener;
 use std::process::Command;
+use std::sync::mpsc::channel;
 use std::thread;
+use std::time::Duration;
 
+use aioconnectors::api::{ConnectorApi, Message};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
@@ -18,6 +21,7 @@ use crate::receipts::Sender;
 pub struct Pair {
     pub server: Setup,
     pub client: Setup,
+    port: u16,
     place: Place,
 }
 
@@ -26,7 +30,7 @@ impl Pair {
         let (place, port) = (Place::new(), free_port());
         let server = stores(Setup::server(&place, port));
         let client = stores(Setup::client(&place, "client1", port));
-        Pair { server, client, place }
+        Pair { server, client, port, place }
     }
 
     /// Messages of apps on the client to apps on the server.
@@ -127,6 +131,59 @@ fn a_session_goes_on_over_kills_amid_the_flow_and_nothing_is_lost_or_comes_twice
     receiver.wait_tag(END);
     wait_sent(&pair.client);
     Account::of(&sent, &receiver.frames()).assert_exact("a session over kills");
+}
+
+#[test]
+fn a_receiver_that_acknowledges_gets_each_message_once_over_kills_and_stops_of_its_connector() {
+    let pair = Pair::new();
+    let (mut server, _client) = (pair.server.start(), pair.client.start());
+    let port = pair.port;
+    let api = ConnectorApi::server("127.0.0.1", port).files_dir(&pair.server.dir).any_connector_owner(false);
+    let api = api.recv_message_types(["any"]).build().expect("an api");
+    let (into, came) = channel();
+    let callback =
+        move |message: Message| into.send(message.text().expect("text").to_owned()).map_err(|e| e.to_string());
+    api.start_waiting_for_messages_with_acks("any", callback).expect("a waiting app");
+    let numbered = |n: usize| message("any", &pair.client, &pair.server, n.to_string());
+    let (parts, each) = (6, 500);
+    let mut app = RawSender::connect(&pair.client.send_socket());
+    for part in 0..parts {
+        app.send_all(&(part * each..(part + 1) * each).map(numbered).collect::<Vec<_>>());
+        let first = came.recv_timeout(wait::LIMIT).expect("one more message");
+        assert_eq!(first, (part * each).to_string());
+        if part % 2 == 0 {
+            server.kill();
+        } else {
+            server.signal(Signal::SIGTERM);
+            assert_eq!(server.exit_code(), 0);
+        }
+        server = pair.server.start();
+        for n in part * each + 1..(part + 1) * each {
+            assert_eq!(came.recv_timeout(wait::LIMIT).expect("one more message"), n.to_string());
+        }
+    }
+    drop(app);
+    assert!(came.recv_timeout(Duration::from_millis(200)).is_err(), "nothing comes twice");
+}
+
+#[test]
+fn each_way_of_syncing_keeps_what_was_stored_over_a_kill() {
+    for sync in ["interval:20", "always"] {
+        let pair = Pair::new();
+        let client = pair.client.clone().with("persistence_sync", sync);
+        let mut process = client.start();
+        let sent = pair.messages(500);
+        let mut app = Sender::hello(&client, "stored", None);
+        app.raw.send_all(&sent);
+        app.wait_receipt("stored", sent.len() as u64);
+        process.kill();
+        let _client = client.start();
+        let _server = pair.server.clone().with("persistence_sync", sync).start();
+        let receiver = RawReceiver::listen(pair.server.receive_socket("any"));
+        receiver.wait_tag(END);
+        wait_sent(&client);
+        Account::of(&sent, &receiver.frames()).assert_exact(sync);
+    }
 }
 
 #[test]
@@ -274,8 +331,8 @@ fn a_damaged_queue_is_put_aside_with_one_line_and_others_are_delivered() {
     app.wait_receipt("stored", 2);
     client.kill();
     let spool = find(&pair.client, "lock").expect("the spool").parent().expect("its folder").to_owned();
-    let files = fs::read_dir(&spool).expect("the spool").flatten().map(|entry| entry.path());
-    let any = files.filter(|path| path.to_string_lossy().contains("any")).next().expect("the queue of \"any\"");
+    let mut files = fs::read_dir(&spool).expect("the spool").flatten().map(|entry| entry.path());
+    let any = files.find(|path| path.to_string_lossy().contains("any")).expect("the queue of \"any\"");
     fs::write(&any, "no queue").expect("a damaged file");
     let client = pair.client.start();
     let line = client.wait_error(&["damaged"]);

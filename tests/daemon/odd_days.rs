@@ -8,7 +8,10 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use aioconnectors::core::settings::HELLO_WAIT;
+use aioconnectors::net::tls::{self, Servers};
 use nix::sys::signal::Signal;
+use rustls::{ClientConnection, StreamOwned};
+use serde_json::json;
 
 use crate::common::setup::wait_link;
 use crate::common::traffic::Account;
@@ -18,16 +21,19 @@ use crate::link::{Link, Witness, message};
 /// Bytes of a message's data where many are sent.
 const BODY: usize = 4_000;
 
-/// What an inbox holds before its links are not read any more.
+/// What an inbox holds before its links of the first kind are not read any more.
 const INBOX_HIGH: usize = 4 * 1024 * 1024;
+
+/// Bytes that wait at the server: what the client sends after them still fits into the window of the lane, 4 MiB.
+const QUEUED: usize = 4 * 1024 * 1024 - 300_000;
 
 fn tagged(link: &Link, numbers: std::ops::Range<usize>) -> Vec<Frame> {
     numbers.map(|i| link.up("any", vec![b'x'; BODY]).with("tag", i.to_string())).collect()
 }
 
 /// Messages that wait at the server for its apps.
-fn queued_at_server(link: &Link) -> Option<usize> {
-    let answer = link.server.admin().ask("peek_queues__sync", serde_json::json!({"dump_result": true})).ok()?;
+fn queued_at(server: &Setup) -> Option<usize> {
+    let answer = server.admin().ask("peek_queues__sync", json!({"dump_result": true})).ok()?;
     let queues: serde_json::Value = serde_json::from_str(&answer).ok()?;
     usize::try_from(queues["queue_recv"].as_u64()?).ok()
 }
@@ -36,7 +42,7 @@ fn files(process: &Process) -> usize {
     fs::read_dir(format!("/proc/{}/fd", process.pid())).expect("the process's files").count()
 }
 
-/// The last messages and the end of the link come together while the inbox is almost full.
+/// The last messages and the end of the link come together while the window is almost full.
 #[track_caller]
 fn all_arrives_before_the_end_of_a_link(change: impl Fn(Setup) -> Setup) {
     let mut link = Link::start_with(change);
@@ -46,8 +52,8 @@ fn all_arrives_before_the_end_of_a_link(change: impl Fn(Setup) -> Setup) {
     app.send_all(&sent);
     // Once this time is over, what the app's socket has taken is not kept for a late hello, and the sums below hold.
     thread::sleep(HELLO_WAIT * 3 / 2);
-    let queued = || queued_at_server(&link).expect("an answer");
-    while queued() * (BODY + 200) < INBOX_HIGH - 20_000 {
+    let queued = || queued_at(&link.server).expect("an answer");
+    while queued() * (BODY + 200) < QUEUED {
         let next = tagged(&link, sent.len()..sent.len() + 4);
         app.send_all(&next);
         sent.extend(next);
@@ -64,7 +70,7 @@ fn all_arrives_before_the_end_of_a_link(change: impl Fn(Setup) -> Setup) {
     link.client_process.signal(Signal::SIGTERM);
     assert_eq!(link.client_process.exit_code(), 0);
     link.server_process.signal(Signal::SIGCONT);
-    wait::until("the server to have read some", || (queued_at_server(&link)? > before).then_some(()));
+    wait::until("the server to have read some", || (queued_at(&link.server)? > before).then_some(()));
     receiver.resume();
     receiver.wait_count(sent.len());
     Account::of(&sent, &receiver.frames()).assert_exact("before the end of the link");
@@ -82,6 +88,70 @@ fn what_came_before_the_end_of_a_tls_link_reaches_a_slow_app() {
     all_arrives_before_the_end_of_a_link(|setup| {
         certificates::hand_out(made.path(), &setup);
         setup.with("use_ssl", true).with("ssl_allow_all", true)
+    });
+}
+
+/// The last messages and the end of the link come together while the inbox is almost full: so full that a link of the
+/// first kind, which is what `connect` opens, is not read for a while.
+#[track_caller]
+fn all_arrives_on_a_link_that_is_not_read<P: Write>(server: &Setup, connect: impl Fn(&Setup) -> P, end: impl Fn(P)) {
+    let server_process = server.start();
+    let receiver = RawReceiver::listen_paused(server.receive_socket("any"));
+    let mut peer = connect(server);
+    let mut sent = 0;
+    let mut send = |count: usize| {
+        let numbers = sent..sent + count;
+        sent = numbers.end;
+        let header = |n: usize| json!({"message_type": "any", "source_id": "raw", "tag": n.to_string()});
+        let frames: Vec<_> = numbers.map(|n| Frame::new(header(n), vec![b'x'; BODY])).collect();
+        frames.iter().for_each(|frame| peer.write_all(&frame.encode()).expect("a link that takes messages"));
+        peer.flush().expect("a link that takes messages");
+        frames
+    };
+    let mut all = send(1);
+    // Once this time is over, what the app's socket has taken is not kept for a late hello, and the sums below hold.
+    thread::sleep(HELLO_WAIT * 3 / 2);
+    let queued = || queued_at(server).expect("an answer");
+    while queued() * (BODY + 200) < INBOX_HIGH - 20_000 {
+        all.extend(send(4));
+        // What the app's socket has room for leaves the queue; then the queue grows.
+        thread::sleep(Duration::from_millis(1));
+    }
+    let before = queued();
+    server_process.signal(Signal::SIGSTOP);
+    all.extend(send(24));
+    end(peer);
+    server_process.signal(Signal::SIGCONT);
+    wait::until("the server to have read some", || (queued_at(server)? > before).then_some(()));
+    receiver.resume();
+    receiver.wait_count(all.len());
+    Account::of(&all, &receiver.frames()).assert_exact("before the end of the link");
+}
+
+#[test]
+fn what_came_before_the_end_of_a_plain_link_of_the_first_kind_reaches_a_slow_app() {
+    let (place, port) = (Place::new(), free_port());
+    let connect = |_: &Setup| RawPeer::client(port, "raw").stream;
+    all_arrives_on_a_link_that_is_not_read(&Setup::server(&place, port), connect, drop);
+}
+
+#[test]
+fn what_came_before_the_end_of_a_tls_link_of_the_first_kind_reaches_a_slow_app() {
+    let (place, port) = (Place::new(), free_port());
+    certificates::make(&place.file("made"));
+    let server = Setup::server(&place, port).with("use_ssl", true).with("ssl_allow_all", true);
+    certificates::hand_out(&place.file("made"), &server);
+    let connect = |_: &Setup| {
+        let tls = tls::client_config(None, Servers::Anyone, "127.0.0.1", Vec::new()).expect("settings of a client");
+        let session = ClientConnection::new(tls.config, tls.server_name).expect("a session");
+        let mut link = StreamOwned::new(session, RawPeer::silent(port).stream);
+        let hello = Frame::new(json!({"message_type": "_handshake_ssl", "source_id": "raw"}), "hello");
+        link.write_all(&hello.encode()).expect("a server that takes the greeting");
+        link
+    };
+    all_arrives_on_a_link_that_is_not_read(&server, connect, |mut link| {
+        link.conn.send_close_notify();
+        link.flush().expect("a server that takes the end");
     });
 }
 
@@ -218,7 +288,7 @@ fn a_second_sigterm_ends_at_once_what_the_first_one_let_drain() {
     let receiver = RawReceiver::listen_paused(link.server.receive_socket("any"));
     // More than a socket holds: the rest waits for the app.
     RawSender::connect(&link.client.send_socket()).send_all(&tagged(&link, 0..400));
-    wait::until("messages that wait", || (queued_at_server(&link)? > 0).then_some(()));
+    wait::until("messages that wait", || (queued_at(&link.server)? > 0).then_some(()));
     link.server_process.signal(Signal::SIGTERM);
     link.server_process.wait_error(&["stopping"]);
     assert!(link.server_process.is_running());
