@@ -238,8 +238,12 @@ impl Connector {
             return Step::Taken;
         };
         let Some(place) = self.places.get(slot) else { return Step::Taken };
-        // A connector that stops takes nothing more: it stays with the sender.
-        if !open || sequence < place.received || self.stopping {
+        if !open || sequence < place.received {
+            return Step::Taken;
+        }
+        // A connector that stops takes nothing more: it stays with the sender, which does not wait if it stops too.
+        if self.stopping {
+            self.close_lane(id, lane, slot);
             return Step::Taken;
         }
         let origin = Origin { slot, generation: place.generation, count: sequence };
@@ -308,6 +312,12 @@ impl Connector {
 
     /// There is no room for a lane's records: they are to come again later.
     fn stop_lane(&mut self, id: Id, lane: usize, slot: u32, inbox: usize) {
+        self.inboxes[inbox].stopped.push((id, lane as u32));
+        self.close_lane(id, lane, slot);
+    }
+
+    /// Takes nothing more of a lane, and says so.
+    fn close_lane(&mut self, id: Id, lane: usize, slot: u32) {
         let next = self.places.get(slot).map_or(0, |place| place.received);
         let Some(link2) = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut()) else {
             return;
@@ -315,7 +325,6 @@ impl Connector {
         if let Some(Some(entry)) = link2.lanes.get_mut(lane) {
             entry.open = false;
         }
-        self.inboxes[inbox].stopped.push((id, lane as u32));
         let said = LinkControl::Stop { lane: lane as u32, next }.encode(&self.settings.id);
         self.send_control(id, said);
     }

@@ -410,7 +410,8 @@ impl Ring {
         if self.end + size + RECORD_HEADER <= self.capacity() {
             return Some(self.end);
         }
-        if start < size {
+        // A file that was cut may lack the room for the mark.
+        if start < size || self.end + RECORD_HEADER > self.capacity() {
             return None;
         }
         write_wrap(self.memory.bytes_mut(), self.end);

@@ -245,6 +245,14 @@ impl Ring {
             (self.unsent, self.unsent_used) = (self.records, self.used);
             (self.next, self.next_sent, self.run) = (self.first, 0, Run::default());
         }
+        if self.records == 0 && self.first != self.end {
+            // A damaged file may hold more than its header counts.
+            (self.first, self.next, self.next_sent) = (self.end, self.end, 0);
+            (self.wrapped, self.wrap_at, self.run) = (false, None, Run::default());
+        }
+        if self.records == 0 {
+            (self.used, self.unsent_used) = (0, 0);
+        }
         if self.is_durable {
             self.verified = self.verified.saturating_sub(1);
             self.after_release();

@@ -288,3 +288,16 @@ fn a_newer_link_takes_up_where_the_older_was() {
     let again: Vec<_> = records(&rig.sent(newer)).into_iter().filter(|s| matches!(s, Said::Data(..))).collect();
     assert_eq!(again, [Said::Data(FIRST + 2, vec![2])]);
 }
+
+#[test]
+fn two_that_stop_at_once_do_not_wait_for_each_other() {
+    let mut pair = Pair::new();
+    let (ours, theirs) = (pair.client.app(), pair.server.app());
+    pair.client.input(ours, &any_to(SERVER, b"1"));
+    pair.server.input(theirs, &any_to("c1", b"2"));
+    pair.client.stop();
+    pair.server.stop();
+    pair.run();
+    pair.pass(Duration::from_secs(2));
+    assert!(pair.client.is_closed(pair.ends.0) && pair.server.is_closed(pair.ends.1));
+}

@@ -7,6 +7,9 @@ use aioconnectors::wire::names::Role;
 
 use crate::rig::{Rig, settings};
 
+/// Messages that apps have read: types and data.
+type Read = Vec<(String, Vec<u8>)>;
+
 /// A client and its server.
 pub struct Pair {
     pub client: Rig,
@@ -16,7 +19,7 @@ pub struct Pair {
     /// Bytes that may still go over the line before it is cut.
     pub left: usize,
     /// What the apps of the client, and those of the server, have read.
-    pub read: (Vec<(String, Vec<u8>)>, Vec<(String, Vec<u8>)>),
+    pub read: (Read, Read),
 }
 
 impl Pair {
