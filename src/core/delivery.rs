@@ -1,5 +1,6 @@
 //! Inboxes: messages on their way to the apps that listen for their type.
 
+use std::collections::VecDeque;
 use std::time::Instant;
 
 use super::conn::{Conn, Delivery, Kind};
@@ -7,6 +8,7 @@ use super::connector::{Connector, Step};
 use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
 use super::ledger::Reason;
+use super::places::Places;
 use super::settings::{DIAL_ABSENT_APP_AGAIN, DIAL_APP_AGAIN, INBOX_HIGH, INBOX_LOW, RECEIVER_FRAME_MAX};
 use super::slots::Id;
 use super::stop::types_in;
@@ -15,6 +17,7 @@ use crate::ring::{PushError, Ring};
 use crate::wire::frame::Frame;
 use crate::wire::header::Header;
 use crate::wire::receipts::{FromReceiver, ReceiverWelcome};
+use crate::wire::record::Origin;
 
 /// The queue of a message type towards its app.
 #[derive(Debug)]
@@ -29,6 +32,8 @@ pub(super) struct Inbox {
     pub epoch: u64,
     /// It waits to be saved.
     pub listed: bool,
+    /// In memory of the process: whose the messages are, in their order.
+    pub runs: VecDeque<Run>,
     /// Lanes of peers that it had no room for: the link, the lane.
     pub stopped: Vec<(Id, u32)>,
     /// The connection to the app, open or on its way to be.
@@ -45,6 +50,14 @@ pub(super) struct Inbox {
     pub away: bool,
 }
 
+/// Messages in a row that came of one place with numbers in a row, or that came of none.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// That of the first one.
+    origin: Option<Origin>,
+    count: u64,
+}
+
 impl Inbox {
     pub fn new(message_type: &str, epoch: u64) -> Self {
         // Links are stopped at INBOX_HIGH, lanes at queue_max_bytes, so this limit is one for a single frame's
@@ -57,6 +70,7 @@ impl Inbox {
             lacks_file: false,
             epoch,
             listed: false,
+            runs: VecDeque::new(),
             stopped: Vec::new(),
             conn: None,
             blocked: Vec::new(),
@@ -76,6 +90,35 @@ impl Inbox {
     pub fn take_waiting(&mut self) -> Vec<Id> {
         let low = if self.durable { self.ring.limit() / 4 * 3 } else { INBOX_LOW };
         if self.ring.used() <= low { std::mem::take(&mut self.blocked) } else { Vec::new() }
+    }
+
+    /// A message has come into memory of the process.
+    pub fn came_of(&mut self, origin: Option<Origin>) {
+        let goes_on = |run: &Run| match (run.origin, origin) {
+            (Some(first), Some(next)) => {
+                (first.slot, first.generation, first.count + run.count) == (next.slot, next.generation, next.count)
+            }
+            (first, next) => first.is_none() && next.is_none(),
+        };
+        match self.runs.back_mut().filter(|run| goes_on(run)) {
+            Some(run) => run.count += 1,
+            None => self.runs.push_back(Run { origin, count: 1 }),
+        }
+    }
+
+    /// So many of the oldest messages are given up: the newest origin of each place among them.
+    fn gave_up(&mut self, mut count: u64, places: &mut Places) {
+        while let Some(run) = self.runs.front_mut().filter(|_| count > 0) {
+            let part = run.count.min(count);
+            if let Some(origin) = &mut run.origin {
+                origin.count += part;
+                places.take(Origin { count: origin.count - 1, ..*origin });
+            }
+            (run.count, count) = (run.count - part, count - part);
+            if run.count == 0 {
+                self.runs.pop_front();
+            }
+        }
     }
 
     /// Messages that it has given up in its life.
@@ -117,6 +160,8 @@ impl Connector {
         }
         if inbox.durable {
             self.list(RingRef::Inbox(index));
+        } else {
+            inbox.came_of(None);
         }
         self.pass_on(index);
         Step::Taken
@@ -134,14 +179,11 @@ impl Connector {
     pub(super) fn release_inbox(&mut self, index: usize, count: usize) {
         let (inbox, places) = (&mut self.inboxes[index], &mut self.places);
         // What lies in a file was taken over when it was stored.
-        let durable = inbox.durable;
-        inbox.ring.release(count, &mut |view| {
-            if let Some(origin) = view.origin.filter(|_| !durable) {
-                places.take(origin);
-            }
-        });
-        if durable {
+        let released = inbox.ring.release(count, &mut |_| ());
+        if inbox.durable {
             self.list(RingRef::Inbox(index));
+        } else {
+            inbox.gave_up(released as u64, places);
         }
         self.go_on(index);
     }

@@ -291,7 +291,7 @@ impl Connector {
         if inbox.lacks_file || !inbox.durable && inbox.ring.used() >= self.settings.queue_max_bytes {
             return Came::NoRoom(index);
         }
-        match inbox.ring.push(&[bytes], 0, Some(origin)) {
+        match inbox.ring.push(&[bytes], 0, inbox.durable.then_some(origin)) {
             Ok(_) => {}
             Err(crate::ring::PushError::Full { .. }) => return Came::NoRoom(index),
             Err(crate::ring::PushError::Failed(why)) => {
@@ -305,6 +305,8 @@ impl Connector {
                 self.stored.push(origin.slot);
             }
             self.list(RingRef::Inbox(index));
+        } else {
+            inbox.came_of(Some(origin));
         }
         self.pass_on(index);
         Came::Kept

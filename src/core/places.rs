@@ -79,6 +79,8 @@ pub(super) struct Places {
     by_key: HashMap<Key, u32>,
     memory: Memory,
     dirty: Vec<u32>,
+    /// The last sync has failed.
+    unsynced: bool,
     /// Lanes' places whose `taken` has moved since the peers were told.
     pub moved: Vec<u32>,
 }
@@ -92,8 +94,14 @@ impl Default for Places {
 impl Places {
     /// The places that `memory` holds. Slots that are not whole are free.
     pub fn new(memory: Memory) -> Self {
-        let mut places =
-            Self { slots: Vec::new(), by_key: HashMap::new(), memory, dirty: Vec::new(), moved: Vec::new() };
+        let mut places = Self {
+            slots: Vec::new(),
+            by_key: HashMap::new(),
+            memory,
+            dirty: Vec::new(),
+            unsynced: false,
+            moved: Vec::new(),
+        };
         let count = (places.memory.bytes().len() / SLOT_SIZE).min(PLACES_MAX);
         for slot in 0..count {
             let bytes = &places.memory.bytes()[slot * SLOT_SIZE..(slot + 1) * SLOT_SIZE];
@@ -226,7 +234,7 @@ impl Places {
 
     /// Whether there is something to keep.
     pub fn is_dirty(&self) -> bool {
-        !self.dirty.is_empty()
+        self.unsynced || !self.dirty.is_empty()
     }
 
     /// Writes what has changed into memory.
@@ -249,10 +257,12 @@ impl Places {
                 None => bytes.fill(0),
             }
         }
-        match self.memory.durable() {
-            Some(durable) if sync => durable.sync(),
-            _ => Ok(()),
+        if let Some(durable) = self.memory.durable().filter(|_| sync) {
+            self.unsynced = true;
+            durable.sync()?;
         }
+        self.unsynced = false;
+        Ok(())
     }
 }
 

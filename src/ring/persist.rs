@@ -76,6 +76,7 @@ impl Ring {
         move_up(&mut self.kept.tail, settled);
         move_up(&mut self.kept.warm_end, 1);
         self.end += at;
+        self.forget_marks();
         (self.wrapped, self.wrap_at, self.run) = (false, None, Run::default());
         self.save(at as u64 + 1);
         let synced = self.sync_if_needed();

@@ -10,6 +10,7 @@
 //! In a durable ring nothing is trusted that was not checked: each record is checked once, before it is first given out
 //! or passed over. Room that was given up is used again only when a checkpoint says that it was.
 
+use std::collections::VecDeque;
 use std::fmt;
 
 use super::memory::{Checkpoint, Durable, Memory};
@@ -81,6 +82,8 @@ pub(super) struct Run {
     pub size: usize,
     /// Offset behind them.
     pub end: usize,
+    /// The number of the last.
+    pub last: u64,
 }
 
 /// What the checkpoints know; of no use in memory of the process.
@@ -141,6 +144,12 @@ pub struct Ring {
     /// Records behind those have this number or a greater one.
     pub(super) verified_to: u64,
     pub(super) run: Run,
+    /// In memory of the process: runs that were sent whole, from the `unmarked` oldest records on. They are given up
+    /// without a look at each record.
+    pub(super) marks: VecDeque<Run>,
+    pub(super) unmarked: usize,
+    /// The newest record with an origin, of which must be told when it is given up.
+    pub(super) last_origin: u64,
     pub(super) kept: Kept,
     /// Where a copy is of the ring as it was when damage was found in it.
     pub(super) copy: Option<String>,
@@ -198,6 +207,9 @@ impl Ring {
             verified: if is_durable { 0 } else { usize::MAX },
             verified_to: kept.released_to,
             run: Run::default(),
+            marks: VecDeque::new(),
+            unmarked: 0,
+            last_origin: if is_durable { u64::MAX } else { 0 },
             kept: Kept {
                 hold: first,
                 hold_wraps: kept.wrapped,
@@ -366,6 +378,9 @@ impl Ring {
         let at = self.make_room(size)?;
         let new = NewRecord { sequence, flags, origin, length, frame_crc };
         write_record(&mut self.memory.bytes_mut()[at..at + size], &new, parts);
+        if origin.is_some() {
+            self.last_origin = self.last_origin.max(sequence);
+        }
         self.next_sequence += 1;
         self.end = at + size;
         self.records += 1;
@@ -424,6 +439,7 @@ impl Ring {
     pub(super) fn reset(&mut self) {
         (self.first, self.next, self.next_sent, self.end, self.wrapped) = (0, 0, 0, 0, false);
         self.run = Run::default();
+        self.forget_marks();
         let kept = &mut self.kept;
         (kept.hold, kept.hold_wraps, kept.tail) = (0, false, 0);
         (kept.warm_end, kept.warm_first) = (0, 0);
@@ -435,6 +451,7 @@ impl Ring {
         self.released_to = if records > 0 { self.next_sequence } else { self.released_to };
         (self.records, self.unsent, self.used, self.unsent_used) = (0, 0, 0, 0);
         (self.first, self.next, self.next_sent, self.wrapped) = (self.end, self.end, 0, false);
+        self.forget_marks();
         (self.kept.tail, self.kept.tail_records, self.kept.tail_used) = (self.end, 0, 0);
         (self.kept.dirty, self.run) = (self.is_durable, Run::default());
         if self.is_durable {
@@ -463,6 +480,9 @@ impl Ring {
             assert!(head.sequence >= last, "numbers rise");
             (last, used, offset) = (head.sequence + 1, used + head.size(), at + head.size());
         }
+        let marked: usize = self.marks.iter().map(|mark| mark.records).sum();
+        let sent = self.records - self.unsent;
+        assert!(self.marks.is_empty() || marked + self.unmarked == sent, "marks are of what was sent");
         assert!(self.next_sequence >= last, "the next number is greater than all");
         assert_eq!(used, self.used, "bytes in use are those of the records");
         assert!(self.records == 0 || offset == self.end, "the last record ends where the next is written");

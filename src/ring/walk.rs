@@ -111,6 +111,11 @@ impl Ring {
     /// The next record counts as sent.
     fn pass(&mut self, at: usize, head: &Head) {
         (self.next, self.next_sent) = (at + head.size(), 0);
+        if !self.marks.is_empty() {
+            self.mark(Run { bytes: 0, records: 1, size: head.size(), end: self.next, last: head.sequence });
+        } else {
+            self.unmarked += 1;
+        }
         self.unsent -= 1;
         self.unsent_used = self.unsent_used.saturating_sub(head.size());
     }
@@ -132,7 +137,7 @@ impl Ring {
         if self.next_sent == 0 && head.sequence >= below {
             return Ok(&[]);
         }
-        let (mut end, mut records) = (start + head.size(), 1);
+        let (mut end, mut records, mut last) = (start + head.size(), 1, head.sequence);
         while first + records < self.records && end - from < max_bytes {
             // A mark is where records cease to lie together.
             match Head::at(self.memory.bytes(), end) {
@@ -140,12 +145,12 @@ impl Ring {
                 _ => break,
             }
             let Ok((_, head)) = self.record(first + records, end) else { break };
-            (end, records) = (end + head.size(), records + 1);
+            (end, records, last) = (end + head.size(), records + 1, head.sequence);
         }
         if end - from > max_bytes {
             return Ok(&self.memory.bytes()[from..from + max_bytes]);
         }
-        self.run = Run { bytes: end - from, records, size: end - start, end };
+        self.run = Run { bytes: end - from, records, size: end - start, end, last };
         Ok(&self.memory.bytes()[from..end])
     }
 
@@ -156,6 +161,7 @@ impl Ring {
             (self.next, self.next_sent) = (run.end, 0);
             self.unsent -= run.records;
             self.unsent_used = self.unsent_used.saturating_sub(run.size);
+            self.mark(run);
             return run.records;
         }
         let mut completed = 0;
@@ -190,6 +196,10 @@ impl Ring {
     /// Gives up the oldest `count` records, of those that were wholly sent; how many those were. Each is told of.
     pub fn release(&mut self, count: usize, on: OnRelease<'_>) -> usize {
         let count = count.min(self.sent_records());
+        if count > 0 && count == self.sent_records() && !self.is_durable && self.is_without_origins() {
+            self.release_all_sent();
+            return count;
+        }
         (0..count).take_while(|_| self.release_first(on, |_| true)).count()
     }
 
@@ -197,10 +207,72 @@ impl Ring {
     /// how many those were. Each is told of. It ends at a record that is damaged.
     pub fn release_to(&mut self, sequence: u64, on: OnRelease<'_>) -> usize {
         let mut count = 0;
-        while self.records > 0 && !self.is_begun() && self.release_first(on, |head| head.sequence < sequence) {
-            count += 1;
+        while self.records > 0 && !self.is_begun() {
+            count += match self.release_run(sequence) {
+                0 if self.release_first(on, |head| head.sequence < sequence) => 1,
+                0 => break,
+                records => records,
+            };
         }
         count
+    }
+
+    /// Nobody is to be told of the records that are kept.
+    fn is_without_origins(&self) -> bool {
+        self.released_to > self.last_origin
+    }
+
+    /// Gives up the oldest run that was sent whole, if all of its numbers are smaller; how many records those are.
+    fn release_run(&mut self, sequence: u64) -> usize {
+        if self.unmarked > 0 || !self.is_without_origins() {
+            return 0;
+        }
+        let Some(run) = self.marks.front().copied().filter(|run| run.last < sequence) else { return 0 };
+        self.marks.pop_front();
+        if run.end <= self.first {
+            (self.wrapped, self.wrap_at) = (false, None);
+        }
+        (self.first, self.released_to) = (run.end, run.last + 1);
+        self.records -= run.records;
+        self.used = self.used.saturating_sub(run.size);
+        run.records
+    }
+
+    /// Gives up all that was wholly sent, at once.
+    fn release_all_sent(&mut self) {
+        if self.next <= self.first {
+            (self.wrapped, self.wrap_at) = (false, None);
+        }
+        self.first = self.next;
+        (self.records, self.used) = (self.unsent, self.unsent_used);
+        self.released_to = self.front_sequence().unwrap_or(self.next_sequence);
+        self.forget_marks();
+    }
+
+    /// A run was sent whole.
+    fn mark(&mut self, run: Run) {
+        if !self.is_durable {
+            self.marks.push_back(run);
+        }
+    }
+
+    /// The oldest record is given up by itself.
+    fn unmark(&mut self, head: &Head) {
+        match self.marks.front_mut() {
+            _ if self.unmarked > 0 => self.unmarked -= 1,
+            Some(run) if run.records > 1 => {
+                (run.records, run.size) = (run.records - 1, run.size.saturating_sub(head.size()));
+            }
+            _ => {
+                self.marks.pop_front();
+            }
+        }
+    }
+
+    /// What was sent is no longer known by runs.
+    pub(super) fn forget_marks(&mut self) {
+        self.marks.clear();
+        self.unmarked = self.records - self.unsent;
     }
 
     /// The oldest record was sent in part.
@@ -238,12 +310,14 @@ impl Ring {
             (self.wrapped, self.wrap_at) = (false, None);
         }
         self.first = at + head.size();
+        self.unmark(head);
         self.records -= 1;
         self.used = self.used.saturating_sub(head.size());
         self.released_to = head.sequence + 1;
         if self.unsent > self.records {
             (self.unsent, self.unsent_used) = (self.records, self.used);
             (self.next, self.next_sent, self.run) = (self.first, 0, Run::default());
+            self.forget_marks();
         }
         if self.records == 0 && self.first != self.end {
             // A damaged file may hold more than its header counts.
@@ -263,6 +337,7 @@ impl Ring {
     pub fn rewind(&mut self) {
         (self.next, self.next_sent, self.run) = (self.first, 0, Run::default());
         (self.unsent, self.unsent_used) = (self.records, self.used);
+        self.forget_marks();
     }
 
     /// All records with a smaller number count as sent, all others as not sent. It ends at a record that is damaged.
