@@ -11,7 +11,7 @@ use std::time::Instant;
 use super::backoff::Backoff;
 use super::conn::{App, Conn, Kind, Link, State};
 use super::delivery::Inbox;
-use super::durable::RingRef;
+use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
 use super::ledger::{Ledger, Reason};
 use super::link2;
@@ -82,9 +82,9 @@ pub struct Connector {
     pub(super) unsynced: Vec<RingRef>,
     /// Places whose messages came into queues in files since they were saved.
     pub(super) stored: Vec<u32>,
-    /// Before then no file is tried again, and why the last one failed.
+    /// Before then no file is tried again, and which one has failed, as was told.
     pub(super) store_again: Option<Instant>,
-    pub(super) store_failure: Option<String>,
+    pub(super) store_failure: Option<RingName>,
     /// Origins of messages that queues give up: memory that is used again.
     pub(super) released: Vec<Origin>,
     /// When this life began.

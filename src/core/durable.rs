@@ -182,9 +182,9 @@ impl Connector {
     pub(super) fn store_failed(&mut self, name: &RingName, why: String, now: Instant) {
         self.store_again = Some(now + STORE_AGAIN);
         self.timers.arm_if_idle(Timer::StoreAgain, now + STORE_AGAIN);
-        // One line for a burst of the same.
-        if self.store_failure.as_ref() != Some(&why) {
-            self.store_failure = Some(why.clone());
+        // One line for a burst: what is said of the next message differs in the size that it needs.
+        if self.store_failure.as_ref() != Some(name) {
+            self.store_failure = Some(name.clone());
             self.tell(Event::StoreFailed { name: name.clone(), why });
         }
     }

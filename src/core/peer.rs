@@ -183,7 +183,8 @@ impl Peer {
     /// The lane whose next message is the oldest, of those that `may` send.
     pub fn next_lane(&self, may: impl Fn(&Lane) -> bool) -> Option<usize> {
         let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| may(lane) && !self.must_wait(lane));
-        lanes.filter_map(|(at, lane)| Some((lane.front_sequence()?, at))).min().map(|(_, at)| at)
+        // A front that cannot be read is damage, which is found when it is to be sent.
+        lanes.map(|(at, lane)| (lane.front_sequence().unwrap_or(0), at)).min().map(|(_, at)| at)
     }
 
     pub fn rewind(&mut self) {

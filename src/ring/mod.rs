@@ -3,6 +3,7 @@
 
 pub mod header;
 pub mod memory;
+mod older;
 mod persist;
 pub mod recover;
 #[expect(clippy::module_inception, reason = "the queue itself, beside its memory and what is kept of it")]

@@ -74,6 +74,7 @@ impl Ring {
         };
         move_up(&mut self.next, sent);
         move_up(&mut self.kept.tail, settled);
+        move_up(&mut self.older.end, self.older.records);
         move_up(&mut self.kept.warm_end, 1);
         self.end += at;
         self.forget_marks();

@@ -280,6 +280,42 @@ fn a_record_that_leads_nowhere_takes_all_behind_it_along() {
 }
 
 #[test]
+fn a_record_that_leads_nowhere_takes_nothing_along_that_came_after_the_opening() {
+    for wrapped in [false, true] {
+        let file = sample(4, 0);
+        if wrapped {
+            let mut ring = file.open(LIMIT).0;
+            // Until the ring goes round its memory, with the oldest at its end.
+            while !ring.wrapped {
+                push(&mut ring, &[0; 20]);
+                ring.rewind();
+                ring.raw(1 << 20, u64::MAX).unwrap();
+                if ring.len() > 4 {
+                    ring.release_to(ring.next_sequence() - 4, &mut |_| ());
+                }
+                ring.checkpoint();
+            }
+            flush(&mut ring);
+        }
+        let (mut ring, _) = file.open(LIMIT);
+        let (old, next) = (ring.len() as u64, ring.next_sequence());
+        let second = ring.locate(ring.first).map(|(at, head)| ring.locate(at + head.size()).unwrap().0).unwrap();
+        ring.memory.bytes_mut()[second + 3] ^= 127;
+        push(&mut ring, b"new");
+        push(&mut ring, b"newer");
+        ring.raw(1, u64::MAX).unwrap();
+        assert_eq!(ring.skip_damaged().records, old - 1, "wrapped: {wrapped}");
+        ring.check_invariants();
+        push(&mut ring, b"newest");
+        ring.checkpoint();
+        flush(&mut ring);
+        let expected = [next - old, next, next + 1, next + 2];
+        assert_eq!(numbers(&drain(&mut ring)), expected, "wrapped: {wrapped}");
+        assert_eq!(numbers(&drain(&mut file.open(LIMIT).0)), expected, "wrapped: {wrapped}");
+    }
+}
+
+#[test]
 fn a_walk_shows_what_is_sound_and_what_is_not() {
     let file = sample(4, 1);
     let found = file.look().unwrap().unwrap();

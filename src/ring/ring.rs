@@ -14,6 +14,7 @@ use std::collections::VecDeque;
 use std::fmt;
 
 use super::memory::{Checkpoint, Durable, Memory};
+use super::older::Older;
 use crate::wire::record::{
     Head, NewRecord, Origin, RECORD_FRAME_MAX, RECORD_HEADER, SEQUENCE_MAX, frame_crc, record_size, write_record,
     write_wrap,
@@ -151,6 +152,8 @@ pub struct Ring {
     /// The newest record with an origin, of which must be told when it is given up.
     pub(super) last_origin: u64,
     pub(super) kept: Kept,
+    /// In memory of the process there are none.
+    pub(super) older: Older,
     /// Where a copy is of the ring as it was when damage was found in it.
     pub(super) copy: Option<String>,
 }
@@ -222,6 +225,7 @@ impl Ring {
                 warm_first: first,
                 ..Kept::default()
             },
+            older: if is_durable { Older { records, used, end } } else { Older::default() },
             memory,
             copy: None,
         }
@@ -453,7 +457,7 @@ impl Ring {
         (self.first, self.next, self.next_sent, self.wrapped) = (self.end, self.end, 0, false);
         self.forget_marks();
         (self.kept.tail, self.kept.tail_records, self.kept.tail_used) = (self.end, 0, 0);
-        (self.kept.dirty, self.run) = (self.is_durable, Run::default());
+        (self.kept.dirty, self.run, self.older) = (self.is_durable, Run::default(), Older::default());
         if self.is_durable {
             (self.verified, self.verified_to) = (0, self.released_to);
         }

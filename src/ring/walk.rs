@@ -329,6 +329,7 @@ impl Ring {
         }
         if self.is_durable {
             self.verified = self.verified.saturating_sub(1);
+            self.older.drop_one(head.size());
             self.after_release();
         }
     }
@@ -352,8 +353,8 @@ impl Ring {
     }
 
     /// Gives up the record that was found damaged: the oldest that was not seen to be sound. If it does not lead to a
-    /// sound one, all behind it go as well. A copy of all is kept before,
-    /// the first time.
+    /// sound one, all behind it that were there when the ring was opened go as well. A copy of all is kept before, the
+    /// first time.
     pub fn skip_damaged(&mut self) -> Skipped {
         let copy = match (self.copy.take(), self.memory.durable()) {
             (Some(copy), _) => Ok(copy),
@@ -373,7 +374,7 @@ impl Ring {
             self.forget(index, size);
             1
         } else {
-            self.cut(index, offset, used)
+            self.leap_to_newer(index, offset, used).unwrap_or_else(|| self.cut(index, offset, used))
         };
         self.rest_after_damage();
         Skipped { records: records as u64, copy }
@@ -393,6 +394,9 @@ impl Ring {
         if index >= self.sent_records() {
             self.unsent -= 1;
             self.unsent_used = self.unsent_used.saturating_sub(size);
+        }
+        if index < self.older.records {
+            self.older.drop_one(size);
         }
         let kept = &mut self.kept;
         if index >= self.records - kept.tail_records {

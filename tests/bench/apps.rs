@@ -28,6 +28,8 @@ pub struct Sent {
 pub struct Counted {
     pub received: u64,
     pub out_of_order: u64,
+    /// When the first message came.
+    pub begin: Option<Instant>,
     /// When the last message came.
     pub end: Instant,
     pub cpu: Duration,
@@ -94,7 +96,8 @@ impl Counter {
     /// Counts frames until the one numbered `count - 1` has come.
     pub fn count(&mut self, count: u64) -> Result<Counted, Failure> {
         let begin = cpu::thread();
-        let mut counted = Counted { received: 0, out_of_order: 0, end: Instant::now(), cpu: Duration::ZERO };
+        let mut counted =
+            Counted { received: 0, out_of_order: 0, begin: None, end: Instant::now(), cpu: Duration::ZERO };
         let (mut kept, mut expected) = (0, 0);
         while expected < count {
             let Some(read) = self.read(kept)? else { break };
@@ -109,6 +112,7 @@ impl Counter {
             self.buffer.copy_within(at..have, 0);
             kept = have - at;
             counted.end = Instant::now();
+            counted.begin.get_or_insert(counted.end);
         }
         counted.cpu = cpu::thread() - begin;
         Ok(counted)

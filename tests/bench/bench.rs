@@ -6,6 +6,7 @@
 //! cargo bench                        # 5 repeats, interleaved; the medians
 //! cargo bench -- --quick             # fewer messages, 3 repeats
 //! cargo bench -- --json FILE         # all repeats as JSON as well
+//! cargo bench -- --spool            # instead: 10 million messages that are stored while the peer is away
 //! cargo bench -- --repeats N --messages N --only TEXT
 //! ```
 
@@ -13,6 +14,7 @@ mod apps;
 mod cpu;
 mod pump;
 mod report;
+mod spool;
 mod system;
 
 use std::error::Error;
@@ -32,6 +34,7 @@ struct Options {
     repeats: usize,
     messages: Option<u64>,
     quick: bool,
+    spool: bool,
     only: String,
     json: Option<PathBuf>,
 }
@@ -39,11 +42,13 @@ struct Options {
 impl Options {
     fn parse() -> Result<Self, lexopt::Error> {
         use lexopt::prelude::*;
-        let mut options = Self { repeats: 5, messages: None, quick: false, only: String::new(), json: None };
+        let mut options =
+            Self { repeats: 5, messages: None, quick: false, spool: false, only: String::new(), json: None };
         let mut parser = lexopt::Parser::from_env();
         while let Some(arg) = parser.next()? {
             match arg {
                 Long("quick") => (options.quick, options.repeats) = (true, 3),
+                Long("spool") => options.spool = true,
                 Long("repeats") => options.repeats = parser.value()?.parse::<usize>()?.max(1),
                 Long("messages") => options.messages = Some(parser.value()?.parse::<u64>()?.max(1)),
                 Long("only") => options.only = parser.value()?.string()?,
@@ -75,6 +80,9 @@ fn main() -> ExitCode {
 /// Whether every message has arrived, in order.
 fn run(options: &Options) -> Result<bool, Failure> {
     let folder = tempfile::Builder::new().prefix("aioc-bench-").tempdir_in("/tmp")?;
+    if options.spool {
+        return spool::run(folder.path(), options.messages(spool::MESSAGES));
+    }
     let wanted = |kind: &Kind| kind.name().contains(&options.only);
     let mut systems = Vec::new();
     for kind in Kind::ALL.into_iter().filter(wanted) {

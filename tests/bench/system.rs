@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 
 use aioconnectors::cli::demo::pair::{Pair, Plan};
 use aioconnectors::wire::names::{Role, SocketPaths};
+use serde_json::json;
 
 use crate::apps::{Counted, Counter, Sent, blast};
 use crate::pump::Pump;
@@ -15,8 +16,11 @@ use crate::{Failure, cpu};
 const CLIENT: &str = "bench";
 const MESSAGE_TYPE: &str = "any";
 
+/// Bytes that a queue on disk may have: more than is ever measured.
+const PERSISTENCE_MAX: u64 = 64 << 30;
+
 /// Time for two connectors to start and connect.
-const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
+pub const CONNECT_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// Which of them.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -27,23 +31,26 @@ pub enum Kind {
     Tls,
     /// Two connectors over TCP.
     Plain,
+    /// As `Tls`, with the queues of both ends on disk; they survive the death of a process (`persistence_sync` is `os`).
+    Durable,
 }
 
 impl Kind {
-    pub const ALL: [Kind; 3] = [Kind::Pump, Kind::Tls, Kind::Plain];
+    pub const ALL: [Kind; 4] = [Kind::Pump, Kind::Tls, Kind::Plain, Kind::Durable];
 
     pub fn name(self) -> &'static str {
         match self {
             Kind::Pump => "TLS pump",
             Kind::Tls => "connectors, TLS",
             Kind::Plain => "connectors, plain",
+            Kind::Durable => "connectors, disk",
         }
     }
 }
 
 enum Inside {
     Pump(Pump),
-    Connectors(Pair),
+    Connectors(Box<Pair>),
 }
 
 /// One of them, running.
@@ -65,20 +72,12 @@ impl System {
             let (counter, inside) = (Counter::listen(&exit)?, Inside::Pump(Pump::new(&entry, &exit)?));
             return Ok(Self { kind, inside, entry, header, counter });
         }
-        let plan = Plan {
-            program: env!("CARGO_BIN_EXE_aioconnectorsd").into(),
-            arguments: &[],
-            tls: kind == Kind::Tls,
-            client_name: CLIENT,
-            message_types: &[MESSAGE_TYPE],
-        };
+        let plan = plan(kind != Kind::Plain, kind == Kind::Durable);
         let mut pair = Pair::start(&folder, &plan)?;
         pair.wait_until_connected(CONNECT_TIMEOUT, || false)?;
-        let server = pair.server().api()?.id().to_owned();
-        let exit = SocketPaths::new(&folder.join("server"), Role::Server, &server).receive(MESSAGE_TYPE);
-        let entry = SocketPaths::new(&folder.join("client"), Role::Client, CLIENT).send();
-        let counter = Counter::listen(&exit)?;
-        Ok(Self { kind, inside: Inside::Connectors(pair), entry, header: header(&server), counter })
+        let ends = Ends::of(&pair, &folder)?;
+        let counter = Counter::listen(&ends.exit)?;
+        Ok(Self { kind, inside: Inside::Connectors(Box::new(pair)), entry: ends.entry, header: ends.header, counter })
     }
 
     pub fn kind(&self) -> Kind {
@@ -106,6 +105,36 @@ impl System {
             out_of_order: counted.out_of_order,
             cpu: [sent.cpu, near, far, counted.cpu].map(|time| time.as_secs_f64()),
         })
+    }
+}
+
+/// Two connectors as they are measured.
+pub fn plan(tls: bool, durable: bool) -> Plan {
+    let settings = json!({"disk_persistence_send": durable, "disk_persistence_recv": durable,
+        "max_size_persistence_path": PERSISTENCE_MAX});
+    Plan {
+        program: env!("CARGO_BIN_EXE_aioconnectorsd").into(),
+        arguments: &[],
+        tls,
+        client_name: CLIENT,
+        message_types: &[MESSAGE_TYPE],
+        settings: settings.as_object().cloned().unwrap_or_default(),
+    }
+}
+
+/// Where apps go in and out of two connectors in `folder`.
+pub struct Ends {
+    pub entry: PathBuf,
+    pub exit: PathBuf,
+    pub header: String,
+}
+
+impl Ends {
+    pub fn of(pair: &Pair, folder: &Path) -> Result<Self, Failure> {
+        let server = pair.server().api()?.id().to_owned();
+        let exit = SocketPaths::new(&folder.join("server"), Role::Server, &server).receive(MESSAGE_TYPE);
+        let entry = SocketPaths::new(&folder.join("client"), Role::Client, CLIENT).send();
+        Ok(Self { entry, exit, header: header(&server) })
     }
 }
 

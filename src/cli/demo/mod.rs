@@ -182,6 +182,7 @@ fn start(screen: &mut Screen<'_>, folder: &Path, program: &Path, interrupt: &Int
         tls: true,
         client_name: CLIENT,
         message_types: &[TALK, RATE],
+        settings: serde_json::Map::new(),
     };
     let mut pair = Pair::start(folder, &plan)?;
     screen.line(&format!("Certificates, configs, sockets and logs are in {}", folder.display()))?;

@@ -1,6 +1,6 @@
 //! A server and a client connector as processes of their own, in one folder: for the demo and for measurements.
 
-use std::ffi::OsString;
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::fs::{self, File};
 use std::io;
@@ -13,7 +13,7 @@ use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::api::{ApiError, ConnectorApi};
 use crate::certs;
@@ -40,6 +40,8 @@ pub struct Plan {
     pub client_name: &'static str,
     /// Types that both send and receive.
     pub message_types: &'static [&'static str],
+    /// What else the configs of both say.
+    pub settings: Map<String, Value>,
 }
 
 /// Why the two connectors do not run.
@@ -107,10 +109,23 @@ fn indented(log: &[String]) -> String {
     if log.is_empty() { " none".to_owned() } else { log.iter().map(|line| format!("\n    {line}")).collect() }
 }
 
+/// Starts the program of a connector. What it says goes to a file in `folder`, behind what is there.
+fn run(program: &OsStr, arguments: &[&str], config: &Path, folder: &Path) -> Result<Child, PairError> {
+    let path = folder.join("output.log");
+    let output = File::options().create(true).append(true).open(&path).and_then(|f| Ok((f.try_clone()?, f)));
+    let output = output.map_err(|source| PairError::File { path, source })?;
+    let mut command = Command::new(program);
+    command.args(arguments).arg(config).process_group(0);
+    command.stdin(Stdio::null()).stdout(output.0).stderr(output.1);
+    command.spawn().map_err(|source| PairError::Start { program: program.to_owned(), source })
+}
+
 /// One of the two.
 #[derive(Debug)]
 pub struct Connector {
     name: &'static str,
+    program: OsString,
+    arguments: &'static [&'static str],
     child: Child,
     config: PathBuf,
     folder: PathBuf,
@@ -129,13 +144,25 @@ impl Connector {
         config["default_logger_dirpath"] = json!(folder);
         let file = dir.join(format!("{name}.json"));
         fs::write(&file, format!("{config:#}\n")).map_err(fail(&file))?;
-        let output = folder.join("output.log");
-        let output = File::create(&output).and_then(|f| Ok((f.try_clone()?, f))).map_err(fail(&output))?;
-        let mut command = Command::new(&plan.program);
-        command.args(plan.arguments).arg(&file).process_group(0);
-        command.stdin(Stdio::null()).stdout(output.0).stderr(output.1);
-        let child = command.spawn().map_err(|source| PairError::Start { program: plan.program.clone(), source })?;
-        Ok(Self { name, child, config: file, folder })
+        let (program, arguments) = (plan.program.clone(), plan.arguments);
+        let child = run(&program, arguments, &file, &folder)?;
+        Ok(Self { name, program, arguments, child, config: file, folder })
+    }
+
+    /// Ends it as `kill -9` does.
+    pub fn kill(&mut self) {
+        // Both do nothing to a process that has ended.
+        _ = self.child.kill();
+        _ = self.child.wait();
+    }
+
+    /// Starts it once more, after it was killed.
+    ///
+    /// # Errors
+    /// [`PairError::File`], [`PairError::Start`].
+    pub fn start_again(&mut self) -> Result<(), PairError> {
+        self.child = run(&self.program, self.arguments, &self.config, &self.folder)?;
+        Ok(())
     }
 
     /// Its config file.
@@ -203,7 +230,7 @@ impl Pair {
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).map_err(PairError::Port)?;
         let address = listener.local_addr().map_err(PairError::Port)?;
         drop(listener);
-        let config = json!({
+        let mut config = json!({
             "is_server": true,
             "server_sockaddr": [address.ip().to_string(), address.port()],
             "use_ssl": plan.tls,
@@ -211,6 +238,9 @@ impl Pair {
             "send_message_types": plan.message_types,
             "recv_message_types": plan.message_types,
         });
+        for (key, value) in &plan.settings {
+            config[key] = value.clone();
+        }
         let mut client_config = config.clone();
         client_config["is_server"] = json!(false);
         client_config["client_name"] = json!(plan.client_name);
@@ -236,6 +266,16 @@ impl Pair {
     #[must_use]
     pub fn client(&self) -> &Connector {
         &self.client
+    }
+
+    /// The server, to be killed and started again.
+    pub fn server_mut(&mut self) -> &mut Connector {
+        &mut self.server
+    }
+
+    /// The client, to be killed and started again.
+    pub fn client_mut(&mut self) -> &mut Connector {
+        &mut self.client
     }
 
     /// Whether both still run.
@@ -293,9 +333,7 @@ impl Pair {
             while connector.check().is_ok() && start.elapsed() < STOP_TIMEOUT {
                 thread::sleep(LOOK_AGAIN);
             }
-            // Both do nothing to a process that has ended.
-            _ = connector.child.kill();
-            _ = connector.child.wait();
+            connector.kill();
         }
     }
 }
