@@ -198,7 +198,6 @@ impl Model {
                 let is_safe =
                     message.stored.1 && message.arrived && !message.unsure && !power && !half.contains(&number);
                 message.excused.1 |= message.link.is_some() && !is_safe;
-                message.unsure = false;
             }
         }
     }
