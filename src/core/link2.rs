@@ -81,8 +81,8 @@ struct InLane {
 enum Came {
     /// It is in an inbox.
     Kept,
-    /// There is nothing more to do with it.
-    Done,
+    /// There is nothing more to do with it. Others of its lane may wait in this inbox.
+    Done(Option<usize>),
     /// There is no room for it.
     NoRoom(usize),
     End(Cause),
@@ -262,7 +262,13 @@ impl Connector {
         let origin = Origin { slot, generation: place.generation, count: sequence };
         match self.lane_message(id, peer, frame, origin, now) {
             Came::Kept => self.places.receive(slot, sequence),
-            Came::Done => self.places.take(origin),
+            Came::Done(inbox) => {
+                self.places.receive(slot, sequence);
+                // Those before it in its lane are taken over first.
+                if !inbox.is_some_and(|inbox| self.inboxes[inbox].done_behind(origin)) {
+                    self.places.take(origin);
+                }
+            }
             Came::NoRoom(inbox) => self.stop_lane(id, lane, slot, inbox),
             Came::End(cause) => return Step::End(cause),
         }
@@ -295,7 +301,8 @@ impl Connector {
                 Err(cause) => Step::End(cause),
             },
         };
-        if let Step::End(cause) = step { Came::End(cause) } else { Came::Done }
+        let inbox = self.inbox_of_type.get(header.message_type.as_ref()).copied();
+        if let Step::End(cause) = step { Came::End(cause) } else { Came::Done(inbox) }
     }
 
     /// Puts a message that came in a lane into an inbox.
