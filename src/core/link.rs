@@ -46,7 +46,13 @@ impl Connector {
         if mode == Mode::Certificates && secured == Secured::Anonymous {
             return self.close(id, Cause::BadInput("no certificate was shown".to_owned()), now);
         }
-        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
+        let frame_limit = self.settings.link_frame_max();
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        if role == Role::Client {
+            // The server need not say who it is: what comes first may be a message that is stored there.
+            conn.frame_limit = frame_limit;
+        }
+        let Some(link) = conn.link_mut() else { return };
         link.speaks_link2 = speaks_link2;
         match (role, secured) {
             (Role::Server, Secured::Anonymous) => link.state = State::Hello,
@@ -84,7 +90,10 @@ impl Connector {
 
     /// Server: the client is known.
     fn known(&mut self, id: Id, name: &str, now: Instant) {
-        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
+        let frame_limit = self.settings.link_frame_max();
+        let Some(conn) = self.conns.get_mut(id) else { return };
+        conn.frame_limit = frame_limit;
+        let Some(link) = conn.link_mut() else { return };
         if !link.speaks_link2 {
             return self.link_up(id, name, now);
         }

@@ -40,6 +40,9 @@ const TURN: usize = 64 * 1024;
 /// and what is here already is dropped.
 const PLACES_MAX: usize = 400;
 
+/// Places of a peer for types that are not received here.
+const OTHER_PLACES: u32 = 16;
+
 /// Most lanes that a peer may open on a link.
 const LANES_MAX: usize = 4096;
 
@@ -159,8 +162,9 @@ impl Connector {
             self.release_taken(peer_id, lane, place.taken, now);
             if let Some(ring) = self.ring_mut(RingRef::Outbox(peer_id, lane)) {
                 ring.skip_to(place.received);
-                // What the peer has not taken over yet is said to be of this lane, though none of it is sent again.
-                if !ring.has_unsent() && !ring.is_empty() {
+                // What the peer has not taken over yet is said to be of this lane, though none of it is sent again: it
+                // may fill the window, and then nothing else would say so.
+                if ring.in_flight_bytes() > 0 {
                     self.say_lane(id, peer_id, lane);
                 }
             }
@@ -440,7 +444,7 @@ impl Connector {
             return Step::End(Cause::BadInput(format!("it opens lane {lane}, {LANES_MAX} is the most")));
         }
         let Some(name) = self.peers.get(peer).map(|p| p.name.clone()) else { return Step::Taken };
-        let slot = self.places.find_or_add(Key::lane(&name, message_type), self.unix(now));
+        let slot = self.places.find_or_add(self.lane_key(&name, message_type, lane), self.unix(now));
         let place = self.places.get(slot).map_or((0, 0, 0), |p| (p.epoch, p.received, p.taken));
         if place.0 != epoch {
             self.places.begin_epoch(slot, epoch);
@@ -465,6 +469,16 @@ impl Connector {
         }
         link2.lanes[number] = Some(InLane { slot, open: true });
         Step::Taken
+    }
+
+    /// What a lane's place is known by. Types that are not received here have a few places together: a peer could make
+    /// up any number of them, and so push out the places of others. Their messages go no further anyhow.
+    fn lane_key(&self, peer: &str, message_type: &str, lane: u32) -> Key {
+        let own = [control::PING, control::PUBSUB];
+        if self.inbox_of_type.contains_key(message_type) || own.contains(&message_type) {
+            return Key::lane(peer, message_type);
+        }
+        Key::lane(peer, &format!("\0{}", lane % OTHER_PLACES))
     }
 
     /// Forgets which lanes came on a link that is gone.

@@ -14,6 +14,7 @@ use super::settings::{OUTBOX_HIGH, OnFull};
 use super::slots::Id;
 use super::timers::Timer;
 use crate::ring::{PushError, Ring};
+use crate::wire::control;
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::Header;
 use crate::wire::record::Origin;
@@ -246,6 +247,8 @@ impl Connector {
     /// The number of a message that is to be kept until the peer has acknowledged it by this number.
     pub(super) fn ack_number(&self, peer: Id, lane: usize, header: &Header<'_>) -> Option<u64> {
         let ring = self.peers.get(peer)?.lanes[lane].ring.as_ref()?;
-        header.wait_for_ack.then(|| ring.next_sequence().max(self.stamp))
+        // No connector acknowledges a ping: it answers.
+        let waits = header.wait_for_ack && header.message_type != control::PING;
+        waits.then(|| ring.next_sequence().max(self.stamp))
     }
 }

@@ -117,6 +117,8 @@ impl Connector {
             }
         }
         self.settle(now);
+        // With an interval, what is stored and what has gone would else be known as of the last one only.
+        self.sync_now(now);
         self.report();
         self.outputs.push_back(Output::Stopped);
     }

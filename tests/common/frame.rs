@@ -63,7 +63,13 @@ impl Frame {
     /// The next frame of `from`; `None` if it ends before the frame's first byte.
     pub fn read(from: &mut impl Read) -> io::Result<Option<Frame>> {
         let mut length = [0; 4];
-        let got = from.read(&mut length)?;
+        let got = loop {
+            match from.read(&mut length) {
+                // A read with a time limit is not begun again after a signal by itself.
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                got => break got?,
+            }
+        };
         if got == 0 {
             return Ok(None);
         }

@@ -3,13 +3,14 @@
 use std::time::Duration;
 
 use aioconnectors::wire::names::Role;
+use aioconnectors::wire::receipts::Level;
 use serde_json::Value;
 
-use crate::apps::Sender;
+use crate::apps::{SESSIONS, Sender, What};
 use crate::message::{Draft, Request, Style};
-use crate::model::{Message, Outcome, Place};
+use crate::model::{Message, Outcome};
 use crate::network::{Owner, Purpose};
-use crate::node::SENT;
+use crate::node::{Climate, SENT};
 use crate::world::{SENDERS, World};
 
 /// What can happen.
@@ -39,9 +40,15 @@ pub enum Action {
     /// A client's connector stops and starts again, or the server's.
     Stop,
     Restart,
+    /// A process dies, or its machine: now, or in the middle of something.
+    Crash,
+    /// A disk has no room for more, or fails; or it is well again.
+    Disk,
+    /// A copy is made of all that a node keeps, or a node is set back to it.
+    Backup,
 }
 
-const WEIGHTS: [(Action, u32); 15] = [
+const WEIGHTS: [(Action, u32); 18] = [
     (Action::Tick, 400),
     (Action::Wait, 12),
     (Action::Send, 260),
@@ -57,6 +64,9 @@ const WEIGHTS: [(Action, u32); 15] = [
     (Action::Cut, 10),
     (Action::Stop, 2),
     (Action::Restart, 6),
+    (Action::Crash, 8),
+    (Action::Disk, 6),
+    (Action::Backup, 4),
 ];
 
 impl Action {
@@ -68,8 +78,14 @@ impl Action {
 impl World {
     /// One thing happens, and all that follows from it at once.
     pub fn step(&mut self) {
-        let calm = self.profile.calm;
-        let allowed = WEIGHTS.iter().filter(|(action, _)| !calm || action.is_calm());
+        let profile = self.profile.clone();
+        let may_be = |action: Action| match action {
+            Action::Crash => profile.climate == Climate::Deadly,
+            Action::Disk => profile.bad_disks,
+            Action::Backup => profile.backups,
+            _ => !profile.calm || action.is_calm(),
+        };
+        let allowed = WEIGHTS.iter().filter(|(action, _)| may_be(*action));
         let whole: u32 = allowed.clone().map(|(_, weight)| weight).sum();
         let mut pick = self.rng.u32(..whole);
         let mut action = Action::Tick;
@@ -112,6 +128,9 @@ impl World {
             Action::Cut => self.cut_some(),
             Action::Stop => self.stop_some(),
             Action::Restart => self.restart_some(),
+            Action::Crash => self.doom_some(),
+            Action::Disk => self.trouble_some(),
+            Action::Backup => self.back_up_some(),
         }
     }
 
@@ -143,9 +162,13 @@ impl World {
     }
 
     fn draft(&mut self, node: usize, style: Style) -> (Draft, Option<usize>) {
-        let (destination, to) = self.destination(node);
+        let (mut destination, mut to) = self.destination(node);
         let refused = !self.profile.calm && self.rng.u8(..30) == 0;
         let message_type = SENT[if refused { self.rng.usize(3..5) } else { self.rng.usize(..3) }];
+        if to.is_none() && self.profile.nodes[node].persist_send.covers(message_type) {
+            // It would wait there for ever, and with it those who wait for room.
+            (destination, to) = (self.nodes[1].id.clone(), Some(1));
+        }
         let size = match self.rng.u8(..20) {
             0..2 => 0,
             2..4 => self.rng.usize(..20),
@@ -155,17 +178,29 @@ impl World {
         };
         let binary = (self.rng.u8(..5) == 0).then(|| self.rng.usize(..100));
         let source = self.nodes[node].id.clone();
-        let draft = Draft { message_type, source, destination, style, size, binary, request: None, response_id: None };
+        let waits_ack = self.profile.waits_ack && self.rng.u8(..6) == 0;
+        let (request, response_id) = (None, None);
+        let draft =
+            Draft { message_type, source, destination, style, size, binary, request, response_id, waits_ack };
         (draft, to)
     }
 
     fn post(&mut self, app: usize, draft: Draft, to: Option<usize>, answers: Option<usize>) -> usize {
         let from = self.senders[&app].node;
-        let place = Place::Drafted;
-        let number = self.model.draft(Message { draft, from, to, stream: 0, place, unsure: false, answers });
+        let stored_at = |node: usize| &self.profile.nodes[node];
+        let stored = (
+            stored_at(from).persist_send.covers(draft.message_type),
+            to.is_some_and(|to| stored_at(to).persist_recv.covers(draft.message_type)),
+        );
+        let mut message = Message::new(draft, from, to, answers);
+        message.stored = stored;
+        if self.senders[&app].has_session() {
+            message.stream = SESSIONS + app;
+        }
+        let number = self.model.draft(message);
         let bytes = self.model.messages[number].draft.encode(number);
         if let Some(sender) = self.senders.get_mut(&app) {
-            sender.letters.push_back((Some(number), bytes));
+            sender.post(number, bytes);
         }
         number
     }
@@ -182,6 +217,11 @@ impl World {
         }
         let style = self.style();
         let (first, to) = self.draft(node, style);
+        // What is never delivered would have those behind it wait for ever.
+        let waits = self.senders[&app].receipts.as_ref().is_some_and(|r| r.level == Level::Delivered);
+        if to.is_none() && waits {
+            return;
+        }
         for _ in 0..self.rng.usize(1..12) {
             let (draft, _) = self.draft(node, style);
             let Draft { size, binary, .. } = draft;
@@ -253,8 +293,8 @@ impl World {
 
     fn garbage(&mut self) {
         let app = self.rng.usize(..self.nodes.len() * SENDERS);
-        if let Some(sender) = self.senders.get_mut(&app) {
-            sender.letters.push_back((None, vec![self.rng.u8(..), 0, 0, 0, 0, 0, 1, 1, 0, 0]));
+        if let Some(sender) = self.senders.get_mut(&app).filter(|s| s.receipts.is_none()) {
+            sender.letters.push_back((What::Garbage, vec![self.rng.u8(..), 0, 0, 0, 0, 0, 1, 1, 0, 0]));
         }
     }
 
@@ -264,7 +304,7 @@ impl World {
         }
         let id = self.nodes[0].core.accept_link(([6, 6, 6, 6], 66).into(), self.now);
         let owners = [Owner::Stranger, Owner::Core(0, id)];
-        let number = self.connect(Purpose::Link { client: usize::MAX }, owners);
+        let number = self.connect(Purpose::Link { client: usize::MAX, first_kind: false }, owners);
         self.nodes[0].core.secured(id, aioconnectors::core::Secured::Anonymous, false, self.now);
         self.outputs(0, Some(number));
         let garbage: Vec<u8> = (0..self.rng.usize(..30)).map(|_| self.rng.u8(..)).collect();
@@ -298,8 +338,7 @@ impl World {
     pub fn restart_some(&mut self) {
         for node in 0..self.nodes.len() {
             if self.nodes[node].stopped {
-                self.nodes[node].restart(node, &self.profile, self.now);
-                self.outputs(node, None);
+                self.start_node(node);
             }
         }
     }

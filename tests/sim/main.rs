@@ -7,42 +7,36 @@
 mod account;
 mod actions;
 mod apps;
+mod crash;
+mod disk;
 mod message;
 mod model;
 mod network;
 mod node;
+mod receivers;
 mod shell;
 mod tap;
 mod world;
 
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
 use fastrand::Rng;
 
-use node::Profile;
+use node::{Climate, Profile};
 use world::World;
-
-/// Names the seed when a world fails.
-struct Seed(u64);
-
-impl Drop for Seed {
-    fn drop(&mut self) {
-        if std::thread::panicking() {
-            eprintln!("to see it again: AIOCONNECTORS_SIM_SEED={} cargo test --test sim", self.0);
-        }
-    }
-}
 
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
 }
 
 /// Runs one world from its beginning to its end.
-fn run(seed: u64, calm: bool, steps: u64, trace: bool) -> World {
-    let _seed = Seed(seed);
+fn run(seed: u64, climate: Climate, steps: u64, trace: bool) -> World {
     let mut rng = Rng::with_seed(seed);
-    let profile = Profile::random(&mut rng, calm);
+    let profile = Profile::random(&mut rng, climate);
     let mut world = World::new(profile, rng, trace);
     world.say(&format_args!("{:?}", world.profile));
-    if calm {
+    if climate == Climate::Calm {
         world.come_to_rest();
     }
     for _ in 0..steps {
@@ -53,25 +47,48 @@ fn run(seed: u64, calm: bool, steps: u64, trace: bool) -> World {
     world
 }
 
-/// Runs the worlds of a test; or the one that was asked for.
-fn run_worlds(calm: bool, first: u64, worlds: u64, steps: u64) {
+/// Runs the worlds of a test on all processors; or the one that was asked for.
+fn run_worlds(climate: Climate, first: u64, worlds: u64, steps: u64) {
     let steps = variable("AIOCONNECTORS_SIM_STEPS").unwrap_or(steps);
     if let Some(seed) = variable("AIOCONNECTORS_SIM_SEED") {
-        run(seed, calm, steps, true);
+        run(seed, climate, steps, true);
         return;
     }
     let worlds = variable("AIOCONNECTORS_SIM_WORLDS").unwrap_or(worlds);
-    for seed in first..first + worlds {
-        run(seed, calm, steps, false);
-    }
+    let first = first + variable("AIOCONNECTORS_SIM_SKIP").unwrap_or(0);
+    let next = AtomicU64::new(first);
+    let failed = Mutex::new(Vec::new());
+    std::thread::scope(|scope| {
+        for _ in 0..std::thread::available_parallelism().map_or(2, usize::from) {
+            scope.spawn(|| {
+                loop {
+                    let seed = next.fetch_add(1, Ordering::Relaxed);
+                    if seed >= first + worlds {
+                        break;
+                    }
+                    if std::panic::catch_unwind(|| run(seed, climate, steps, false)).is_err() {
+                        eprintln!("to see it again: AIOCONNECTORS_SIM_SEED={seed} cargo test --test sim");
+                        failed.lock().unwrap_or_else(PoisonError::into_inner).push(seed);
+                    }
+                }
+            });
+        }
+    });
+    let failed = failed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    assert!(failed.is_empty(), "these worlds failed, with {steps} steps each: {failed:?}");
 }
 
 #[test]
 fn whatever_fails_every_message_is_accounted_for_and_none_comes_twice() {
-    run_worlds(false, 0, 40, 400);
+    run_worlds(Climate::Rough, 0, 40, 400);
 }
 
 #[test]
 fn where_nothing_fails_every_message_arrives() {
-    run_worlds(true, 1_000_000, 10, 400);
+    run_worlds(Climate::Calm, 1_000_000, 10, 400);
+}
+
+#[test]
+fn what_is_stored_outlasts_the_death_of_processes_and_machines() {
+    run_worlds(Climate::Deadly, 2_000_000, 40, 400);
 }

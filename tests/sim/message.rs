@@ -21,6 +21,8 @@ pub struct Draft {
     pub request: Option<Request>,
     /// The `request_id` that it answers, as it was received.
     pub response_id: Option<Value>,
+    /// The peer is to acknowledge it one by one.
+    pub waits_ack: bool,
 }
 
 /// What the app itself writes of the header.
@@ -81,6 +83,9 @@ impl Draft {
         }
         if let Some(id) = &self.response_id {
             header.insert("response_id".into(), id.clone());
+        }
+        if self.waits_ack {
+            header.insert("wait_for_ack".into(), true.into());
         }
     }
 

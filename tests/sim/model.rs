@@ -1,27 +1,25 @@
 //! The shadow model: what was written, how far each message came, and what must hold of all of them.
+//!
+//! A message is *entered* when its connector has read it whole. From then on it must be delivered exactly once, in the
+//! order in which its app wrote, or stand in a ledger, unless something that happened excuses it:
+//!
+//! | what happened | may be lost | may come once more |
+//! | --- | --- | --- |
+//! | its connector crashed | what is not stored there; what was not read whole | |
+//! | the machine under its connector failed | also what is stored and has no receipt | |
+//! | the connector that it goes to crashed | first kind of link: what TCP has confirmed and is not stored there | what an app has got, unless it resumes by number from a stored inbox |
+//! | a link of the first kind ended | what TCP has confirmed and was not read | what TCP has not confirmed |
+//! | an app that receives ended its connection | what was written to it and not read, if it does not acknowledge | what it got and did not acknowledge, unless it resumes by number |
+//! | a connector was set back to a backup | all that is under way through it | the same |
+//!
+//! A receipt takes excuses away: at level `stored` those of the source for types that are stored there, at level
+//! `delivered` all of the source. A message that was refused is not delivered.
 
 use std::collections::BTreeMap;
 
-use crate::message::Draft;
+use aioconnectors::wire::receipts::Level;
 
-/// How far a message came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Place {
-    /// The app has not written all of it.
-    Drafted,
-    /// It is in the socket between app and connector: this connection.
-    InSocket(usize),
-    /// Its connector has read it.
-    Entered,
-    /// It is wholly written to this connection with another connector.
-    OnLink(usize),
-    /// The other connector has read it.
-    Arrived,
-    /// It is wholly written to this connection with the receiving app.
-    AtApp(usize),
-    /// The app has it; or, if it is for the connector itself, that has.
-    Delivered,
-}
+use crate::message::Draft;
 
 /// A message.
 #[derive(Debug)]
@@ -31,13 +29,77 @@ pub struct Message {
     pub from: usize,
     /// The node that it goes to, if there is one of that name.
     pub to: Option<usize>,
-    /// The connection of the app that wrote it.
+    /// What keeps its order: the connection of the app that wrote it, or its session.
     pub stream: usize,
-    pub place: Place,
-    /// It was read, but the connection ended while the core had put some of what was read back.
-    pub unsure: bool,
     /// It answers this message.
     pub answers: Option<usize>,
+    /// It is stored at its source, and where it goes to.
+    pub stored: (bool, bool),
+    /// Its connector has read it whole.
+    pub entered: bool,
+    /// It was read, but the core has perhaps put it back: it waits for room.
+    pub unsure: bool,
+    /// The first kind of link: the connection that it was written to last, and whether it was confirmed and read there.
+    pub link: Option<usize>,
+    pub confirmed: bool,
+    pub arrived: bool,
+    /// The connection to an app that it was wholly written to last, and whether the app has read it there.
+    pub at_app: Option<usize>,
+    /// How often it was written to one.
+    pub handed: u32,
+    /// How often apps had it.
+    pub delivered: u32,
+    /// How often it may come again.
+    pub spare: u32,
+    /// It may be lost, for what happened at its source, or later.
+    pub excused: (bool, bool),
+    /// Something was set back in time: nothing is promised of it.
+    pub wild: bool,
+    /// What was dropped to make room may come back when its connector dies: its order is not sure.
+    pub unordered: bool,
+    pub promised: Option<Level>,
+    pub refused: bool,
+}
+
+impl Message {
+    pub fn new(draft: Draft, from: usize, to: Option<usize>, answers: Option<usize>) -> Self {
+        Self {
+            draft,
+            from,
+            to,
+            stream: 0,
+            answers,
+            stored: (false, false),
+            entered: false,
+            unsure: false,
+            link: None,
+            confirmed: false,
+            arrived: false,
+            at_app: None,
+            handed: 0,
+            delivered: 0,
+            spare: 0,
+            excused: (false, false),
+            wild: false,
+            unordered: false,
+            promised: None,
+            refused: false,
+        }
+    }
+
+    fn is_excused(&self) -> bool {
+        let by_receipt = match self.promised {
+            Some(Level::Delivered) => true,
+            Some(Level::Stored) => self.stored.0,
+            _ => false,
+        };
+        self.wild || self.excused.1 || (self.excused.0 && !by_receipt)
+    }
+
+    /// It must be delivered, or stand in a ledger.
+    pub fn is_missing(&self) -> bool {
+        self.entered && self.delivered == 0 && !self.is_excused() && self.draft.message_type != "_ping"
+    }
 }
 
 /// How a request ended.
@@ -67,36 +129,44 @@ impl Model {
         self.messages.len() - 1
     }
 
-    /// A message has come to a place: each goes forward, and is nowhere twice.
-    pub fn came(&mut self, number: usize, place: Place) {
+    /// A connector has read a message of an app whole; of a session, perhaps for the second time.
+    pub fn enter(&mut self, number: usize, in_session: bool) {
         let message = &mut self.messages[number];
-        let before = message.place;
-        let is_forward = std::mem::discriminant(&before) != std::mem::discriminant(&place) && before < place;
-        assert!(is_forward, "message {number} was at {before:?} and comes to {place:?}: {message:?}");
-        message.place = place;
+        assert!(!message.entered || in_session, "message {number} was written once: {message:?}");
+        message.entered = true;
     }
 
     /// An app that listens has got a message.
     pub fn deliver(&mut self, number: usize, node: usize, message_type: &str, bytes: &[u8]) {
-        self.came(number, Place::Delivered);
-        self.delivered += 1;
         let message = &self.messages[number];
         message.draft.check(number, bytes);
         assert_eq!(message.to, Some(node), "message {number} came to the right connector");
         assert_eq!(message.draft.message_type, message_type, "message {number} came to the right app");
+        self.count(number);
+        let message = &self.messages[number];
         let stream = (message.stream, message.to, message.draft.message_type);
+        if message.delivered > 1 || message.wild || message.unordered {
+            return;
+        }
         let newest = self.newest.insert(stream, number);
-        assert!(newest < Some(number), "message {number} came after {newest:?} of the same app");
+        let is_wild = newest.is_some_and(|newest| self.messages[newest].wild || self.messages[newest].unordered);
+        assert!(newest < Some(number) || is_wild, "message {number} came after {newest:?} of the same app");
+    }
+
+    fn count(&mut self, number: usize) {
+        self.delivered += 1;
+        let message = &mut self.messages[number];
+        message.delivered += 1;
+        assert!(message.entered, "message {number} was sent whole: {message:?}");
+        assert!(message.delivered <= 1 + message.spare || message.wild, "message {number} comes again: {message:?}");
     }
 
     /// The asker has got an answer.
     pub fn answer(&mut self, request: usize, answer: usize, bytes: &[u8]) {
         self.end_request(request, Outcome::Answered);
-        self.came(answer, Place::Delivered);
-        self.delivered += 1;
-        let message = &self.messages[answer];
-        message.draft.check(answer, bytes);
-        assert_eq!(message.answers, Some(request), "the answer is that to the question");
+        self.messages[answer].draft.check(answer, bytes);
+        self.count(answer);
+        assert_eq!(self.messages[answer].answers, Some(request), "the answer is that to the question");
     }
 
     pub fn end_request(&mut self, request: usize, outcome: Outcome) {
@@ -104,22 +174,40 @@ impl Model {
         assert_eq!(before, Some(Outcome::Waiting), "request {request} ends once, now with {outcome:?}");
     }
 
-    /// Messages of which nobody but this node can know where they are: those that it has taken and not given on, for
-    /// certain and perhaps.
-    pub fn kept_by(&self, node: usize) -> (u64, u64) {
-        let (mut sure, mut unsure) = (0, 0);
-        for message in &self.messages {
-            let is_here = match message.place {
-                Place::Entered => message.from == node,
-                Place::Arrived => message.to == Some(node),
-                _ => false,
-            };
-            match (is_here, message.unsure) {
-                (true, true) => unsure += 1,
-                (true, false) => sure += 1,
-                _ => {}
+    /// An app has a receipt.
+    pub fn promise(&mut self, number: usize, level: Level) {
+        let message = &mut self.messages[number];
+        assert!(message.entered, "message {number} has a receipt and was not read: {message:?}");
+        message.promised = message.promised.max(Some(level));
+        match level {
+            Level::Delivered => message.excused.0 = false,
+            Level::Stored if message.stored.0 => message.excused.0 = false,
+            _ => {}
+        }
+    }
+
+    /// A connector dies. With `power` also what it has not synced is gone; `half` are messages that it was busy with.
+    pub fn crash(&mut self, node: usize, power: bool, half: &[usize]) {
+        for (number, message) in self.messages.iter_mut().enumerate() {
+            if message.from == node {
+                let is_safe = message.stored.0 && !power && !message.unsure && !half.contains(&number);
+                message.excused.0 |= !is_safe;
+                message.spare += u32::from(message.link.is_some());
+            }
+            if message.to == Some(node) {
+                let is_safe = message.stored.1 && message.arrived && !message.unsure && !power && !half.contains(&number);
+                message.excused.1 |= message.link.is_some() && !is_safe;
+                message.unsure = false;
             }
         }
-        (sure, unsure)
+    }
+
+    /// A connector has ended, or died: what apps had of it may come again, from stored inboxes or from those that sent
+    /// it. `resumes` says of which types apps know what they had, whatever happens.
+    pub fn ended(&mut self, node: usize, resumes: &dyn Fn(&str) -> bool) {
+        for message in self.messages.iter_mut().filter(|m| m.to == Some(node)) {
+            let is_known = message.stored.1 && resumes(message.draft.message_type);
+            message.spare += if is_known { 0 } else { message.handed };
+        }
     }
 }

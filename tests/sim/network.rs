@@ -18,6 +18,8 @@ pub struct Pipe {
     start: usize,
     /// Bytes of both.
     held: usize,
+    /// Bytes that have arrived since the beginning.
+    pub arrived_total: u64,
     capacity: usize,
     delay_ms: Range<u64>,
     /// When the piece that was written last arrives: a stream keeps its order.
@@ -38,6 +40,7 @@ impl Pipe {
             arrived,
             start: 0,
             held: 0,
+            arrived_total: 0,
             capacity,
             delay_ms,
             last: now,
@@ -76,6 +79,7 @@ impl Pipe {
     pub fn arrive(&mut self, now: Instant) {
         while self.flying.front().is_some_and(|(at, _)| *at <= now) {
             let (_, piece) = self.flying.pop_front().unwrap_or_else(|| unreachable!("it was just seen"));
+            self.arrived_total += piece.len() as u64;
             self.arrived.extend_from_slice(&piece);
         }
     }
@@ -153,12 +157,16 @@ pub struct Side {
     pub notice_at: Option<Instant>,
     /// Messages that were read last, of which the core may have put some back.
     pub unsure: Vec<usize>,
-    /// Whole frames that this side has read.
-    pub frames_read: usize,
     /// Whole frames that an app has written.
     pub frames_written: usize,
     pub read: Tap,
     pub written: Tap,
+    /// A connector wrote these messages whole, of these each ends so far from the beginning.
+    pub handed: Vec<(usize, u64)>,
+    /// The app that receives has acknowledged so many of them, and the connector has read that.
+    pub acknowledged: u64,
+    /// The connector has read that the app acknowledges.
+    pub hello_read: bool,
 }
 
 impl Side {
@@ -171,10 +179,12 @@ impl Side {
             discarding: false,
             notice_at: None,
             unsure: Vec::new(),
-            frames_read: 0,
             frames_written: 0,
             read: Tap::default(),
             written: Tap::default(),
+            handed: Vec::new(),
+            acknowledged: 0,
+            hello_read: false,
         }
     }
 }
@@ -182,8 +192,8 @@ impl Side {
 /// What a connection is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
-    /// Two connectors; the client is this node.
-    Link { client: usize },
+    /// Two connectors; the client is this node. Of the first kind, where one of them knows no other.
+    Link { client: usize, first_kind: bool },
     /// An app sends to its connector.
     Send,
     /// A connector hands messages to an app.
@@ -196,11 +206,13 @@ pub struct Connection {
     pub purpose: Purpose,
     pub sides: [Side; 2],
     pub pipes: [Pipe; 2],
+    /// What becomes of the messages on it, now that it has ended, was thought of.
+    pub settled: bool,
 }
 
 impl Connection {
     pub fn new(purpose: Purpose, owners: [Owner; 2], pipes: [Pipe; 2]) -> Self {
-        Self { purpose, sides: owners.map(Side::new), pipes }
+        Self { purpose, sides: owners.map(Side::new), pipes, settled: false }
     }
 
     /// Loses all that is on its way; each side learns of it at a time of its own.

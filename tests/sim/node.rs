@@ -3,41 +3,106 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::{Duration, Instant};
 
-use aioconnectors::core::{Cause, Connector, Covered, Event, Id, KeepAlive, Mode, Settings, Sync};
+use aioconnectors::core::{Cause, Connector, Covered, Event, Id, KeepAlive, Mode, OnFull, Settings, Sync};
 use aioconnectors::wire::names::{Role, server_id};
+use aioconnectors::wire::receipts::Level;
 use fastrand::Rng;
+
+use crate::disk::{Backup, Disk};
 
 /// The types that apps send; the last two are refused, here and there.
 pub const SENT: [&str; 5] = ["one", "two", "three", "unwanted", "forbidden"];
 /// The types that apps receive.
 pub const RECEIVED: [&str; 3] = ["one", "two", "three"];
 
+/// What the worlds of a test are like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Climate {
+    /// Nothing fails, and all apps listen and read.
+    Calm,
+    /// Networks and apps fail, connectors stop; nothing is stored.
+    Rough,
+    /// Messages are stored, processes and machines die.
+    Deadly,
+}
+
 /// What all connectors of a world have in common.
 #[derive(Clone, Debug)]
 pub struct Profile {
+    pub climate: Climate,
+    pub calm: bool,
     pub clients: usize,
     pub mode: Mode,
     pub keep_alive: bool,
     pub preserve_send_socket: bool,
     pub preserve_receive_socket: bool,
     pub queue_max_bytes: usize,
-    /// Nothing fails, and all apps listen and read.
-    pub calm: bool,
+    pub max_ring_bytes: usize,
     /// Bodies are small, or large enough to fill queues.
     pub large: bool,
+    /// Some messages ask for an acknowledgement one by one.
+    pub waits_ack: bool,
+    pub sync: Sync,
+    /// Machines fail, not only processes.
+    pub power: bool,
+    /// Disks fill up and fail.
+    pub bad_disks: bool,
+    /// Nodes are set back to what they were.
+    pub backups: bool,
+    pub on_full: BTreeMap<String, OnFull>,
+    /// What each node is like.
+    pub nodes: Vec<Traits>,
+}
+
+/// What differs from node to node.
+#[derive(Clone, Debug)]
+pub struct Traits {
+    pub link2: bool,
+    pub persist_send: Covered,
+    pub persist_recv: Covered,
+}
+
+fn covered(rng: &mut Rng) -> Covered {
+    match rng.u8(..4) {
+        0 => Covered::None,
+        1 => Covered::Types(SENT.iter().filter(|_| rng.bool()).map(ToString::to_string).collect()),
+        _ => Covered::All,
+    }
 }
 
 impl Profile {
-    pub fn random(rng: &mut Rng, calm: bool) -> Self {
+    pub fn random(rng: &mut Rng, climate: Climate) -> Self {
+        let clients = rng.usize(1..4);
+        let (calm, deadly) = (climate == Climate::Calm, climate == Climate::Deadly);
+        let stores = deadly || (calm && rng.bool());
+        let nodes = (0..=clients).map(|_| {
+            let link2 = rng.u8(..5) > 0;
+            let (persist_send, persist_recv) =
+                if stores { (covered(rng), covered(rng)) } else { (Covered::None, Covered::None) };
+            Traits { link2, persist_send, persist_recv }
+        });
+        let nodes = nodes.collect();
+        let sync = [Sync::Os, Sync::Always, Sync::Interval(Duration::from_millis(700))][rng.usize(..3)];
+        let policies = [OnFull::Block, OnFull::Reject, OnFull::DropOldest];
+        let on_full: Vec<&str> = SENT[..3].iter().copied().filter(|_| !calm && rng.u8(..3) == 0).collect();
         Self {
-            clients: rng.usize(1..4),
+            climate,
+            calm,
+            clients,
             mode: [Mode::Plain, Mode::AllowAll, Mode::Certificates][rng.usize(..3)],
             keep_alive: rng.bool(),
             preserve_send_socket: rng.u8(..5) > 0,
             preserve_receive_socket: rng.u8(..5) > 0,
-            queue_max_bytes: if rng.u8(..4) > 0 { 64 << 20 } else { rng.usize(1000..2_000_000) },
-            calm,
+            queue_max_bytes: if calm || rng.u8(..4) > 0 { 64 << 20 } else { rng.usize(1000..2_000_000) },
+            max_ring_bytes: if calm || rng.u8(..4) > 0 { 64 << 20 } else { rng.usize(1000..500_000) },
             large: rng.u8(..4) == 0,
+            waits_ack: rng.u8(..4) == 0,
+            power: deadly && sync == Sync::Always,
+            sync,
+            bad_disks: deadly && rng.u8(..3) == 0,
+            backups: deadly && rng.u8(..5) == 0,
+            on_full: on_full.into_iter().map(|t| (t.to_string(), policies[rng.usize(..3)])).collect(),
+            nodes,
         }
     }
 }
@@ -45,9 +110,24 @@ impl Profile {
 /// A connector and what is around it.
 #[derive(Debug)]
 pub struct Node {
+    pub number: usize,
     pub id: String,
     pub role: Role,
     pub core: Connector,
+    /// It stores some of what apps send.
+    pub stores: bool,
+    /// It has no disk: its next life knows nothing of this one.
+    pub forgets: bool,
+    pub disk: Disk,
+    pub backup: Option<Backup>,
+    /// It was set back: what it says of earlier times is not what it said then.
+    pub set_back: bool,
+    /// It dies after so many more moments.
+    pub doom: Option<u32>,
+    /// When it dies, its machine does.
+    pub power: bool,
+    /// Messages of apps that it was given in the call that is under way.
+    pub busy_with: Vec<usize>,
     /// The simulation's connections by the core's ids.
     pub ends: BTreeMap<Id, usize>,
     pub to_write: Vec<Id>,
@@ -57,43 +137,87 @@ pub struct Node {
     pub certificate: bool,
     /// Messages that the operator was told were dropped.
     pub reported: u64,
-    /// Messages in the ledgers of earlier lives.
-    pub buried: u64,
+    /// The ledgers of earlier lives: messages by peer and type.
+    pub buried: BTreeMap<(String, String), u64>,
     pub lives: u64,
     pub peers_up: usize,
     pub enrolled: usize,
     pub replaced: usize,
+    pub crashes: usize,
 }
 
 impl Node {
-    pub fn new(number: usize, lives: u64, profile: &Profile) -> Self {
+    pub fn new(number: usize, profile: &Profile, disk_seed: u64) -> Self {
         let role = if number == 0 { Role::Server } else { Role::Client };
         let id = if number == 0 { server_id("10.0.0.1", 10673) } else { format!("client-{number}") };
         Self {
-            core: Connector::new(settings(number, lives, &id, role, profile)),
+            number,
+            core: Connector::new(settings(number, 1, &id, role, profile, Duration::ZERO)),
             id,
             role,
+            stores: profile.nodes[number].persist_send != Covered::None,
+            forgets: profile.climate == Climate::Rough,
+            disk: Disk::new(disk_seed),
+            backup: None,
+            set_back: false,
+            doom: None,
+            power: false,
+            busy_with: Vec::new(),
             ends: BTreeMap::new(),
             to_write: Vec::new(),
             stopping: false,
-            stopped: false,
+            stopped: true,
             certificate: false,
             reported: 0,
-            buried: 0,
-            lives,
+            buried: BTreeMap::new(),
+            lives: 0,
             peers_up: 0,
             enrolled: 0,
             replaced: 0,
+            crashes: 0,
         }
     }
 
-    /// The connector starts again, with nothing but its certificate.
-    pub fn restart(&mut self, number: usize, profile: &Profile, now: Instant) {
+    /// The process is gone: what it had open is closed, its ledger is kept.
+    pub fn end(&mut self, profile: &Profile, crashed: bool) {
+        for (entry, messages) in self.core.ledger().iter() {
+            *self.buried.entry((entry.peer.clone(), entry.message_type.clone())).or_default() += messages;
+        }
+        if crashed {
+            self.reported = self.buried.values().sum();
+        }
+        let idle = Connector::new(settings(self.number, 0, &self.id, self.role, profile, Duration::ZERO));
+        drop(std::mem::replace(&mut self.core, idle));
+        (self.stopping, self.stopped) = (true, true);
+        (self.doom, self.peers_up) = (None, 0);
+        self.busy_with.clear();
+        self.ends.clear();
+        self.to_write.clear();
+    }
+
+    /// The connector starts, with what its disk and its certificate folder hold.
+    pub fn start(&mut self, profile: &Profile, since: Duration, now: Instant) {
         assert!(self.stopped, "it has ended before");
-        let earlier = std::mem::replace(self, Self::new(number, self.lives + 1, profile));
-        self.buried = earlier.buried + earlier.core.ledger().total();
-        (self.reported, self.certificate) = (earlier.reported, earlier.certificate);
+        self.lives += 1;
+        self.core = Connector::new(settings(self.number, self.lives, &self.id, self.role, profile, since));
+        (self.stopping, self.stopped) = (false, false);
+        (self.peers_up, self.enrolled, self.replaced) = (0, 0, 0);
+        if !self.forgets {
+            let synced = profile.sync == Sync::Always;
+            self.core.restore_places(self.disk.places(synced));
+            for name in self.disk.names() {
+                // A file that cannot be opened now is asked for again.
+                if let Ok(opened) = self.disk.open(&self.id, &name, synced) {
+                    self.core.ring_opened(&name, Ok(opened), now);
+                }
+            }
+        }
         self.core.start(now);
+    }
+
+    /// The level that it grants an app that asks for this one.
+    pub fn grants(&self, asked: Level) -> Level {
+        if asked == Level::Stored && !self.stores { Level::Accepted } else { asked }
     }
 
     pub fn hear(&mut self, event: &Event) {
@@ -107,18 +231,30 @@ impl Node {
             Event::Enrolled => self.enrolled += 1,
             Event::NotDialledAgain => panic!("clients dial again"),
             Event::AdminRefused { cause } => panic!("the admin asks what is right: {cause}"),
+            Event::RingDamaged { name, .. } => panic!("{}: nothing damages {name}", self.id),
             _ => {}
         }
     }
 
-    pub fn dropped(&self) -> u64 {
-        self.buried + self.core.ledger().total()
+    /// Messages in its ledgers, of all its lives.
+    pub fn ledger(&self) -> BTreeMap<(String, String), u64> {
+        let mut all = self.buried.clone();
+        for (entry, messages) in self.core.ledger().iter() {
+            *all.entry((entry.peer.clone(), entry.message_type.clone())).or_default() += messages;
+        }
+        all
     }
 }
 
-fn settings(number: usize, lives: u64, id: &str, role: Role, profile: &Profile) -> Settings {
+/// Numbers that look like random ones: for what must differ from life to life.
+fn scatter(number: usize, lives: u64) -> u64 {
+    (number as u64 + 1000 * lives + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15).rotate_left(29) ^ 0x5bd1_e995
+}
+
+fn settings(number: usize, lives: u64, id: &str, role: Role, profile: &Profile, since: Duration) -> Settings {
     let (period, timeout) = (Duration::from_secs(10), Duration::from_secs(5));
     let send_types: HashSet<String> = SENT[..4].iter().map(ToString::to_string).collect();
+    let traits = &profile.nodes[number];
     Settings {
         id: id.to_owned(),
         role,
@@ -134,16 +270,16 @@ fn settings(number: usize, lives: u64, id: &str, role: Role, profile: &Profile) 
         reconnect: true,
         max_message_size: 16 << 20,
         queue_max_bytes: profile.queue_max_bytes,
-        link2: true,
-        persist_send: Covered::None,
-        persist_recv: Covered::None,
-        max_ring_bytes: 1 << 30,
-        sync: Sync::Os,
-        on_full: BTreeMap::new(),
-        session_ttl: Duration::from_secs(86_400),
-        started_at: 1_800_000_000,
-        start_sequence: 1_800_000_000_000_000,
+        link2: traits.link2,
+        persist_send: traits.persist_send.clone(),
+        persist_recv: traits.persist_recv.clone(),
+        max_ring_bytes: profile.max_ring_bytes,
+        sync: profile.sync,
+        on_full: profile.on_full.clone(),
+        session_ttl: Duration::from_secs(86_400 * 3650),
+        started_at: 1_800_000_000 + since.as_secs(),
+        start_sequence: 1_800_000_000_000_000 + since.as_micros() as u64,
         shutdown_timeout: Duration::from_secs(8),
-        seed: number as u64 + 1000 * lives,
+        seed: scatter(number, lives),
     }
 }

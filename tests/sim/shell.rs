@@ -2,23 +2,40 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Cause, Event, Id, Output, Reading};
+use aioconnectors::core::{Cause, Event, Id, Output, Reading, Sync};
 use aioconnectors::wire::control::NewCertificate;
+use aioconnectors::wire::frame::Frame;
+use aioconnectors::wire::header::Header;
+use aioconnectors::wire::receipts::FromReceiver;
 
-use crate::model::Place;
-use crate::network::{Connection, Owner, Purpose};
+use crate::apps::SESSIONS;
+use crate::network::{Connection, Owner, Purpose, Side};
+use crate::node::Node;
 use crate::world::World;
 
 /// Most bytes that a shell reads or writes at once.
 const PIECE: usize = 256 * 1024;
 
 impl World {
-    /// Does what a connector says; `current` is the connection that it was just busy with.
+    /// Does what a connector says; `current` is the connection that it was just busy with. If the process died in the
+    /// middle of what it did, it says nothing more.
     pub fn outputs(&mut self, node: usize, current: Option<usize>) {
-        while let Some(output) = self.nodes[node].core.poll_output() {
+        loop {
+            if self.nodes[node].disk.is_frozen() {
+                return self.crash(node);
+            }
+            let Some(output) = self.nodes[node].core.poll_output() else { break };
             match output {
                 Output::Dial(id) => self.dial(node, id),
                 Output::DialApp(id, message_type) => self.dial_app(node, id, &message_type),
+                Output::OpenRing(name) => {
+                    let synced = self.profile.sync == Sync::Always;
+                    let entry = &mut self.nodes[node];
+                    let opened = entry.disk.open(&entry.id, &name, synced);
+                    entry.core.ring_opened(&name, opened, self.now);
+                }
+                Output::Confirm(id) => self.confirm(node, id),
+                Output::RemoveRemains(_) => panic!("nobody asks for that"),
                 Output::Issue(id, name) => self.issue(node, id, &name),
                 Output::Store(id, _) => {
                     self.nodes[node].certificate = true;
@@ -36,6 +53,48 @@ impl World {
                 Output::Tell(event) => self.tell(node, &event, current),
                 Output::Stopped => self.bury(node),
             }
+        }
+        self.nodes[node].busy_with.clear();
+    }
+
+    /// How much of what was sent on a link has come to the other side's machine.
+    fn confirm(&mut self, node: usize, id: Id) {
+        let Some(&number) = self.nodes[node].ends.get(&id) else { return };
+        let Some(side) = self.side_of(number, node, id) else { return };
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        connection.pipes[side].arrive(self.now);
+        let bytes = connection.pipes[side].arrived_total;
+        let over = connection.settled;
+        for (message, end) in &connection.sides[side].handed {
+            let message = &mut self.model.messages[*message];
+            if *end <= bytes && message.link == Some(number) {
+                message.confirmed = true;
+                message.excused.1 |= over && !message.arrived;
+            }
+        }
+        self.nodes[node].core.confirmed(id, bytes, self.now);
+    }
+
+    /// A link of the first kind is over: what TCP has not confirmed is sent again.
+    pub fn link_over(&mut self, number: usize) {
+        let Some(connection) = self.connections.get(&number) else { return };
+        for (message, _) in connection.sides.iter().flat_map(|side| &side.handed) {
+            let message = &mut self.model.messages[*message];
+            message.spare += u32::from(!message.confirmed || self.profile.waits_ack);
+            message.excused.1 |= message.confirmed && !message.arrived && !message.draft.waits_ack;
+        }
+    }
+
+    /// A connection has ended, for one side or for both.
+    pub fn over(&mut self, number: usize) {
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        if std::mem::replace(&mut connection.settled, true) {
+            return;
+        }
+        match connection.purpose {
+            Purpose::Link { first_kind: true, .. } => self.link_over(number),
+            Purpose::Receive => self.visit_over(number),
+            _ => {}
         }
     }
 
@@ -81,7 +140,8 @@ impl World {
             let cause = if busy { Cause::Busy } else { Cause::NoListener };
             return self.nodes[node].core.closed(id, cause, self.now);
         }
-        self.connect(Purpose::Receive, [Owner::Core(node, id), Owner::Receiver(receiver)]);
+        let number = self.connect(Purpose::Receive, [Owner::Core(node, id), Owner::Receiver(receiver)]);
+        self.receivers[receiver].visited(number);
         self.nodes[node].core.opened(id, None, self.now);
     }
 
@@ -90,7 +150,9 @@ impl World {
         let Some(side) = self.side_of(number, node, id) else { return };
         if let Some(connection) = self.connections.get_mut(&number) {
             connection.sides[side].paused = false;
-            connection.sides[side].unsure.clear();
+            for message in connection.sides[side].unsure.drain(..) {
+                self.model.messages[message].unsure = false;
+            }
         }
     }
 
@@ -146,17 +208,38 @@ impl World {
     fn read_core(&mut self, number: usize, side: usize, node: usize, id: Id) {
         let bytes = self.take(number, side);
         let Some(connection) = self.connections.get_mut(&number) else { return };
-        let discarding = connection.sides[side].discarding;
-        let seen: Vec<usize> =
-            connection.sides[side].read.pass(&bytes).into_iter().filter_map(|seen| seen.message).collect();
-        let from_app = connection.purpose == Purpose::Send;
-        for &message in seen.iter().filter(|_| !discarding) {
-            if from_app { self.model.came(message, Place::Entered) } else { self.arrived(message) }
+        let Connection { sides, purpose, .. } = connection;
+        let (purpose, discarding) = (*purpose, sides[side].discarding);
+        let mut read = Vec::new();
+        match purpose {
+            Purpose::Send => {
+                read.extend(sides[side].read.pass(&bytes).into_iter().filter_map(|seen| seen.message));
+                for message in &read {
+                    let in_session = self.model.messages[*message].stream >= SESSIONS;
+                    self.model.enter(*message, in_session);
+                }
+                if !read.is_empty() {
+                    self.say(&format_args!("{} reads {read:?} on {number}", self.nodes[node].id));
+                }
+            }
+            Purpose::Link { first_kind: true, .. } => {
+                read.extend(sides[side].read.pass(&bytes).into_iter().filter_map(|seen| seen.message));
+                for message in read.iter().filter(|_| !discarding) {
+                    self.model.messages[*message].arrived = true;
+                }
+            }
+            Purpose::Link { .. } => {}
+            Purpose::Receive => hear_receiver(&mut sides[side], &bytes),
         }
+        self.nodes[node].busy_with.clone_from(&read);
         let reading = self.nodes[node].core.input(id, &bytes, self.now);
         if let Some(connection) = self.connections.get_mut(&number) {
-            connection.sides[side].paused = reading == Reading::Paused;
-            connection.sides[side].unsure = if reading == Reading::Paused { seen } else { Vec::new() };
+            let paused = reading == Reading::Paused;
+            connection.sides[side].paused = paused;
+            for message in read.iter().filter(|_| paused) {
+                self.model.messages[*message].unsure = true;
+            }
+            connection.sides[side].unsure = if paused { read } else { Vec::new() };
         }
         self.outputs(node, Some(number));
     }
@@ -164,11 +247,28 @@ impl World {
     pub fn transmit_all(&mut self) -> bool {
         let mut busy = false;
         for node in 0..self.nodes.len() {
-            for id in std::mem::take(&mut self.nodes[node].to_write) {
+            let mut ids = std::mem::take(&mut self.nodes[node].to_write);
+            ids.sort_unstable();
+            ids.dedup();
+            for id in ids {
                 busy |= self.transmit(node, id);
+                self.moment(node);
             }
         }
         busy
+    }
+
+    /// What the connectors have done last is kept, and told to those who wait for it.
+    pub fn settle_all(&mut self) {
+        for node in 0..self.nodes.len() {
+            self.moment(node);
+            if self.nodes[node].stopped {
+                continue;
+            }
+            self.nodes[node].core.settle(self.now);
+            self.moment(node);
+            self.outputs(node, None);
+        }
     }
 
     fn transmit(&mut self, node: usize, id: Id) -> bool {
@@ -179,19 +279,33 @@ impl World {
             return false;
         }
         let budget = if self.rng.bool() { PIECE } else { self.rng.usize(1..PIECE) };
-        let Connection { sides, pipes, purpose } = connection;
+        let Connection { sides, pipes, purpose, .. } = connection;
         let (rng, now, mut written) = (&mut self.rng, self.now, Vec::new());
-        let more = self.nodes[node].core.transmit(id, budget, now, &mut |bytes| {
+        let Node { core, disk, .. } = &mut self.nodes[node];
+        let more = core.transmit(id, budget, now, &mut |bytes| {
+            // A process that is dead writes nothing.
+            if disk.is_frozen() {
+                return 0;
+            }
             let taken = pipes[side].write(bytes, now, rng);
             written.extend_from_slice(&bytes[..taken]);
             sides[side].writable = taken == bytes.len() || pipes[side].has_room();
             taken
         });
         assert!(written.len() <= budget, "no more is sent than the budget allows");
-        let seen = sides[side].written.pass(&written);
-        let place = if *purpose == Purpose::Receive { Place::AtApp(number) } else { Place::OnLink(number) };
-        for message in seen.into_iter().filter_map(|seen| seen.message).filter(|_| *purpose != Purpose::Send) {
-            self.model.came(message, place);
+        let purpose = *purpose;
+        if matches!(purpose, Purpose::Link { first_kind: true, .. } | Purpose::Receive) {
+            for seen in sides[side].written.pass(&written) {
+                let Some(message) = seen.message else { continue };
+                sides[side].handed.push((message, seen.end));
+                let message = &mut self.model.messages[message];
+                if purpose == Purpose::Receive {
+                    message.at_app = Some(number);
+                    message.handed += 1;
+                } else {
+                    (message.link, message.confirmed, message.arrived) = (Some(number), false, false);
+                }
+            }
         }
         if more || (!written.is_empty() && sides[side].writable) {
             self.nodes[node].to_write.push(id);
@@ -208,6 +322,20 @@ impl World {
         });
         if let Some(connection) = self.connections.get_mut(&number) {
             connection.cut(notice);
+        }
+        self.over(number);
+    }
+}
+
+/// What a connector reads of an app that receives.
+fn hear_receiver(side: &mut Side, bytes: &[u8]) {
+    for seen in side.read.pass(bytes) {
+        let frame = Frame::parse(&seen.bytes).unwrap_or_else(|e| panic!("{e}"));
+        let header = Header::parse(frame.header()).unwrap_or_else(|e| panic!("{e}"));
+        match FromReceiver::parse(&header, frame.header()) {
+            Ok(FromReceiver::Acknowledges { .. }) => side.hello_read = true,
+            Ok(FromReceiver::Done(count)) => side.acknowledged = count,
+            Err(error) => panic!("apps say what is right: {error}"),
         }
     }
 }

@@ -12,25 +12,32 @@ pub struct Seen {
     /// The message's number in the model; frames of the connectors' own have none.
     pub message: Option<usize>,
     pub bytes: Vec<u8>,
+    /// Where it ends in the stream.
+    pub end: u64,
 }
 
 /// A place where a stream is read along.
 #[derive(Debug)]
-pub struct Tap(Deframer);
+pub struct Tap {
+    deframer: Deframer,
+    /// Bytes of whole frames.
+    passed: u64,
+}
 
 impl Default for Tap {
     fn default() -> Self {
-        Self(Deframer::new(LIMIT))
+        Self { deframer: Deframer::new(LIMIT), passed: 0 }
     }
 }
 
 impl Tap {
     /// The whole frames that these bytes complete. Garbage has none.
     pub fn pass(&mut self, bytes: &[u8]) -> Vec<Seen> {
-        let mut frames = self.0.feed(bytes);
+        let mut frames = self.deframer.feed(bytes);
         let mut out = Vec::new();
         while let Ok(Some(frame)) = frames.next() {
-            out.push(Seen { message: number(&frame), bytes: frame.bytes().to_vec() });
+            self.passed += frame.bytes().len() as u64;
+            out.push(Seen { message: number(&frame), bytes: frame.bytes().to_vec(), end: self.passed });
         }
         out
     }

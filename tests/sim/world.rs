@@ -4,12 +4,14 @@ use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use aioconnectors::core::{Cause, Id, Mode, Secured};
+use aioconnectors::wire::receipts::Level;
 use fastrand::Rng;
 
-use crate::apps::{Receiver, Sender};
-use crate::model::{Model, Outcome, Place};
+use crate::apps::{Receipts, Sender};
+use crate::model::{Model, Outcome};
 use crate::network::{Connection, Owner, Pipe, Purpose};
 use crate::node::{Node, Profile, RECEIVED};
+use crate::receivers::{Manner, Receiver};
 
 /// More rounds than this without a step of the clock: something goes round in circles.
 const ROUNDS_MAX: usize = 20_000;
@@ -50,17 +52,25 @@ pub struct World {
 pub const SENDERS: usize = 3;
 
 impl World {
-    pub fn new(profile: Profile, rng: Rng, trace: bool) -> Self {
+    pub fn new(profile: Profile, mut rng: Rng, trace: bool) -> Self {
         let start = Instant::now();
-        let nodes: Vec<Node> = (0..=profile.clients).map(|n| Node::new(n, 1, &profile)).collect();
+        let nodes: Vec<Node> = (0..=profile.clients).map(|n| Node::new(n, &profile, rng.u64(..))).collect();
         let mut senders = BTreeMap::new();
         for node in 0..nodes.len() {
             for index in 0..SENDERS {
-                senders.insert(node * SENDERS + index, Sender { node, ..Sender::default() });
+                let receipts = receipts(&mut rng, index);
+                senders.insert(node * SENDERS + index, Sender { node, receipts, ..Sender::default() });
             }
         }
-        let receiver = |node, message_type| Receiver { node, message_type, listens: true, asleep_until: None };
-        let receivers = (0..nodes.len()).flat_map(|n| RECEIVED.map(|t| receiver(n, t))).collect();
+        let mut receivers = Vec::new();
+        for node in 0..nodes.len() {
+            for message_type in RECEIVED {
+                // With one message a connection, that is over before the app is heard.
+                let ways = if profile.preserve_receive_socket { 3 } else { 1 };
+                let manner = [Manner::Silent, Manner::Acknowledges, Manner::Resumes][rng.usize(..ways)];
+                receivers.push(Receiver::new(node, message_type, manner));
+            }
+        }
         let mut world = Self {
             rng,
             start,
@@ -79,10 +89,15 @@ impl World {
             profile,
         };
         for node in 0..world.nodes.len() {
-            world.nodes[node].core.start(start);
-            world.outputs(node, None);
+            world.start_node(node);
         }
         world
+    }
+
+    /// A connector's process starts.
+    pub fn start_node(&mut self, node: usize) {
+        self.nodes[node].start(&self.profile, self.now - self.start, self.now);
+        self.outputs(node, None);
     }
 
     pub fn say(&self, what: &dyn std::fmt::Display) {
@@ -127,7 +142,8 @@ impl World {
         let remote = ([10, 0, 0, node as u8], 4000).into();
         let accepted = self.nodes[0].core.accept_link(remote, self.now);
         let owners = [Owner::Core(node, id), Owner::Core(0, accepted)];
-        let connection = self.connect(Purpose::Link { client: node }, owners);
+        let first_kind = !(self.profile.nodes[node].link2 && self.profile.nodes[0].link2);
+        let connection = self.connect(Purpose::Link { client: node, first_kind }, owners);
         self.nodes[node].core.opened(id, Some(([10, 0, 0, 1], 10673).into()), self.now);
         self.secure(connection, node, id, accepted);
         true
@@ -141,9 +157,10 @@ impl World {
             Mode::Certificates if client.certificate => Secured::Named(client.id.clone()),
             Mode::Certificates => Secured::Shared,
         };
-        self.nodes[0].core.secured(accepted, secured.clone(), false, self.now);
+        let alpn = self.profile.mode != Mode::Plain && self.profile.nodes[node].link2 && self.profile.nodes[0].link2;
+        self.nodes[0].core.secured(accepted, secured.clone(), alpn, self.now);
         self.outputs(0, Some(connection));
-        self.nodes[node].core.secured(id, secured, false, self.now);
+        self.nodes[node].core.secured(id, secured, alpn, self.now);
         self.outputs(node, Some(connection));
     }
 
@@ -165,7 +182,10 @@ impl World {
             for number in self.connections.keys().copied().collect::<Vec<_>>() {
                 busy |= self.read(number, 0) | self.read(number, 1);
             }
-            busy |= self.transmit_all() | self.send_all();
+            self.settle_all();
+            busy |= self.transmit_all();
+            self.settle_all();
+            busy |= self.send_all() | self.acknowledge_all();
             if !busy {
                 return self.check();
             }
@@ -216,14 +236,19 @@ impl World {
 
     /// One side of a connection closes it.
     pub fn let_go(&mut self, number: usize, side: usize) {
-        let Some(connection) = self.connections.get_mut(&number) else { return };
-        for message in std::mem::take(&mut connection.sides[side].unsure) {
-            self.model.messages[message].unsure = true;
+        let Some(connection) = self.connections.get(&number) else { return };
+        let owner = connection.sides[side].owner;
+        match owner {
+            Owner::Core(_, _) if connection.purpose == Purpose::Send => self.held_back(number, side),
+            _ => {}
         }
-        if let Owner::Core(node, id) = connection.sides[side].owner {
+        self.over(number);
+        if let Owner::Receiver(app) = owner {
+            self.visitor_leaves(number, app);
+        }
+        if let Owner::Core(node, id) = owner {
             self.nodes[node].ends.remove(&id);
         }
-        let owner = connection.sides[side].owner;
         if let Owner::Sender(app) = owner {
             self.sender_let_go(app);
         }
@@ -235,6 +260,17 @@ impl World {
         other.writable = true;
         if let Owner::Core(node, id) = other.owner {
             self.nodes[node].to_write.push(id);
+        }
+    }
+
+    /// A connector closes an app's connection. What waited for room on it is in the ledger; unless the app has receipts:
+    /// then it knows by them.
+    fn held_back(&mut self, number: usize, side: usize) {
+        let Some(connection) = self.connections.get_mut(&number) else { return };
+        let Owner::Sender(app) = connection.sides[1 - side].owner else { return };
+        let has_receipts = self.senders.get(&app).is_some_and(|s| s.receipts.is_some());
+        for message in std::mem::take(&mut connection.sides[side].unsure) {
+            self.model.messages[message].excused.0 |= has_receipts;
         }
     }
 
@@ -251,7 +287,17 @@ impl World {
 
     /// A stopped connector's process ends: all that it held is closed.
     pub fn bury(&mut self, node: usize) {
-        self.nodes[node].stopped = true;
+        self.say(&format_args!("{} has ended", self.nodes[node].id));
+        let unreported = self.nodes[node].core.ledger().total();
+        let buried: u64 = self.nodes[node].buried.values().sum();
+        assert_eq!(self.nodes[node].reported, buried + unreported, "what was dropped was reported");
+        self.end_process(node, false);
+    }
+
+    pub fn end_process(&mut self, node: usize, crashed: bool) {
+        let receivers: Vec<(&str, Manner)> =
+            self.receivers.iter().filter(|r| r.node == node).map(|r| (r.message_type, r.manner)).collect();
+        self.model.ended(node, &|message_type| receivers.contains(&(message_type, Manner::Resumes)));
         self.dials.retain(|d| d.node != node);
         for number in self.connections.keys().copied().collect::<Vec<_>>() {
             for side in 0..2 {
@@ -261,13 +307,16 @@ impl World {
                 }
             }
         }
+        self.nodes[node].end(&self.profile, crashed);
     }
+}
 
-    /// Where an own message of the connectors ends: a ping is for the connector itself.
-    pub fn arrived(&mut self, number: usize) {
-        self.model.came(number, Place::Arrived);
-        if self.model.messages[number].draft.message_type == "_ping" {
-            self.model.came(number, Place::Delivered);
-        }
+/// Whether an app wants receipts, and of which kind: the first of a node does not.
+fn receipts(rng: &mut Rng, index: usize) -> Option<Receipts> {
+    let level = [Level::Accepted, Level::Stored, Level::Delivered][rng.usize(..3)];
+    match index {
+        0 => None,
+        1 => Some(Receipts::new(level, true)),
+        _ => rng.bool().then(|| Receipts::new(level, false)),
     }
 }
