@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -22,7 +22,7 @@ const LOOK: Duration = Duration::from_millis(10);
 /// A buffer that did not change for so many looks is full, or its sender has no more.
 const STILL_LOOKS: usize = 5;
 
-/// Time for a server to close when it has read all. One of the Python package under TLS sometimes never does.
+/// Time for a server to close a connection when it has read all, and to forget it.
 const CLOSING: Duration = Duration::from_secs(2);
 
 /// The receive buffer, bytes: the system doubles it, and may hold more.
@@ -33,6 +33,8 @@ const PEEK: usize = 4 * 1024 * 1024;
 
 struct Shared {
     server_port: u16,
+    /// Whether the server has forgotten its last client.
+    is_gone: Box<dyn Fn() -> bool + Send + Sync>,
     stopped: AtomicBool,
     /// What was confirmed at a cut does not arrive.
     swallows: AtomicBool,
@@ -40,6 +42,8 @@ struct Shared {
     cuts: Mutex<VecDeque<u64>>,
     /// Bytes that the cuts so far found in the buffer.
     found: Mutex<Vec<u64>>,
+    /// Connections that the server did not read to their end.
+    unread: AtomicUsize,
 }
 
 /// The proxy; it ends when it is dropped.
@@ -50,14 +54,18 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    pub fn start(server_port: u16) -> Cutter {
+    /// A proxy in front of a server. It takes a connection when `is_gone` says that the server has forgotten the last
+    /// one: one of the Python package sometimes never reads a connection that comes earlier.
+    pub fn start(server_port: u16, is_gone: impl Fn() -> bool + Send + Sync + 'static) -> Cutter {
         let port = free_port();
         let shared = Arc::new(Shared {
             server_port,
+            is_gone: Box::new(is_gone),
             stopped: false.into(),
             swallows: false.into(),
             cuts: Mutex::default(),
             found: Mutex::default(),
+            unread: 0.into(),
         });
         let listener = listen(port);
         let at_work = Arc::clone(&shared);
@@ -73,6 +81,11 @@ impl Cutter {
     /// Cuts when the client has sent so many bytes from now on, and again so many after each cut.
     pub fn cut_after(&self, bytes: impl IntoIterator<Item = u64>) {
         self.shared.cuts.lock().unwrap().extend(bytes);
+    }
+
+    /// Connections that ended, and that the server does not read to their end.
+    pub fn unread(&self) -> usize {
+        self.shared.unread.load(SeqCst)
     }
 
     /// Waits until all cuts were done: how many bytes each found confirmed and not taken.
@@ -108,7 +121,13 @@ fn serve(listener: &Socket, shared: &Shared) {
     let mut left_open = Vec::new();
     while !shared.stopped.load(SeqCst) {
         match listener.accept() {
-            Ok((client, _)) => left_open.extend(carry(client.into(), shared)),
+            Ok((client, _)) => {
+                if let Some(server) = carry(client.into(), shared) {
+                    shared.unread.fetch_add(1, SeqCst);
+                    left_open.push(server);
+                }
+                wait::within(CLOSING, || (shared.is_gone)().then_some(()));
+            }
             Err(_) => thread::sleep(LOOK),
         }
     }

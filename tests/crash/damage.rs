@@ -176,7 +176,6 @@ fn a_spoilt_mark_where_the_queue_goes_round_takes_no_message_before_it_along() {
     ring.write();
     eprintln!("{test}: {count} sent, {} records from {first} on, {lower} of them before the first", records.len());
     let outcome = stopped.go_on();
-    eprintln!("{}\n{:#?}", outcome.tally.describe(outcome.sent), outcome.complaints);
     let lost: Vec<_> = outcome.tally.lost(outcome.sent).into_iter().filter(|range| range.end > first).collect();
     assert!(lost.len() == 1 && lost[0].start == count - lower && lost[0].end <= count, "{lost:?}");
     outcome.assert_put_aside();

@@ -61,7 +61,10 @@ impl World {
             self.nodes.iter().for_each(|node| println!("CORE {:?}", node.core));
         }
         for (number, connection) in &self.connections {
-            assert!(connection.purpose != Purpose::Link { client: usize::MAX, first_kind: false }, "strangers are sent away");
+            assert!(
+                connection.purpose != Purpose::Link { client: usize::MAX, first_kind: false },
+                "strangers are sent away"
+            );
             for pipe in connection.pipes.iter().filter(|_| !connection.has_ended()) {
                 assert!(pipe.is_empty(), "something is left on connection {number}, {:?}", connection.purpose);
             }
@@ -113,7 +116,8 @@ impl World {
     }
 
     fn check_all_delivered(&self) {
-        for (number, message) in self.model.messages.iter().enumerate().filter(|(_, m)| m.draft.message_type != "_ping") {
+        for (number, message) in self.model.messages.iter().enumerate().filter(|(_, m)| m.draft.message_type != "_ping")
+        {
             assert_eq!(message.delivered, 1, "message {number} of a calm world: {message:?}");
         }
         for node in &self.nodes {

@@ -180,8 +180,7 @@ impl World {
         let source = self.nodes[node].id.clone();
         let waits_ack = self.profile.waits_ack && self.rng.u8(..6) == 0;
         let (request, response_id) = (None, None);
-        let draft =
-            Draft { message_type, source, destination, style, size, binary, request, response_id, waits_ack };
+        let draft = Draft { message_type, source, destination, style, size, binary, request, response_id, waits_ack };
         (draft, to)
     }
 

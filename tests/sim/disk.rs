@@ -177,7 +177,8 @@ impl Disk {
         let found = found.unwrap_or_else(|damage| panic!("{connector}: the file of {name} is damaged: {damage}"));
         let recovered = found.unwrap_or_else(|| panic!("{connector}: the file of {name} is zero"));
         let Header { epoch, generation, checkpoint, .. } = recovered.header;
-        let memory = Box::new(self.handle(&key, data, pages, Some((epoch, identity)), (generation, checkpoint), synced));
+        let memory =
+            Box::new(self.handle(&key, data, pages, Some((epoch, identity)), (generation, checkpoint), synced));
         Ok(Opened { memory, recovered })
     }
 }

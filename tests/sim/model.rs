@@ -195,7 +195,8 @@ impl Model {
                 message.spare += u32::from(message.link.is_some());
             }
             if message.to == Some(node) {
-                let is_safe = message.stored.1 && message.arrived && !message.unsure && !power && !half.contains(&number);
+                let is_safe =
+                    message.stored.1 && message.arrived && !message.unsure && !power && !half.contains(&number);
                 message.excused.1 |= message.link.is_some() && !is_safe;
                 message.unsure = false;
             }
