@@ -108,7 +108,6 @@ impl Connector {
     fn release_confirmed(&mut self, peer: Id, lane: usize, now: Instant) {
         let mut released = std::mem::take(&mut self.released);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
-        let was_old = entry.is_of_earlier_life();
         let Some(ring) = &mut entry.ring else { return };
         while let Some(oldest) = ring.oldest().filter(|oldest| oldest.sequence < entry.confirmed) {
             if oldest.flags & record::WAITS_ACK != 0 && !entry.acknowledged.remove(&oldest.sequence) {
@@ -122,12 +121,8 @@ impl Connector {
             let first = ring.first_sequence().unwrap_or(u64::MAX);
             entry.acknowledged = entry.acknowledged.split_off(&first);
         }
-        let is_old = entry.is_of_earlier_life();
         if entry.durable {
             self.list(RingRef::Outbox(peer, lane));
-        }
-        if was_old && !is_old {
-            self.old_queue_gone();
         }
         self.delivered(&released);
         released.clear();

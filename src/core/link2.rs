@@ -182,17 +182,13 @@ impl Connector {
     fn release_taken(&mut self, peer: Id, lane: usize, next: u64, now: Instant) {
         let mut released = std::mem::take(&mut self.released);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
-        let (durable, was_old) = (entry.durable, entry.is_of_earlier_life());
+        let durable = entry.durable;
         entry.taken = entry.taken.max(next);
         if let Some(ring) = &mut entry.ring {
             ring.release_to(next, &mut |view| released.extend(view.origin));
         }
-        let is_old = entry.is_of_earlier_life();
         if durable {
             self.list(RingRef::Outbox(peer, lane));
-        }
-        if was_old && !is_old {
-            self.old_queue_gone();
         }
         self.delivered(&released);
         released.clear();

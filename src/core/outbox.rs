@@ -17,7 +17,7 @@ use crate::ring::{PushError, Ring};
 use crate::wire::control;
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::Header;
-use crate::wire::record::Origin;
+use crate::wire::record::{self, Origin};
 
 /// Wait before a queue's file that could not be opened, or had no room, is tried again.
 pub(super) const STORE_AGAIN: Duration = Duration::from_secs(1);
@@ -119,6 +119,8 @@ impl Connector {
                 self.stamp = number + 1;
                 if peer.lanes[lane].durable {
                     self.list(RingRef::Outbox(peer_id, lane));
+                } else {
+                    self.lies_in_memory(letter.origin, now);
                 }
                 if let Some(link) = link {
                     self.want_write(link);
@@ -206,7 +208,7 @@ impl Connector {
         reason: Reason,
         now: Instant,
     ) -> Queued {
-        let length = parts.iter().map(|part| part.len()).sum();
+        let length = record::record_size(parts.iter().map(|part| part.len()).sum(), letter.origin.is_some());
         let mut given_up = Vec::new();
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
         let (name, link, entry) = (peer.name.clone(), peer.link, &mut peer.lanes[lane]);
@@ -217,6 +219,8 @@ impl Connector {
         self.stamp = self.stamp.max(ring.next_sequence());
         if durable {
             self.list(RingRef::Outbox(peer_id, lane));
+        } else {
+            self.lies_in_memory(letter.origin, now);
         }
         if let Some(link) = link {
             self.want_write(link);

@@ -81,11 +81,6 @@ impl Lane {
         self.ring.as_ref().is_none_or(Ring::is_empty) && self.blocked.is_empty() && !self.opening
     }
 
-    /// It holds messages of an earlier life of the connector.
-    pub fn is_of_earlier_life(&self) -> bool {
-        self.ring.as_ref().and_then(Ring::first_sequence).is_some_and(|first| first < self.begins)
-    }
-
     /// Messages in it.
     pub fn len(&self) -> usize {
         self.ring.as_ref().map_or(0, Ring::len)

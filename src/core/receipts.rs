@@ -5,14 +5,14 @@
 //! that were taken in is a place: it outlives the connection and the process, and what an app sends again because it
 //! does not know that it came, is passed over.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, VecDeque};
+use std::ops::Range;
 use std::time::Instant;
 
 use super::connector::{Connector, Step};
 use super::event::Cause;
 use super::ledger::Reason;
-use super::peer::Lane;
-use super::places::Key;
+use super::places::{Key, Place};
 use super::settings::{Covered, Settings};
 use super::slots::Id;
 use crate::wire::frame::Frame;
@@ -58,10 +58,32 @@ impl Passed {
         self.join();
     }
 
-    /// All below this number have passed.
-    pub fn raise(&mut self, all: u64) {
-        self.all = self.all.max(all);
+    /// These numbers have passed.
+    pub fn add_range(&mut self, range: Range<u64>) {
+        let (mut from, mut to) = (range.start.max(self.all), range.end);
+        if from >= to {
+            return;
+        }
+        // Those that touch it become part of it: the last of them first.
+        while let Some((start, end)) = self.beyond.range(..=to).next_back().map(|(start, end)| (*start, *end))
+            && end >= from
+        {
+            (from, to) = (from.min(start), to.max(end));
+            self.beyond.remove(&start);
+        }
+        self.beyond.insert(from, to);
         self.join();
+    }
+
+    /// Those below this number that have not passed.
+    pub fn missing(&self, below: u64) -> Vec<Range<u64>> {
+        let (mut out, mut from) = (Vec::new(), self.all);
+        for (start, end) in self.beyond.iter().chain(std::iter::once((&below, &below))) {
+            let gap = from..(*start).min(below);
+            out.extend((!gap.is_empty()).then_some(gap));
+            from = from.max(*end);
+        }
+        out
     }
 
     fn join(&mut self) {
@@ -81,10 +103,30 @@ pub(super) struct Session {
     conn: Option<Id>,
     /// What peers have taken over.
     delivered: Passed,
-    /// So many were taken in before this life: which of those beyond `delivered` were taken over is not known before all
-    /// that was stored then has gone.
-    held_at_start: u64,
+    /// So many were taken in before this life. Those that `delivered` lacks wait in queues that are stored; or they are
+    /// delivered; or, if some were not stored, perhaps they are lost. None: this was found out.
+    earlier: Option<u64>,
+    /// Some of those were not stored.
+    was_in_memory: bool,
+    /// Those that are perhaps lost: the app sends them again, and they are taken in.
+    again: VecDeque<Range<u64>>,
 }
+
+impl Session {
+    /// As its place has it.
+    fn new(place: &Place) -> Self {
+        Self {
+            conn: None,
+            delivered: Passed { all: place.other, beyond: BTreeMap::new() },
+            earlier: Some(place.taken),
+            was_in_memory: place.epoch == IN_MEMORY,
+            again: VecDeque::new(),
+        }
+    }
+}
+
+/// Stands in a session's place, for the epoch that it has not: some of its messages lie in memory of the process.
+const IN_MEMORY: u64 = 1;
 
 /// What an app is told on a connection.
 #[derive(Debug)]
@@ -120,7 +162,7 @@ impl Connector {
             return Step::End(Cause::BadInput("a _hello must be an app's first message, and its only one".to_owned()));
         }
         let level = self.settings.grant(hello.receipts);
-        let session = hello.session.map(|name| self.attach(id, &name, now));
+        let session = hello.session.map(|name| self.attach(id, &name, level, now));
         let (seen, delivered) = match session {
             Some((slot, _)) => self.session_counts(slot),
             None => (0, 0),
@@ -149,18 +191,13 @@ impl Connector {
     }
 
     /// Has a session go on with a connection; one that it had before is let go.
-    fn attach(&mut self, id: Id, name: &str, now: Instant) -> (u32, u32) {
+    fn attach(&mut self, id: Id, name: &str, level: Level, now: Instant) -> (u32, u32) {
         let unix = self.unix(now);
         let slot = self.places.find_or_add(Key::session(name), unix);
         self.places.change(slot, |place| place.seen = unix);
-        let place = self.places.get(slot).map_or((0, 0, 0), |p| (p.generation, p.taken, p.other));
-        let (generation, taken, delivered) = place;
-        let fresh = || Session {
-            conn: None,
-            delivered: Passed { all: delivered, beyond: BTreeMap::new() },
-            held_at_start: taken,
-        };
-        let session = self.sessions.entry(slot).or_insert_with(fresh);
+        let Some(place) = self.places.get(slot) else { return (slot, 0) };
+        let generation = place.generation;
+        let session = self.sessions.entry(slot).or_insert_with(|| Session::new(place));
         if let Some(old) = session.conn.replace(id)
             && old != id
         {
@@ -169,27 +206,49 @@ impl Connector {
                 session.conn = Some(id);
             }
         }
-        if self.is_old_gone() {
-            self.raise_delivered(slot);
+        if level == Level::Delivered {
+            self.look_back(slot, generation);
         }
         self.keep_places(now);
         (slot, generation)
     }
 
-    /// All that was stored in an earlier life has gone: so has what the session had there.
-    fn raise_delivered(&mut self, slot: u32) {
+    /// Finds out what became of a session's messages of the connector's earlier life, once.
+    fn look_back(&mut self, slot: u32, generation: u32) {
         let Some(session) = self.sessions.get_mut(&slot) else { return };
-        session.delivered.raise(session.held_at_start);
-        let all = session.delivered.all;
-        if self.places.get(slot).is_some_and(|place| place.other != all) {
-            self.places.change(slot, |place| place.other = all);
+        let Some(earlier) = session.earlier.filter(|earlier| *earlier > session.delivered.all) else { return };
+        let mut known = session.delivered.clone();
+        for lane in self.peers.iter().flat_map(|(_, peer)| &peer.lanes).filter(|lane| lane.durable) {
+            // A queue whose file cannot be opened may have some of them.
+            let Some(ring) = &lane.ring else { return };
+            let views = ring.views().take_while(|view| view.sequence < lane.begins);
+            let origins = views.filter_map(|view| view.origin);
+            origins.filter(|o| (o.slot, o.generation) == (slot, generation)).for_each(|o| known.add(o.count));
         }
+        session.earlier = None;
+        let missing = known.missing(earlier);
+        if session.was_in_memory {
+            session.again = missing.into();
+            return;
+        }
+        missing.into_iter().for_each(|range| session.delivered.add_range(range));
+        let all = session.delivered.all;
+        self.places.change(slot, |place| place.other = all);
     }
 
-    /// A queue of an earlier life has gone: the receipts of all sessions are looked at.
-    pub(super) fn old_queue_gone(&mut self) {
-        let conns: Vec<Id> = self.sessions.values().filter_map(|session| session.conn).collect();
-        conns.into_iter().for_each(|id| self.list_receipts(Some(id)));
+    /// Whether a message of a session, which was taken in before, is perhaps lost since.
+    fn is_lost(&self, slot: u32, number: u64) -> bool {
+        self.sessions.get(&slot).is_some_and(|session| session.again.iter().any(|range| range.contains(&number)))
+    }
+
+    /// A message of a session lies in memory of the process: if that dies, it is lost.
+    pub(super) fn lies_in_memory(&mut self, origin: Option<Origin>, now: Instant) {
+        let Some(slot) = origin.map(|origin| origin.slot).filter(|slot| slot & CONNECTION == 0) else { return };
+        if self.places.get(slot).is_some_and(|place| place.epoch != IN_MEMORY) {
+            self.places.change(slot, |place| place.epoch = IN_MEMORY);
+            // Before a later one can be stored, which says that all before it were taken in.
+            self.keep_places(now);
+        }
     }
 
     /// Messages of a session that were taken in, and those that were taken over by peers.
@@ -229,7 +288,7 @@ impl Connector {
         let (seen, session, level) = (receipts.seen, receipts.session, receipts.level);
         if let Some((slot, _)) = session {
             let (taken, delivered) = self.session_counts(slot);
-            if seen < taken {
+            if seen < taken && !self.is_lost(slot, seen) {
                 self.receipts_mut(id)?.seen += 1;
                 return Some(Step::Taken);
             }
@@ -274,6 +333,16 @@ impl Connector {
         }
         if let Some((slot, generation)) = session {
             self.places.take(Origin { slot, generation, count: number });
+            if let Some(session) = self.sessions.get_mut(&slot) {
+                while let Some(range) = session.again.front_mut().filter(|range| range.start <= number) {
+                    range.start = range.end.min(number + 1);
+                    if range.is_empty() {
+                        session.again.pop_front();
+                    } else {
+                        break;
+                    }
+                }
+            }
         }
         if let Some(reason) = refused {
             let reason = RefusedReason::from_word(reason.word());
@@ -309,14 +378,16 @@ impl Connector {
             let Some(place) = self.places.get(origin.slot).filter(|p| p.generation == origin.generation) else {
                 continue;
             };
-            let (taken, all) = (place.taken, place.other);
-            let fresh =
-                || Session { conn: None, delivered: Passed { all, beyond: BTreeMap::new() }, held_at_start: taken };
-            let session = self.sessions.entry(origin.slot).or_insert_with(fresh);
+            let session = self.sessions.entry(origin.slot).or_insert_with(|| Session::new(place));
             session.delivered.add(origin.count);
             let (all, conn) = (session.delivered.all, session.conn);
             if all != place.other {
-                self.places.change(origin.slot, |place| place.other = all);
+                self.places.change(origin.slot, |place| {
+                    place.other = all;
+                    if all >= place.taken {
+                        place.epoch = 0;
+                    }
+                });
             }
             self.list_receipts(conn);
         }
@@ -361,7 +432,6 @@ impl Connector {
         if self.to_receipt.is_empty() {
             return;
         }
-        let all_old_gone = self.is_old_gone();
         let mut waited = Vec::new();
         for id in std::mem::take(&mut self.to_receipt) {
             let Some(receipts) = self.receipts_mut(id) else { continue };
@@ -369,12 +439,7 @@ impl Connector {
             let (level, session, seen) = (receipts.level, receipts.session, receipts.seen);
             let delivered = receipts.delivered.all;
             let (held, delivered) = match session {
-                Some((slot, _)) => {
-                    if all_old_gone {
-                        self.raise_delivered(slot);
-                    }
-                    self.session_counts(slot)
-                }
+                Some((slot, _)) => self.session_counts(slot),
                 None => (seen, delivered),
             };
             let count = if level == Level::Delivered { delivered } else { held };
@@ -390,16 +455,30 @@ impl Connector {
         }
         self.unblock(waited, now);
     }
-
-    /// Whether all that was stored in an earlier life is gone.
-    fn is_old_gone(&self) -> bool {
-        !self.peers.iter().flat_map(|(_, peer)| &peer.lanes).any(Lane::is_of_earlier_life)
-    }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn ranges_are_as_good_as_their_numbers() {
+        let mut rng = fastrand::Rng::with_seed(6);
+        for _ in 0..300 {
+            let (mut ranges, mut numbers) = (Passed::default(), Passed::default());
+            for _ in 0..rng.usize(..12) {
+                let from = rng.u64(..40);
+                let range = from..from + rng.u64(..9);
+                ranges.add_range(range.clone());
+                range.for_each(|number| numbers.add(number));
+                assert_eq!(ranges, numbers);
+            }
+            let below = rng.u64(..50);
+            let missing: Vec<u64> = ranges.missing(below).into_iter().flatten().collect();
+            let has = |n: u64| n < numbers.all || numbers.beyond.iter().any(|(from, to)| (*from..*to).contains(&n));
+            assert_eq!(missing, (0..below).filter(|n| !has(*n)).collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn numbers_that_pass_in_any_order_count_when_all_before_them_have() {

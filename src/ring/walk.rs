@@ -446,6 +446,20 @@ impl Ring {
             Some((head.view(&record[RECORD_HEADER..]), &record[head.frame_range()]))
         })
     }
+
+    /// What all records that are kept say besides their frames, unchecked: only their heads are read. It ends where they
+    /// do not lead on.
+    pub fn views(&self) -> impl Iterator<Item = RecordView> {
+        let (mut offset, mut index) = (self.first, 0);
+        std::iter::from_fn(move || {
+            if index == self.records {
+                return None;
+            }
+            let (at, head) = self.locate(offset)?;
+            (offset, index) = (at + head.size(), index + 1);
+            Some(head.view(&self.memory.bytes()[at + RECORD_HEADER..at + head.size()]))
+        })
+    }
 }
 
 fn bounds(head: &Head) -> (usize, usize) {

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use aioconnectors::core::OnFull;
 use aioconnectors::wire::names::Role;
 use aioconnectors::wire::receipts::Level;
 use serde_json::Value;
@@ -165,8 +166,8 @@ impl World {
         let (mut destination, mut to) = self.destination(node);
         let refused = !self.profile.calm && self.rng.u8(..30) == 0;
         let message_type = SENT[if refused { self.rng.usize(3..5) } else { self.rng.usize(..3) }];
-        if to.is_none() && self.profile.nodes[node].persist_send.covers(message_type) {
-            // It would wait there for ever, and with it those who wait for room.
+        if to.is_none() && self.profile.on_full.get(message_type) == Some(&OnFull::Block) {
+            // Those who wait for room there would wait for ever.
             (destination, to) = (self.nodes[1].id.clone(), Some(1));
         }
         let size = match self.rng.u8(..20) {
