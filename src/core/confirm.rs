@@ -127,6 +127,6 @@ impl Connector {
         self.delivered(&released);
         released.clear();
         self.released = released;
-        self.unblock_lane(peer, lane, now);
+        self.unblock_lanes(peer, now);
     }
 }

@@ -213,6 +213,9 @@ impl Connector {
         let inbox = &mut self.inboxes[index];
         inbox.epoch = inbox.epoch.wrapping_add(1);
         if let Some(conn) = inbox.conn {
+            // It may not have had the time to say that it acknowledges: what it was sent is not taken for done with.
+            let delivery = self.conns.get_mut(conn).and_then(|c| c.delivery_mut());
+            inbox.acknowledges |= delivery.is_some_and(|d| d.done.is_none() && !d.silent);
             self.close(conn, Cause::Failed("a stored message is damaged".to_owned()), now);
         }
     }

@@ -234,7 +234,9 @@ impl Connector {
             if let Err((name, why)) = self.keep(sync) {
                 return self.store_failed(&name, why, now);
             }
-            self.store_failure = self.store_failure.take().filter(|_| self.store_again.is_some_and(|at| at > now));
+            // It is over when the last attempt is long past.
+            let lasts = self.store_again.is_some_and(|at| at + STORE_AGAIN > now);
+            self.store_failure = self.store_failure.take().filter(|_| lasts);
             if let Sync::Interval(interval) = self.settings.sync {
                 self.timers.arm_if_idle(Timer::Sync, now + interval);
             }

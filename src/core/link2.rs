@@ -202,7 +202,7 @@ impl Connector {
         self.delivered(&released);
         released.clear();
         self.released = released;
-        self.unblock_lane(peer, lane, now);
+        self.unblock_lanes(peer, now);
     }
 
     /// One record of a peer.

@@ -112,9 +112,17 @@ impl Connector {
         };
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
         let link = peer.link;
+        let (beside, limit) = (peer.in_memory_beside(lane), self.settings.queue_max_bytes);
         let Some(ring) = &mut peer.lanes[lane].ring else { return Queued::Taken };
         ring.set_next_sequence(self.stamp);
-        match ring.push(&parts, letter.flags, letter.origin) {
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        let used = beside + ring.used();
+        let pushed = if beside > 0 && used + length > limit {
+            Err(PushError::Full { used, limit })
+        } else {
+            ring.push(&parts, letter.flags, letter.origin)
+        };
+        match pushed {
             Ok(number) => {
                 self.stamp = number + 1;
                 if peer.lanes[lane].durable {
@@ -211,10 +219,12 @@ impl Connector {
         let length = record::record_size(parts.iter().map(|part| part.len()).sum(), letter.origin.is_some());
         let mut given_up = Vec::new();
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
+        // What other lanes have in memory is not theirs to give up.
+        let beside = peer.in_memory_beside(lane);
         let (name, link, entry) = (peer.name.clone(), peer.link, &mut peer.lanes[lane]);
         let (message_type, durable) = (entry.message_type.clone(), entry.durable);
         let Some(ring) = &mut entry.ring else { return Queued::Refused(reason) };
-        let dropped = ring.drop_oldest(length, &mut |view, _| given_up.extend(view.origin));
+        let dropped = ring.drop_oldest(length.saturating_add(beside), &mut |view, _| given_up.extend(view.origin));
         let pushed = ring.push(parts, letter.flags, letter.origin);
         self.stamp = self.stamp.max(ring.next_sequence());
         if durable {
@@ -230,10 +240,11 @@ impl Connector {
         if pushed.is_ok() { Queued::Taken } else { Queued::Refused(reason) }
     }
 
-    /// Goes on with those who waited for a lane, if it has room now.
-    pub(super) fn unblock_lane(&mut self, peer: Id, lane: usize, now: Instant) {
-        if let Some(peer) = self.peers.get_mut(peer) {
-            let waiting = peer.lanes[lane].take_waiting();
+    /// Goes on with those who waited for lanes of a peer that have room now.
+    pub(super) fn unblock_lanes(&mut self, peer: Id, now: Instant) {
+        let lanes = self.peers.get(peer).map_or(0, |peer| peer.lanes.len());
+        for lane in 0..lanes {
+            let waiting = self.peers.get_mut(peer).map(|peer| peer.lanes[lane].take_waiting()).unwrap_or_default();
             self.unblock(waiting, now);
         }
     }

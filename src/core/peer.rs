@@ -194,6 +194,15 @@ impl Peer {
         self.lanes.iter_mut().for_each(Lane::rewind);
     }
 
+    /// Bytes that the other lanes have in memory of the process, if this one lies there too: they share the limit.
+    pub fn in_memory_beside(&self, lane: usize) -> usize {
+        if self.lanes.len() == 1 || self.lanes[lane].durable {
+            return 0;
+        }
+        let others = self.lanes.iter().enumerate().filter(|(at, other)| *at != lane && !other.durable);
+        others.filter_map(|(_, other)| other.ring.as_ref()).map(Ring::used).sum()
+    }
+
     /// All who wait for room.
     pub fn take_blocked(&mut self) -> Vec<Id> {
         self.lanes.iter_mut().flat_map(|lane| std::mem::take(&mut lane.blocked)).collect()

@@ -175,8 +175,7 @@ impl Connector {
         match self.conns.get(id).map(|conn| &conn.kind) {
             Some(Kind::Link(Link { state: State::Up { peer }, .. })) => {
                 let peer = *peer;
-                let lanes = self.peers.get(peer).map_or(0, |p| p.lanes.len());
-                (0..lanes).for_each(|lane| self.unblock_lane(peer, lane, now));
+                self.unblock_lanes(peer, now);
             }
             Some(Kind::Delivery(delivery)) => {
                 let index = delivery.inbox;

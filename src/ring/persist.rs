@@ -18,6 +18,9 @@ const COOL_FROM: usize = 4 * 1024 * 1024;
 /// What is not needed soon is told in pieces of this size, bytes.
 const COOL_STEP: usize = 1024 * 1024;
 
+/// A ring whose memory has grown so large goes round in all of it, however little is in it: what is behind is let go.
+const COOL_CAPACITY: usize = 32 * 1024 * 1024;
+
 impl Ring {
     /// More memory, for a record of `size` bytes. In it the records still lie where they were, but those at the
     /// beginning of a wrapped ring, which move behind the others.
@@ -245,7 +248,8 @@ impl Ring {
         let warm = self.kept.warm_first;
         if self.first < warm || self.first - warm >= COOL_STEP {
             self.kept.warm_first = self.first;
-            if self.used >= COOL_FROM && warm < self.first {
+            let is_large = self.used >= COOL_FROM || self.capacity() >= COOL_CAPACITY;
+            if is_large && warm < self.first {
                 self.cool(warm..self.first);
             }
         }

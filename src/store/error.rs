@@ -59,6 +59,13 @@ pub enum StoreError {
         /// Whose it is.
         found: Box<Identity>,
     },
+    /// A file is a ring, under a name that is another's. It stays as it is.
+    Misnamed {
+        /// The file.
+        path: PathBuf,
+        /// Whose it is.
+        found: Box<Identity>,
+    },
     /// The names of peer and type do not fit into a file's header.
     IdentityTooLong {
         /// Whose ring it would be.
@@ -115,6 +122,10 @@ impl fmt::Display for StoreError {
             StoreError::OtherIdentity { path, expected, found } => {
                 let path = path.display();
                 write!(f, "{path} is the queue of {}, not of {}: move it away", describe(found), describe(expected))
+            }
+            StoreError::Misnamed { path, found } => {
+                let path = path.display();
+                write!(f, "{path} is the queue of {}, under the name of another: move it away", describe(found))
             }
             StoreError::IdentityTooLong { identity } => {
                 let length = identity.peer.len() + identity.message_type.len();

@@ -1,5 +1,6 @@
 //! The spool: the folder of a connector's queues on disk.
 
+use std::ffi::OsStr;
 use std::fmt;
 use std::fs::{self, DirBuilder};
 use std::io;
@@ -110,6 +111,11 @@ impl Spool {
         let mut existing = Existing::default();
         for found in inspect::list(&self.folder)?.files.into_iter().filter(|found| found.state == State::InPlace) {
             match found.header {
+                // As of a copy: the ring itself is found under its own name.
+                Ok(header) if found.path.file_name() != Some(OsStr::new(&name_of(&header.identity))) => {
+                    let (path, found) = (found.path, Box::new(header.identity));
+                    existing.unusable.push(StoreError::Misnamed { path, found });
+                }
                 Ok(header) => existing.rings.push(header.identity),
                 Err(Damage::OtherFormat(version)) => {
                     existing.unusable.push(StoreError::OtherVersion { path: found.path, found: version });

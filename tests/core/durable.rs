@@ -402,3 +402,38 @@ fn a_sender_that_was_restored_from_a_backup_loses_nothing_and_repeats_nothing() 
     pair.run();
     assert_eq!(pair.server_read(), [0, 1, 2, 3, 9]);
 }
+
+#[test]
+fn the_queues_of_a_peer_in_memory_share_one_limit() {
+    for (on_full, dropped) in [(OnFull::Reject, "c1 other queue_full 1"), (OnFull::DropOldest, "c1 other queue_full 2")]
+    {
+        let mut rig = Rig::server_with(|s| {
+            s.queue_max_bytes = 64 * 1024;
+            s.on_full = ["any", "other"].map(|t| (t.to_owned(), on_full)).into();
+        });
+        let (link, app) = (rig.link("c1"), rig.app());
+        rig.input(app, &any_to("c1", &[1; 30_000]));
+        rig.input(app, &other_to("c1", &[2; 10_000]));
+        rig.input(app, &other_to("c1", &[3; 10_000]));
+        assert_eq!(rig.ledger(), Vec::<String>::new());
+        rig.input(app, &other_to("c1", &[4; 30_000]));
+        assert_eq!(rig.ledger(), [dropped], "{on_full:?}");
+        let came: Vec<u8> = frames(&rig.sent(link)).iter().map(|(_, data)| data[0]).collect();
+        let expected: &[u8] = if on_full == OnFull::Reject { &[1, 2, 3] } else { &[1, 4] };
+        assert_eq!(came, expected);
+    }
+}
+
+#[test]
+fn an_app_that_waits_for_the_room_that_another_type_has_goes_on_when_that_is_taken_over() {
+    let mut rig = Rig::server_with(|s| {
+        s.queue_max_bytes = 64 * 1024;
+        s.on_full = ["any", "other"].map(|t| (t.to_owned(), OnFull::Block)).into();
+    });
+    let (link, apps) = (rig.link("c1"), [rig.app(), rig.app()]);
+    rig.input(apps[0], &any_to("c1", &[1; 60_000]));
+    assert_eq!(rig.input(apps[1], &other_to("c1", &[2; 30_000])), Reading::Paused);
+    rig.sent(link);
+    assert!(rig.is_resumed(apps[1]));
+    assert_eq!(sent(&mut rig, link).len(), 30_000);
+}

@@ -96,7 +96,7 @@ fn a_queue_that_was_copied_from_another_peer_reaches_nobody_it_was_not_meant_for
     });
     std::fs::copy(&one, &two).expect("a copied queue");
     server.start_again();
-    let line = server.process.wait_error(&["another queue", "another peer"]);
+    let line = server.process.wait_error(&["under the name of another"]);
     assert!(line.contains(&files::name(&two)), "it names the file: {line}");
     let receivers = clients.iter().map(|client| Receiver::listen(client.setup.receive_socket("any"), Manner::Resumes));
     let receivers: Vec<_> = receivers.collect();
@@ -104,6 +104,11 @@ fn a_queue_that_was_copied_from_another_peer_reaches_nobody_it_was_not_meant_for
     receivers[0].wait_number(STORED - 1);
     receivers[0].tally().assert_exact(STORED);
     clients.iter().for_each(|client| wait_link(&server.setup, &client.setup));
+    let route = Route::new("any", &server.setup, &clients[1].setup);
+    let session = Session::new("later", "stored", server.setup.send_socket(), route);
+    session.send_to(1);
+    let refused = session.refused.lock().unwrap().clone();
+    assert_eq!(refused, [(0, "store_failed".to_owned())], "what is in the way is not touched");
     assert_eq!(receivers[1].tally().received, 0, "{}", receivers[1].tally());
     server.assert_sound();
 }

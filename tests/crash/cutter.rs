@@ -7,7 +7,7 @@
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpStream};
-use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering::SeqCst};
 use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
@@ -22,6 +22,9 @@ const LOOK: Duration = Duration::from_millis(10);
 /// A buffer that did not change for so many looks is full, or its sender has no more.
 const STILL_LOOKS: usize = 5;
 
+/// Time for a server to close a connection when it has read all, and to forget it.
+const CLOSING: Duration = Duration::from_secs(2);
+
 /// The receive buffer, bytes: the system doubles it, and may hold more.
 const BUFFER: usize = 32 * 1024;
 
@@ -30,6 +33,8 @@ const PEEK: usize = 4 * 1024 * 1024;
 
 struct Shared {
     server_port: u16,
+    /// Whether the server has forgotten its last client.
+    is_gone: Box<dyn Fn() -> bool + Send + Sync>,
     stopped: AtomicBool,
     /// What was confirmed at a cut does not arrive.
     swallows: AtomicBool,
@@ -37,6 +42,8 @@ struct Shared {
     cuts: Mutex<VecDeque<u64>>,
     /// Bytes that the cuts so far found in the buffer.
     found: Mutex<Vec<u64>>,
+    /// Connections that the server did not read to their end.
+    unread: AtomicUsize,
 }
 
 /// The proxy; it ends when it is dropped.
@@ -47,14 +54,18 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    pub fn start(server_port: u16) -> Cutter {
+    /// A proxy in front of a server. It takes a connection when `is_gone` says that the server has forgotten the last
+    /// one: one of the Python package sometimes never reads a connection that comes earlier.
+    pub fn start(server_port: u16, is_gone: impl Fn() -> bool + Send + Sync + 'static) -> Cutter {
         let port = free_port();
         let shared = Arc::new(Shared {
             server_port,
+            is_gone: Box::new(is_gone),
             stopped: false.into(),
             swallows: false.into(),
             cuts: Mutex::default(),
             found: Mutex::default(),
+            unread: 0.into(),
         });
         let listener = listen(port);
         let at_work = Arc::clone(&shared);
@@ -70,6 +81,11 @@ impl Cutter {
     /// Cuts when the client has sent so many bytes from now on, and again so many after each cut.
     pub fn cut_after(&self, bytes: impl IntoIterator<Item = u64>) {
         self.shared.cuts.lock().unwrap().extend(bytes);
+    }
+
+    /// Connections that ended, and that the server does not read to their end.
+    pub fn unread(&self) -> usize {
+        self.shared.unread.load(SeqCst)
     }
 
     /// Waits until all cuts were done: how many bytes each found confirmed and not taken.
@@ -100,24 +116,30 @@ fn listen(port: u16) -> Socket {
     listener
 }
 
-/// Carries one connection at a time: the server has seen the end of one before it sees the next.
+/// Carries one connection at a time: the server has had time to see the end of one before it sees the next.
 fn serve(listener: &Socket, shared: &Shared) {
+    let mut left_open = Vec::new();
     while !shared.stopped.load(SeqCst) {
         match listener.accept() {
-            Ok((client, _)) => carry(client.into(), shared),
+            Ok((client, _)) => {
+                if let Some(server) = carry(client.into(), shared) {
+                    shared.unread.fetch_add(1, SeqCst);
+                    left_open.push(server);
+                }
+                wait::within(CLOSING, || (shared.is_gone)().then_some(()));
+            }
             Err(_) => thread::sleep(LOOK),
         }
     }
 }
 
-fn carry(client: TcpStream, shared: &Shared) {
-    let Ok(server) = TcpStream::connect(("127.0.0.1", shared.server_port)) else { return };
+/// The connection to the server, if the server does not close it.
+fn carry(client: TcpStream, shared: &Shared) -> Option<TcpStream> {
+    let server = TcpStream::connect(("127.0.0.1", shared.server_port)).ok()?;
     for socket in [&client, &server] {
         // The listening socket's way may be inherited.
         let ready = socket.set_nonblocking(false).and_then(|()| socket.set_read_timeout(Some(LOOK)));
-        if ready.and_then(|()| socket.set_nodelay(true)).is_err() {
-            return;
-        }
+        ready.and_then(|()| socket.set_nodelay(true)).ok()?;
     }
     let over = AtomicBool::new(false);
     thread::scope(|scope| {
@@ -131,19 +153,20 @@ fn carry(client: TcpStream, shared: &Shared) {
     // A reset, if the connection was cut.
     drop(client);
     let _ = server.shutdown(Shutdown::Write);
-    drain(&server);
+    // What it has not read yet would be lost if it was closed here.
+    if drain(&server) { None } else { Some(server) }
 }
 
-/// Reads what the server still says, until it closes.
-fn drain(mut server: &TcpStream) {
+/// Reads what the server still says; whether it closes.
+fn drain(mut server: &TcpStream) -> bool {
     let mut rest = vec![0; BUFFER];
-    // A server that does not close has not understood; the test finds out.
-    let _ended = wait::within(wait::LIMIT, || match server.read(&mut rest) {
+    let ended = wait::within(CLOSING, || match server.read(&mut rest) {
         Ok(0) => Some(()),
         Ok(_) => None,
         Err(error) if is_no_end(&error) => None,
         Err(_) => Some(()),
     });
+    ended.is_some()
 }
 
 fn carry_down(mut from: &TcpStream, mut to: &TcpStream, over: &AtomicBool) {

@@ -112,8 +112,8 @@ impl Client {
         let end = sent + 500;
         self.session.send_to(end);
         assert!(self.refused(sent..end).is_empty(), "there is room again");
-        let receiver = Receiver::listen(self.server.receive_socket("any"), Manner::Resumes);
         fs::create_dir_all(&self.server.dir).expect("the server's folder");
+        let receiver = Receiver::listen(self.server.receive_socket("any"), Manner::Resumes);
         let mut server = Daemon::start(self.server.clone());
         receiver.wait_number(end - 1);
         let tally = receiver.tally();

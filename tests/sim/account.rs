@@ -106,9 +106,9 @@ impl World {
                 self.model.messages[numbers[0]]
             );
         }
-        for node in 0..self.nodes.len() {
-            let dropped: u64 = ledgers[node].values().sum();
-            assert_eq!(self.nodes[node].reported, dropped, "what was dropped was reported");
+        for (node, ledger) in self.nodes.iter().zip(&ledgers) {
+            let dropped: u64 = ledger.values().sum();
+            assert_eq!(node.reported, dropped, "what was dropped was reported");
         }
         if self.profile.calm {
             self.check_all_delivered();
