@@ -106,13 +106,26 @@ impl Inbox {
         }
     }
 
+    /// A message of a lane needs nothing more. If others of the lane wait here, it is taken over after them.
+    pub fn done_behind(&mut self, origin: Origin) -> bool {
+        let waits = self.runs.iter().any(|run| run.origin.is_some_and(|o| o.slot == origin.slot));
+        if waits {
+            self.runs.push_back(Run { origin: Some(origin), count: 0 });
+        }
+        waits
+    }
+
     /// So many of the oldest messages are given up: the newest origin of each place among them.
     fn gave_up(&mut self, mut count: u64, places: &mut Places) {
-        while let Some(run) = self.runs.front_mut().filter(|_| count > 0) {
+        while let Some(run) = self.runs.front_mut().filter(|run| count > 0 || run.count == 0) {
             let part = run.count.min(count);
-            if let Some(origin) = &mut run.origin {
-                origin.count += part;
-                places.take(Origin { count: origin.count - 1, ..*origin });
+            match &mut run.origin {
+                Some(origin) if run.count == 0 => places.take(*origin),
+                Some(origin) => {
+                    origin.count += part;
+                    places.take(Origin { count: origin.count - 1, ..*origin });
+                }
+                None => {}
             }
             (run.count, count) = (run.count - part, count - part);
             if run.count == 0 {

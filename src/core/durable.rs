@@ -131,10 +131,14 @@ impl Connector {
                 entry.begins = ring.next_sequence();
                 entry.taken = recovered.checkpoint.released_to;
                 self.stamp = self.stamp.max(entry.begins);
-                entry.ring = Some(ring);
+                (entry.ring, entry.lacks_file) = (Some(ring), false);
                 self.repaired(name, RingRef::Outbox(peer, lane), &recovered.origins, now);
+                self.lane_opened(peer, lane, now);
             }
-            Err(why) => self.store_failed(name, why, now),
+            Err(why) => {
+                entry.lacks_file = true;
+                self.store_failed(name, why, now);
+            }
         }
         self.unblock(waiting, now);
     }

@@ -58,6 +58,8 @@ fn record_measure(head: &[u8]) -> (usize, usize) {
 pub(super) struct Link2 {
     /// Most bytes of a lane that may be on their way.
     pub window: usize,
+    /// Where the peer stood when the link came up.
+    said: Vec<PlaceSaid>,
     /// The lane whose records go out.
     pub out: Option<usize>,
     /// The peer's lanes.
@@ -79,8 +81,8 @@ struct InLane {
 enum Came {
     /// It is in an inbox.
     Kept,
-    /// There is nothing more to do with it.
-    Done,
+    /// There is nothing more to do with it. Others of its lane may wait in this inbox.
+    Done(Option<usize>),
     /// There is no room for it.
     NoRoom(usize),
     End(Cause),
@@ -134,39 +136,46 @@ impl Connector {
         let State::Up { peer } = link.state else { return Step::Taken };
         if let Some(link2) = &mut link.link2 {
             link2.window = usize::try_from(hello.window).unwrap_or(usize::MAX).max(1);
+            link2.said = hello.places;
         }
-        self.resume(id, peer, &hello, now);
+        let lanes = self.peers.get(peer).map_or(0, |peer| peer.lanes.len());
+        (0..lanes).for_each(|lane| self.resume(id, peer, lane, now));
         self.want_write(id);
         Step::Records
     }
 
-    /// Goes on in each lane where the peer stands.
-    fn resume(&mut self, id: Id, peer_id: Id, hello: &LinkHello, now: Instant) {
-        let lanes = self.peers.get(peer_id).map_or(0, |peer| peer.lanes.len());
-        for lane in 0..lanes {
-            let Some(peer) = self.peers.get_mut(peer_id) else { return };
-            let (name, entry) = (peer.name.clone(), &mut peer.lanes[lane]);
-            let Some(ring) = &mut entry.ring else { continue };
-            let said = |p: &&PlaceSaid| p.message_type == entry.message_type && p.epoch == entry.epoch;
-            let Some(place) = hello.places.iter().find(said) else { continue };
-            let message_type = entry.message_type.clone();
-            if place.received > ring.next_sequence() {
-                // New messages get numbers that the peer has not had yet.
-                ring.set_next_sequence(place.received);
-                self.tell(Event::SetBack { peer: name, message_type });
-            } else if place.taken < entry.taken {
-                // Said once: it goes on from there.
-                entry.taken = place.taken;
-                self.tell(Event::PeerSetBack { peer: name, message_type });
-            }
-            self.release_taken(peer_id, lane, place.taken, now);
-            if let Some(ring) = self.ring_mut(RingRef::Outbox(peer_id, lane)) {
-                ring.skip_to(place.received);
-                // What the peer has not taken over yet is said to be of this lane, though none of it is sent again: it
-                // may fill the window, and then nothing else would say so.
-                if ring.in_flight_bytes() > 0 {
-                    self.say_lane(id, peer_id, lane);
-                }
+    /// The file of a lane is open: if the link is up, it goes on there.
+    pub(super) fn lane_opened(&mut self, peer: Id, lane: usize, now: Instant) {
+        let Some(link) = self.peers.get(peer).and_then(|p| p.link) else { return };
+        self.resume(link, peer, lane, now);
+        self.want_write(link);
+    }
+
+    /// Goes on in a lane where the peer stands.
+    fn resume(&mut self, id: Id, peer_id: Id, lane: usize, now: Instant) {
+        let link2 = self.conns.get(id).and_then(|c| c.link()).and_then(|link| link.link2.as_ref());
+        let Some(peer) = self.peers.get_mut(peer_id) else { return };
+        let (name, Some(entry), Some(link2)) = (peer.name.clone(), peer.lanes.get_mut(lane), link2) else { return };
+        let Some(ring) = &mut entry.ring else { return };
+        let said = |p: &&PlaceSaid| p.message_type == entry.message_type && p.epoch == entry.epoch;
+        let Some(place) = link2.said.iter().find(said) else { return };
+        let (message_type, received, taken) = (entry.message_type.clone(), place.received, place.taken);
+        if received > ring.next_sequence() {
+            // New messages get numbers that the peer has not had yet.
+            ring.set_next_sequence(received);
+            self.tell(Event::SetBack { peer: name, message_type });
+        } else if taken < entry.taken {
+            // Said once: it goes on from there.
+            entry.taken = taken;
+            self.tell(Event::PeerSetBack { peer: name, message_type });
+        }
+        self.release_taken(peer_id, lane, taken, now);
+        if let Some(ring) = self.ring_mut(RingRef::Outbox(peer_id, lane)) {
+            ring.skip_to(received);
+            // What the peer has not taken over yet is said to be of this lane, though none of it is sent again: it may
+            // fill the window, and then nothing else would say so.
+            if ring.in_flight_bytes() > 0 {
+                self.say_lane(id, peer_id, lane);
             }
         }
     }
@@ -239,6 +248,10 @@ impl Connector {
         };
         let Some(place) = self.places.get(slot) else { return Step::Taken };
         if !open || sequence < place.received {
+            // The sender does not know that it was taken over: it may not have been told.
+            if sequence < place.taken && self.places.moved.last() != Some(&slot) {
+                self.places.moved.push(slot);
+            }
             return Step::Taken;
         }
         // A connector that stops takes nothing more: it stays with the sender, which does not wait if it stops too.
@@ -249,7 +262,13 @@ impl Connector {
         let origin = Origin { slot, generation: place.generation, count: sequence };
         match self.lane_message(id, peer, frame, origin, now) {
             Came::Kept => self.places.receive(slot, sequence),
-            Came::Done => self.places.take(origin),
+            Came::Done(inbox) => {
+                self.places.receive(slot, sequence);
+                // Those before it in its lane are taken over first.
+                if !inbox.is_some_and(|inbox| self.inboxes[inbox].done_behind(origin)) {
+                    self.places.take(origin);
+                }
+            }
             Came::NoRoom(inbox) => self.stop_lane(id, lane, slot, inbox),
             Came::End(cause) => return Step::End(cause),
         }
@@ -282,7 +301,8 @@ impl Connector {
                 Err(cause) => Step::End(cause),
             },
         };
-        if let Step::End(cause) = step { Came::End(cause) } else { Came::Done }
+        let inbox = self.inbox_of_type.get(header.message_type.as_ref()).copied();
+        if let Step::End(cause) = step { Came::End(cause) } else { Came::Done(inbox) }
     }
 
     /// Puts a message that came in a lane into an inbox.
@@ -405,13 +425,13 @@ impl Connector {
     fn lane_taken(&mut self, peer: Id, lane: u32, next: u64, now: Instant) -> Option<Cause> {
         let entry = self.out_lane(peer, lane)?;
         let ring = entry.ring.as_ref()?;
-        let most = ring.front_sequence().unwrap_or(ring.next_sequence());
-        // After it was told to go back, a lane has sent less than the peer may have had of it before.
-        if next > most && entry.go_back.is_none() && !entry.stopped {
-            return Some(Cause::BadInput(format!("it takes over what it was not sent: {next}, {most} is the most")));
+        // Less may have been sent on this link than the peer has had of the lane before.
+        let most = ring.next_sequence();
+        if next > most {
+            return Some(Cause::BadInput(format!("it takes over what there is not: {next}, {most} is the most")));
         }
         let lane = usize::try_from(lane).ok()?;
-        self.release_taken(peer, lane, next.min(most), now);
+        self.release_taken(peer, lane, next, now);
         None
     }
 

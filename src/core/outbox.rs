@@ -251,8 +251,18 @@ impl Connector {
 
     /// Goes on with all who waited for a disk.
     pub(super) fn store_again(&mut self, now: Instant) {
+        if let Some(at) = self.store_again.filter(|at| *at > now) {
+            return self.timers.arm(Timer::StoreAgain, at);
+        }
         self.open_inboxes();
         for id in self.peers.ids() {
+            let lanes = self.peers.get(id).map_or(0, |peer| peer.lanes.len());
+            for lane in 0..lanes {
+                if self.peers.get(id).is_some_and(|peer| peer.lanes[lane].lacks_file) {
+                    // Who sends to it meanwhile is told what became of that.
+                    _ = self.open_lane(id, lane, now);
+                }
+            }
             let waiting = self.peers.get_mut(id).map(super::peer::Peer::take_blocked).unwrap_or_default();
             self.unblock(waiting, now);
         }

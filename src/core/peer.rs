@@ -39,6 +39,8 @@ pub(super) struct Lane {
     pub ring: Option<Ring>,
     /// The shell was asked to open its file.
     pub opening: bool,
+    /// Its file could not be opened, and may have messages.
+    pub lacks_file: bool,
     /// It waits to be saved.
     pub listed: bool,
     /// Apps' connections that are not read until it has room.
@@ -66,6 +68,7 @@ impl Lane {
             is_old: false,
             ring: None,
             opening: false,
+            lacks_file: false,
             listed: false,
             blocked: Vec::new(),
             announced: false,
@@ -78,7 +81,7 @@ impl Lane {
 
     /// Nothing is in it, and nobody waits for it.
     pub fn is_idle(&self) -> bool {
-        self.ring.as_ref().is_none_or(Ring::is_empty) && self.blocked.is_empty() && !self.opening
+        self.ring.as_ref().is_none_or(Ring::is_empty) && self.blocked.is_empty() && !self.opening && !self.lacks_file
     }
 
     /// Messages in it.

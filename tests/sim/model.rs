@@ -42,6 +42,8 @@ pub struct Message {
     /// The first kind of link: the connection that it was written to last, and whether it was confirmed and read there.
     pub link: Option<usize>,
     pub confirmed: bool,
+    /// Its connector knows that it was confirmed.
+    pub known: bool,
     pub arrived: bool,
     /// The connection to an app that it was wholly written to last, and whether the app has read it there.
     pub at_app: Option<usize>,
@@ -74,6 +76,7 @@ impl Message {
             unsure: false,
             link: None,
             confirmed: false,
+            known: false,
             arrived: false,
             at_app: None,
             handed: 0,
@@ -198,7 +201,6 @@ impl Model {
                 let is_safe =
                     message.stored.1 && message.arrived && !message.unsure && !power && !half.contains(&number);
                 message.excused.1 |= message.link.is_some() && !is_safe;
-                message.unsure = false;
             }
         }
     }
@@ -208,7 +210,9 @@ impl Model {
     pub fn ended(&mut self, node: usize, resumes: &dyn Fn(&str) -> bool) {
         for message in self.messages.iter_mut().filter(|m| m.to == Some(node)) {
             let is_known = message.stored.1 && resumes(message.draft.message_type);
-            message.spare += if is_known { 0 } else { message.handed };
+            // An answer was never in an inbox.
+            let again = if is_known { 0 } else { message.handed };
+            message.spare += again.max(message.delivered.saturating_sub(message.handed));
         }
     }
 }

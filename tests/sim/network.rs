@@ -161,8 +161,10 @@ pub struct Side {
     pub frames_written: usize,
     pub read: Tap,
     pub written: Tap,
-    /// A connector wrote these messages whole, of these each ends so far from the beginning.
-    pub handed: Vec<(usize, u64)>,
+    /// A connector wrote these messages whole: of each how far from the beginning it ends, and what was written with it.
+    pub handed: Vec<(usize, u64, u64)>,
+    /// Bytes that a connector has written.
+    pub written_total: u64,
     /// The app that receives has acknowledged so many of them, and the connector has read that.
     pub acknowledged: u64,
     /// The connector has read that the app acknowledges.
@@ -183,6 +185,7 @@ impl Side {
             read: Tap::default(),
             written: Tap::default(),
             handed: Vec::new(),
+            written_total: 0,
             acknowledged: 0,
             hello_read: false,
         }

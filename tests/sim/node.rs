@@ -206,10 +206,8 @@ impl Node {
             let synced = profile.sync == Sync::Always;
             self.core.restore_places(self.disk.places(synced));
             for name in self.disk.names() {
-                // A file that cannot be opened now is asked for again.
-                if let Ok(opened) = self.disk.open(&self.id, &name, synced) {
-                    self.core.ring_opened(&name, Ok(opened), now);
-                }
+                let opened = self.disk.open(&self.id, &name, synced);
+                self.core.ring_opened(&name, opened, now);
             }
         }
         self.core.start(now);

@@ -178,7 +178,7 @@ impl World {
         let receiver = self.receivers.iter().find(|r| r.visits.iter().any(|v| v.number == number));
         let manner = receiver.map_or(Manner::Silent, |r| r.manner);
         let known = if core.hello_read && !stopping { core.acknowledged as usize } else { 0 };
-        for (message, _) in &core.handed[known.min(core.handed.len())..] {
+        for (message, ..) in &core.handed[known.min(core.handed.len())..] {
             self.model.messages[*message].spare += u32::from(manner == Manner::Acknowledges);
         }
     }
@@ -194,7 +194,7 @@ impl World {
         let core = &connection.sides[0];
         let stopping = self.nodes[receiver.node].stopping;
         if manner == Manner::Silent || !core.hello_read || stopping {
-            for (message, _) in core.handed.iter().skip(visit.done as usize) {
+            for (message, ..) in core.handed.iter().skip(visit.done as usize) {
                 self.model.messages[*message].excused.1 = true;
             }
         }

@@ -65,11 +65,13 @@ impl World {
         connection.pipes[side].arrive(self.now);
         let bytes = connection.pipes[side].arrived_total;
         let over = connection.settled;
-        for (message, end) in &connection.sides[side].handed {
+        for (message, end, all) in &connection.sides[side].handed {
             let message = &mut self.model.messages[*message];
             if *end <= bytes && message.link == Some(number) {
                 message.confirmed = true;
                 message.excused.1 |= over && !message.arrived;
+                // A connector knows of what it wrote at once as a whole.
+                message.known |= *all <= bytes;
             }
         }
         self.nodes[node].core.confirmed(id, bytes, self.now);
@@ -78,9 +80,9 @@ impl World {
     /// A link of the first kind is over: what TCP has not confirmed is sent again.
     pub fn link_over(&mut self, number: usize) {
         let Some(connection) = self.connections.get(&number) else { return };
-        for (message, _) in connection.sides.iter().flat_map(|side| &side.handed) {
+        for (message, ..) in connection.sides.iter().flat_map(|side| &side.handed) {
             let message = &mut self.model.messages[*message];
-            message.spare += u32::from(!message.confirmed || self.profile.waits_ack);
+            message.spare += u32::from(!message.known || self.profile.waits_ack);
             message.excused.1 |= message.confirmed && !message.arrived && !message.draft.waits_ack;
         }
     }
@@ -295,15 +297,18 @@ impl World {
         assert!(written.len() <= budget, "no more is sent than the budget allows");
         let purpose = *purpose;
         if matches!(purpose, Purpose::Link { first_kind: true, .. } | Purpose::Receive) {
+            sides[side].written_total += written.len() as u64;
+            let all = sides[side].written_total;
             for seen in sides[side].written.pass(&written) {
                 let Some(message) = seen.message else { continue };
-                sides[side].handed.push((message, seen.end));
+                sides[side].handed.push((message, seen.end, all));
                 let message = &mut self.model.messages[message];
                 if purpose == Purpose::Receive {
                     message.at_app = Some(number);
                     message.handed += 1;
                 } else {
-                    (message.link, message.confirmed, message.arrived) = (Some(number), false, false);
+                    (message.link, message.arrived) = (Some(number), false);
+                    (message.confirmed, message.known) = (false, false);
                 }
             }
         }

@@ -239,7 +239,7 @@ impl World {
         let Some(connection) = self.connections.get(&number) else { return };
         let owner = connection.sides[side].owner;
         match owner {
-            Owner::Core(_, _) if connection.purpose == Purpose::Send => self.held_back(number, side),
+            Owner::Core(..) => self.held_back(number, side),
             _ => {}
         }
         self.over(number);
@@ -263,13 +263,14 @@ impl World {
         }
     }
 
-    /// A connector closes an app's connection. What waited for room on it is in the ledger; unless the app has receipts:
+    /// A connector closes a connection. What waited for room on it is in the ledger; unless the app has receipts:
     /// then it knows by them.
     fn held_back(&mut self, number: usize, side: usize) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
-        let Owner::Sender(app) = connection.sides[1 - side].owner else { return };
-        let has_receipts = self.senders.get(&app).is_some_and(|s| s.receipts.is_some());
+        let app = if let Owner::Sender(app) = connection.sides[1 - side].owner { Some(app) } else { None };
+        let has_receipts = app.and_then(|app| self.senders.get(&app)).is_some_and(|s| s.receipts.is_some());
         for message in std::mem::take(&mut connection.sides[side].unsure) {
+            self.model.messages[message].unsure = false;
             self.model.messages[message].excused.0 |= has_receipts;
         }
     }
