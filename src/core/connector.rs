@@ -84,6 +84,8 @@ pub struct Connector {
     pub(super) stored: Vec<u32>,
     /// Before then no file is tried again, and which one has failed, as was told.
     pub(super) store_again: Option<Instant>,
+    /// It was told that there is no room for all places.
+    pub(super) places_told: bool,
     pub(super) store_failure: Option<RingName>,
     /// Origins of messages that queues give up: memory that is used again.
     pub(super) released: Vec<Origin>,
@@ -125,6 +127,7 @@ impl Connector {
             unsynced: Vec::new(),
             stored: Vec::new(),
             store_again: None,
+            places_told: false,
             store_failure: None,
             released: Vec::new(),
             began: None,

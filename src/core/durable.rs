@@ -234,6 +234,13 @@ impl Connector {
             if let Err((name, why)) = self.keep(sync) {
                 return self.store_failed(&name, why, now);
             }
+            match self.places.lacks_room.clone() {
+                Some(why) if !std::mem::replace(&mut self.places_told, true) => {
+                    self.tell(Event::StoreFailed { name: places_name(), why });
+                }
+                Some(_) => {}
+                None => self.places_told = false,
+            }
             // It is over when the last attempt is long past.
             let lasts = self.store_again.is_some_and(|at| at + STORE_AGAIN > now);
             self.store_failure = self.store_failure.take().filter(|_| lasts);
@@ -275,8 +282,7 @@ impl Connector {
         for slot in std::mem::take(&mut self.stored) {
             self.places.take_received(slot);
         }
-        let places = RingName::Inbox { message_type: "(places)".to_owned() };
-        self.places.save(sync).map_err(|why| (places, why))?;
+        self.places.save(sync).map_err(|why| (places_name(), why))?;
         if self.saves_later(sync) {
             return Ok(());
         }
@@ -298,7 +304,7 @@ impl Connector {
     /// leave messages of nobody, which come again.
     pub(super) fn keep_places(&mut self, now: Instant) {
         if let Err(why) = self.places.save(self.settings.sync == Sync::Always) {
-            self.store_failed(&RingName::Inbox { message_type: "(places)".to_owned() }, why, now);
+            self.store_failed(&places_name(), why, now);
         }
     }
 
@@ -355,4 +361,9 @@ impl Connector {
         self.count_drop(peer, message_type, Reason::Damaged, skipped.records, now);
         self.tell(Event::RingDamaged { name, kept: skipped.copy, records: skipped.records });
     }
+}
+
+/// What stands for the table of places where a queue is named.
+fn places_name() -> RingName {
+    RingName::Inbox { message_type: "(places)".to_owned() }
 }

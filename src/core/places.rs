@@ -81,6 +81,8 @@ pub(super) struct Places {
     dirty: Vec<u32>,
     /// The last sync has failed.
     unsynced: bool,
+    /// Why there is no room for all of them, if there is none.
+    pub lacks_room: Option<String>,
     /// Lanes' places whose `taken` has moved since the peers were told.
     pub moved: Vec<u32>,
 }
@@ -100,6 +102,7 @@ impl Places {
             memory,
             dirty: Vec::new(),
             unsynced: false,
+            lacks_room: None,
             moved: Vec::new(),
         };
         let count = (places.memory.bytes().len() / SLOT_SIZE).min(PLACES_MAX);
@@ -237,16 +240,21 @@ impl Places {
         self.unsynced || !self.dirty.is_empty()
     }
 
-    /// Writes what has changed into memory.
+    /// Writes what has changed into memory. What there is no room for is kept later; until then a crash would forget it,
+    /// and some of what its sender has on the way would come twice. That is better than to stop all others.
     ///
     /// # Errors
-    /// There is no room for more slots, or the memory that lasts cannot be written.
+    /// The memory that lasts cannot be written.
     pub fn save(&mut self, sync: bool) -> Result<(), String> {
         let size = (self.slots.len() * SLOT_SIZE).max(SLOT_SIZE);
+        self.lacks_room = None;
         if self.memory.bytes().len() < size {
-            self.memory.grow(size.next_power_of_two())?;
+            self.lacks_room = self.memory.grow(size.next_power_of_two()).err();
         }
-        for slot in self.dirty.drain(..) {
+        let room = self.memory.bytes().len() / SLOT_SIZE;
+        let (fits, later): (Vec<u32>, Vec<u32>) = self.dirty.drain(..).partition(|slot| (*slot as usize) < room);
+        self.dirty = later;
+        for slot in fits {
             let at = slot as usize * SLOT_SIZE;
             let bytes = &mut self.memory.bytes_mut()[at..at + SLOT_SIZE];
             match &mut self.slots[slot as usize] {
@@ -324,6 +332,50 @@ mod tests {
             assert_eq!(again.find(Key::lane("p", "t")), None);
             assert_eq!(again.find(Key::session("p")), Some(two));
         }
+    }
+
+    /// Memory that has room for so many bytes.
+    #[derive(Debug)]
+    struct Small(Vec<u8>, usize);
+
+    impl crate::ring::Durable for Small {
+        fn bytes(&self) -> &[u8] {
+            &self.0
+        }
+        fn bytes_mut(&mut self) -> &mut [u8] {
+            &mut self.0
+        }
+        fn grow(&mut self, capacity: usize) -> Result<(), String> {
+            if capacity > self.1 {
+                return Err("full".to_owned());
+            }
+            self.0.resize(capacity, 0);
+            Ok(())
+        }
+        fn shrink(&mut self) {}
+        fn sync(&mut self) -> Result<(), String> {
+            Ok(())
+        }
+        fn save(&mut self, _: &crate::ring::Checkpoint) {}
+        fn cool(&mut self, _: std::ops::Range<usize>) {}
+        fn quarantine(&mut self) -> Result<String, String> {
+            Err("not here".to_owned())
+        }
+        fn discard(self: Box<Self>) {}
+    }
+
+    #[test]
+    fn without_room_for_one_more_the_others_are_kept_all_the_same() {
+        let mut places = Places::new(Memory::Durable(Box::new(Small(Vec::new(), 2 * SLOT_SIZE))));
+        let mut slots = Vec::new();
+        for name in ["a", "b", "c"] {
+            slots.push(places.find_or_add(Key::session(name), 1));
+            places.save(true).unwrap();
+        }
+        assert_eq!((places.lacks_room.as_deref(), places.is_dirty()), (Some("full"), true));
+        let again = Places::new(Memory::Heap(places.memory.bytes().to_vec()));
+        let there: Vec<bool> = slots.iter().map(|slot| again.get(*slot).is_some()).collect();
+        assert_eq!(there, [true, true, false]);
     }
 
     #[test]

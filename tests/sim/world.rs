@@ -238,9 +238,8 @@ impl World {
     pub fn let_go(&mut self, number: usize, side: usize) {
         let Some(connection) = self.connections.get(&number) else { return };
         let owner = connection.sides[side].owner;
-        match owner {
-            Owner::Core(..) => self.held_back(number, side),
-            _ => {}
+        if let Owner::Core(..) = owner {
+            self.held_back(number, side);
         }
         self.over(number);
         if let Owner::Receiver(app) = owner {
