@@ -96,6 +96,9 @@ impl Connector {
             Ok(false) => return self.wait_for_lane(app, peer_id, lane),
             Err(reason) => return Queued::Refused(reason),
         }
+        if self.was_stored(peer_id, lane, letter.origin) {
+            return Queued::Taken;
+        }
         if self.is_held(peer_id, lane) {
             return self.wait_for_lane(app, peer_id, lane);
         }
@@ -137,6 +140,15 @@ impl Connector {
             }
             Err(error) => self.no_room(app, peer_id, lane, &parts, letter, error, now),
         }
+    }
+
+    /// Whether a message that an app sends again, because it may be lost, was stored: then it is not lost. It has gone,
+    /// else it would be known to wait.
+    fn was_stored(&mut self, peer: Id, lane: usize, origin: Option<Origin>) -> bool {
+        let is_durable = self.peers.get(peer).is_some_and(|peer| peer.lanes[lane].durable);
+        let Some(origin) = origin.filter(|origin| is_durable && self.is_perhaps_lost(origin)) else { return false };
+        self.delivered(&[origin]);
+        true
     }
 
     pub(super) fn wait_for_lane(&mut self, app: Id, peer: Id, lane: usize) -> Queued {

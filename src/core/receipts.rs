@@ -162,6 +162,9 @@ impl Connector {
             return Step::End(Cause::BadInput("a _hello must be an app's first message, and its only one".to_owned()));
         }
         let level = self.settings.grant(hello.receipts);
+        if level == Level::Delivered && hello.session.is_some() && self.waits_for_file(id) {
+            return Step::Blocked;
+        }
         let session = hello.session.map(|name| self.attach(id, &name, level, now));
         let (seen, delivered) = match session {
             Some((slot, _)) => self.session_counts(slot),
@@ -188,6 +191,18 @@ impl Connector {
             app.receipts = Some(Box::new(receipts));
         }
         Step::Taken
+    }
+
+    /// Whether a queue's file cannot be opened now, which may have messages of a session. Who is told of these waits.
+    fn waits_for_file(&mut self, id: Id) -> bool {
+        for peer in self.peers.ids() {
+            let lanes = self.peers.get_mut(peer).map(|peer| peer.lanes.iter_mut());
+            if let Some(lane) = lanes.into_iter().flatten().find(|lane| lane.lacks_file) {
+                lane.blocked.push(id);
+                return true;
+            }
+        }
+        false
     }
 
     /// Has a session go on with a connection; one that it had before is let go.
@@ -219,8 +234,7 @@ impl Connector {
         let Some(earlier) = session.earlier.filter(|earlier| *earlier > session.delivered.all) else { return };
         let mut known = session.delivered.clone();
         for lane in self.peers.iter().flat_map(|(_, peer)| &peer.lanes).filter(|lane| lane.durable) {
-            // A queue whose file cannot be opened may have some of them.
-            let Some(ring) = &lane.ring else { return };
+            let Some(ring) = &lane.ring else { continue };
             let views = ring.views().take_while(|view| view.sequence < lane.begins);
             let origins = views.filter_map(|view| view.origin);
             origins.filter(|o| (o.slot, o.generation) == (slot, generation)).for_each(|o| known.add(o.count));
@@ -239,6 +253,11 @@ impl Connector {
     /// Whether a message of a session, which was taken in before, is perhaps lost since.
     fn is_lost(&self, slot: u32, number: u64) -> bool {
         self.sessions.get(&slot).is_some_and(|session| session.again.iter().any(|range| range.contains(&number)))
+    }
+
+    /// The same for what an app sends again.
+    pub(super) fn is_perhaps_lost(&self, origin: &Origin) -> bool {
+        origin.slot & CONNECTION == 0 && self.is_lost(origin.slot, origin.count)
     }
 
     /// A message of a session lies in memory of the process: if that dies, it is lost.
