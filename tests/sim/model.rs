@@ -19,6 +19,7 @@ use std::collections::BTreeMap;
 
 use aioconnectors::wire::receipts::Level;
 
+use crate::apps::SESSIONS;
 use crate::message::Draft;
 
 /// A message.
@@ -102,7 +103,9 @@ impl Message {
 
     /// It must be delivered, or stand in a ledger.
     pub fn is_missing(&self) -> bool {
-        self.entered && self.delivered == 0 && !self.is_excused() && self.draft.message_type != "_ping"
+        // An answer is delivered when it is on its way to who asked.
+        let is_own = self.draft.message_type == "_ping" || self.answers.is_some();
+        self.entered && self.delivered == 0 && !self.is_excused() && !is_own
     }
 }
 
@@ -211,6 +214,10 @@ impl Model {
     /// A connector has ended, or died: what apps had of it may come again, from stored inboxes or from those that sent
     /// it. `resumes` says of which types apps know what they had, whatever happens.
     pub fn ended(&mut self, node: usize, resumes: &dyn Fn(&str) -> bool) {
+        // What a session has in memory only is sent again, also if a peer had it without the connector knowing.
+        for message in self.messages.iter_mut().filter(|m| m.from == node && m.stream >= SESSIONS) {
+            message.spare += u32::from(!message.stored.0 && message.entered);
+        }
         for message in self.messages.iter_mut().filter(|m| m.to == Some(node)) {
             let is_known = message.stored.1 && resumes(message.draft.message_type);
             // An answer was never in an inbox.
