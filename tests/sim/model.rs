@@ -57,7 +57,8 @@ pub struct Message {
     pub excused: (bool, bool),
     /// Something was set back in time: nothing is promised of it.
     pub wild: bool,
-    /// What was dropped to make room may come back when its connector dies: its order is not sure.
+    /// It was dropped to make room, and came back when its connector died; or it was sent again on a link of the first
+    /// kind: its order is not sure.
     pub unordered: bool,
     pub promised: Option<Level>,
     pub refused: bool,
@@ -190,9 +191,11 @@ impl Model {
     }
 
     /// A connector dies. With `power` also what it has not synced is gone; `half` are messages that it was busy with.
-    pub fn crash(&mut self, node: usize, power: bool, half: &[usize]) {
+    /// With `ails` the disk may have failed to keep what was sent on.
+    pub fn crash(&mut self, node: usize, power: bool, ails: bool, half: &[usize]) {
         for (number, message) in self.messages.iter_mut().enumerate() {
             if message.from == node {
+                message.spare += u32::from(power && ails && message.promised.is_none());
                 let is_safe = message.stored.0 && !power && !message.unsure && !half.contains(&number);
                 message.excused.0 |= !is_safe;
                 message.spare += u32::from(message.link.is_some());

@@ -307,6 +307,8 @@ impl World {
                     message.at_app = Some(number);
                     message.handed += 1;
                 } else {
+                    // What was dropped where it came to may be taken in when it comes again.
+                    message.unordered |= message.link.is_some();
                     (message.link, message.arrived) = (Some(number), false);
                     (message.confirmed, message.known) = (false, false);
                 }
