@@ -278,7 +278,11 @@ impl fmt::Display for Event {
                 write!(f, "the server is not dialled again, because enable_client_try_reconnect is false")
             }
             Event::StoreFailed { name, why } => {
-                write!(f, "{name} cannot be kept: {why}; tried again every second, what cannot be stored is refused")
+                let meanwhile = match name {
+                    RingName::Outbox { .. } => "what cannot be stored is refused",
+                    RingName::Inbox { .. } => "what comes waits with its sender, if that can wait",
+                };
+                write!(f, "{name} cannot be kept: {why}; tried again every second, {meanwhile}")
             }
             Event::RingDamaged { name, kept: Ok(copy), records } => {
                 write!(f, "{name} are damaged: {records} cannot be read; all is kept as it is in {copy}")

@@ -7,7 +7,7 @@ use fastrand::Rng;
 
 use crate::files::{DATA, HEAD, PAGE, RingFile, files};
 use crate::receiver::{Manner, Receiver};
-use crate::seed::messages;
+use crate::seed::rounds;
 use crate::session::Session;
 use crate::stopped::{Outcome, Queue, STORED, Stopped};
 
@@ -191,7 +191,7 @@ fn goes_round(ring: &RingFile) -> bool {
 #[test]
 fn whatever_is_spoilt_nothing_wrong_is_delivered_and_later_messages_arrive() {
     let test = "whatever_is_spoilt_nothing_wrong_is_delivered_and_later_messages_arrive";
-    for round in 0..messages(6) {
+    for round in 0..rounds(6) {
         let queue = if round % 2 == 0 { Queue::Outbox } else { Queue::Inbox };
         let mut stopped = Stopped::with_messages(test, queue, |setup| setup);
         for path in files(&stopped.spool()) {

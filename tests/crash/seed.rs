@@ -41,6 +41,11 @@ pub fn kills(every_day: u64) -> u64 {
     variable("AIOCONNECTORS_CRASH_KILLS").unwrap_or(every_day)
 }
 
+/// How many rounds a test plays that spoils files by chance: `every_day`, or what the environment says.
+pub fn rounds(every_day: u64) -> u64 {
+    variable("AIOCONNECTORS_CRASH_ROUNDS").unwrap_or(every_day)
+}
+
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
 }
