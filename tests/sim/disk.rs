@@ -30,6 +30,8 @@ struct Image {
 #[derive(Clone, Debug, Default)]
 struct File {
     name: Option<RingName>,
+    /// Bytes of data, also while it is open.
+    length: usize,
     written: Image,
     /// What outlasts the machine for certain.
     kept: Image,
@@ -94,7 +96,7 @@ impl Disk {
     /// Whether there is trouble: no room for more, or errors.
     pub fn set_trouble(&self, is_full: bool, ails: bool) {
         let mut state = self.0.borrow_mut();
-        let used = state.files.values().map(|f| f.written.data.len()).sum();
+        let used = state.files.values().map(|f| f.length).sum();
         state.room = if is_full { used } else { usize::MAX };
         state.ails = ails;
     }
@@ -191,6 +193,14 @@ fn identity(connector: &str, name: &RingName) -> Identity {
     Identity { kind, connector: connector.to_owned(), peer, message_type }
 }
 
+/// Gives a file's data another length; what is new is zero.
+fn lengthen(data: &mut Vec<u8>, length: usize) {
+    let mut new = vec![0; length];
+    let kept = length.min(data.len());
+    new[..kept].copy_from_slice(&data[..kept]);
+    *data = new;
+}
+
 /// What is left of what was written: of each sector the old or the new.
 fn mix(rng: &mut Rng, old: &Image, new: &Image) -> Image {
     let mut part = |old: &[u8], new: &[u8], piece: usize| {
@@ -242,7 +252,7 @@ impl Handle {
         }
         let image = self.image();
         if let Some(file) = self.state.borrow_mut().files.get_mut(&self.name) {
-            file.written = image;
+            (file.length, file.written) = (image.data.len(), image);
         }
     }
 
@@ -262,9 +272,9 @@ impl Handle {
         let length = self.data.len();
         let mut state = self.state.borrow_mut();
         if let Some(file) = state.files.get_mut(&self.name) {
-            file.written.data.resize(length, 0);
+            file.length = length;
             // A file's length is on the disk before what lies in it.
-            file.kept.data.resize(length, 0);
+            lengthen(&mut file.kept.data, if self.synced { length } else { 0 });
         }
     }
 
@@ -297,13 +307,13 @@ impl Durable for Handle {
         self.before_write();
         {
             let state = self.state.borrow();
-            let used: usize = state.files.values().map(|f| f.written.data.len()).sum();
+            let used: usize = state.files.values().map(|f| f.length).sum();
             if used.saturating_sub(self.data.len()) + capacity > state.room {
                 return Err("no space left on device".to_owned());
             }
         }
         if capacity > self.data.len() {
-            self.data.resize(capacity, 0);
+            lengthen(&mut self.data, capacity);
         }
         self.tell_size();
         Ok(())

@@ -62,6 +62,17 @@ pub struct Traits {
     pub persist_recv: Covered,
 }
 
+impl Climate {
+    /// What names its test.
+    pub fn test(self) -> &'static str {
+        match self {
+            Climate::Calm => "where_nothing_fails",
+            Climate::Rough => "whatever_fails",
+            Climate::Deadly => "what_is_stored",
+        }
+    }
+}
+
 fn covered(rng: &mut Rng) -> Covered {
     match rng.u8(..4) {
         0 => Covered::None,
@@ -131,6 +142,8 @@ pub struct Node {
     /// The simulation's connections by the core's ids.
     pub ends: BTreeMap<Id, usize>,
     pub to_write: Vec<Id>,
+    /// The core did something since it was last checked.
+    pub touched: bool,
     pub stopping: bool,
     pub stopped: bool,
     /// A client has a certificate of its own.
@@ -165,6 +178,7 @@ impl Node {
             busy_with: Vec::new(),
             ends: BTreeMap::new(),
             to_write: Vec::new(),
+            touched: false,
             stopping: false,
             stopped: true,
             certificate: false,

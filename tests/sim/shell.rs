@@ -20,6 +20,7 @@ impl World {
     /// Does what a connector says; `current` is the connection that it was just busy with. If the process died in the
     /// middle of what it did, it says nothing more.
     pub fn outputs(&mut self, node: usize, current: Option<usize>) {
+        self.nodes[node].touched = true;
         loop {
             if self.nodes[node].disk.is_frozen() {
                 return self.crash(node);
@@ -264,7 +265,7 @@ impl World {
     pub fn settle_all(&mut self) {
         for node in 0..self.nodes.len() {
             self.moment(node);
-            if self.nodes[node].stopped {
+            if self.nodes[node].stopped || !self.nodes[node].touched {
                 continue;
             }
             self.nodes[node].core.settle(self.now);

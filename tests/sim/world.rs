@@ -195,8 +195,10 @@ impl World {
 
     fn check(&mut self) {
         self.connections.retain(|_, connection| !connection.is_over());
-        for node in &self.nodes {
-            node.core.check_invariants();
+        for node in &mut self.nodes {
+            if std::mem::take(&mut node.touched) {
+                node.core.check_invariants();
+            }
         }
         for receiver in &mut self.receivers {
             receiver.asleep_until = receiver.asleep_until.filter(|until| *until > self.now);
