@@ -240,6 +240,11 @@ impl Places {
         self.unsynced || !self.dirty.is_empty()
     }
 
+    /// Whether there is room for this place where it is to be kept.
+    pub fn has_room(&self, slot: u32) -> bool {
+        (slot as usize) < self.memory.bytes().len() / SLOT_SIZE
+    }
+
     /// Writes what has changed into memory. What there is no room for is kept later; until then a crash would forget it,
     /// and some of what its sender has on the way would come twice. That is better than to stop all others.
     ///

@@ -12,9 +12,11 @@ use std::time::Instant;
 use super::connector::{Connector, Step};
 use super::event::Cause;
 use super::ledger::Reason;
+use super::outbox::STORE_AGAIN;
 use super::places::{Key, Place};
 use super::settings::{Covered, Settings};
 use super::slots::Id;
+use super::timers::Timer;
 use crate::wire::frame::Frame;
 use crate::wire::header::Header;
 use crate::wire::receipts::{Hello, Level, Receipt, Refused, RefusedReason, Welcome};
@@ -451,8 +453,14 @@ impl Connector {
         if self.to_receipt.is_empty() {
             return;
         }
-        let mut waited = Vec::new();
+        let (mut waited, mut later) = (Vec::new(), Vec::new());
         for id in std::mem::take(&mut self.to_receipt) {
+            let Some(receipts) = self.receipts_mut(id) else { continue };
+            // After a crash nobody would know how far the session has come.
+            if receipts.session.is_some_and(|(slot, _)| !self.places.has_room(slot)) {
+                later.push(id);
+                continue;
+            }
             let Some(receipts) = self.receipts_mut(id) else { continue };
             receipts.listed = false;
             let (level, session, seen) = (receipts.level, receipts.session, receipts.seen);
@@ -472,6 +480,10 @@ impl Connector {
                 self.send_control(id, Receipt { level, count }.encode());
             }
         }
+        if !later.is_empty() {
+            self.timers.arm_if_idle(Timer::StoreAgain, now + STORE_AGAIN);
+        }
+        self.to_receipt.append(&mut later);
         self.unblock(waited, now);
     }
 }
