@@ -197,8 +197,9 @@ impl Model {
     /// With `ails` the disk may have failed to keep what was sent on.
     pub fn crash(&mut self, node: usize, power: bool, ails: bool, half: &[usize]) {
         for (number, message) in self.messages.iter_mut().enumerate() {
+            // What has come could not be kept, though the messages were.
+            message.spare += u32::from(ails && message.entered && (message.from == node || message.to == Some(node)));
             if message.from == node {
-                message.spare += u32::from(power && ails && message.promised.is_none());
                 let is_safe = message.stored.0 && !power && !message.unsure && !half.contains(&number);
                 message.excused.0 |= !is_safe;
                 message.spare += u32::from(message.link.is_some());
