@@ -172,7 +172,12 @@ impl Connector {
             Some((slot, _)) => self.session_counts(slot),
             None => (0, 0),
         };
-        let told = if level == Level::Delivered { delivered } else { seen };
+        let told = match session {
+            // Nobody would know after a crash: the app begins again, and what is here already is passed over.
+            Some((slot, _)) if !self.places.has_room(slot) => 0,
+            _ if level == Level::Delivered => delivered,
+            _ => seen,
+        };
         let welcome = Welcome {
             level,
             connector: self.settings.id.clone(),

@@ -299,6 +299,7 @@ impl World {
         let purpose = *purpose;
         if matches!(purpose, Purpose::Link { first_kind: true, .. } | Purpose::Receive) {
             sides[side].written_total += written.len() as u64;
+            let gone = sides[1].owner == Owner::Nobody && (!sides[0].hello_read || self.nodes[node].stopping);
             let all = sides[side].written_total;
             for seen in sides[side].written.pass(&written) {
                 let Some(message) = seen.message else { continue };
@@ -307,6 +308,8 @@ impl World {
                 if purpose == Purpose::Receive {
                     message.at_app = Some(number);
                     message.handed += 1;
+                    // The app has left, and nobody has told the connector.
+                    message.excused.1 |= gone;
                 } else {
                     // What was dropped where it came to may be taken in when it comes again.
                     message.unordered |= message.link.is_some();

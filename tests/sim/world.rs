@@ -240,6 +240,7 @@ impl World {
     pub fn let_go(&mut self, number: usize, side: usize) {
         let Some(connection) = self.connections.get(&number) else { return };
         let owner = connection.sides[side].owner;
+        self.say(&format_args!("connection {number} is closed by {owner:?}"));
         if let Owner::Core(..) = owner {
             self.held_back(number, side);
         }
