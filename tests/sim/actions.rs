@@ -67,7 +67,7 @@ const WEIGHTS: [(Action, u32); 18] = [
     (Action::Restart, 6),
     (Action::Crash, 8),
     (Action::Disk, 6),
-    (Action::Backup, 4),
+    (Action::Backup, 20),
 ];
 
 impl Action {

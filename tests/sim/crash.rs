@@ -69,6 +69,10 @@ impl World {
             Some(backup) => {
                 entry.disk.restore(&backup);
                 entry.set_back = true;
+                // Numbers of its inboxes are given for the second time: apps that know by them what they had must forget.
+                for receiver in self.receivers.iter_mut().filter(|receiver| receiver.node == node) {
+                    receiver.had = None;
+                }
                 self.say(&format_args!("{} is set back", self.nodes[node].id));
                 for message in self.model.messages.iter_mut().filter(|m| m.from == node || m.to == Some(node)) {
                     message.wild = true;
