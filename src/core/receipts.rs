@@ -316,6 +316,7 @@ impl Connector {
             let (taken, delivered) = self.session_counts(slot);
             if seen < taken && !self.is_lost(slot, seen) {
                 self.receipts_mut(id)?.seen += 1;
+                self.list_receipts(Some(id));
                 return Some(Step::Taken);
             }
             return self.too_many(id, level, seen - delivered);
