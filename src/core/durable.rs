@@ -303,8 +303,9 @@ impl Connector {
     /// Who is told apart from now on is known before any of its messages is stored: else a crash between the two would
     /// leave messages of nobody, which come again.
     pub(super) fn keep_places(&mut self, now: Instant) {
-        if let Err(why) = self.places.save(self.settings.sync == Sync::Always) {
-            self.store_failed(&places_name(), why, now);
+        // With what the places count already: a machine that dies must not have the count without the messages.
+        if let Err((name, why)) = self.keep(self.settings.sync == Sync::Always) {
+            self.store_failed(&name, why, now);
         }
     }
 
