@@ -41,6 +41,10 @@ impl World {
             }
             self.restart_some();
             self.pump();
+            // Who has ended just now is started before the clock goes on.
+            if self.nodes.iter().any(|node| node.stopped) {
+                continue;
+            }
             if self.now >= until && self.is_empty() {
                 return self.check_rest();
             }
