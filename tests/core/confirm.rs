@@ -175,3 +175,12 @@ fn types_take_turns_and_what_came_first_goes_first() {
     }
     assert_eq!(data(&rig.sent(link)), [0, 1, 2, 3, 4, 5]);
 }
+
+#[test]
+fn a_ping_that_asks_for_an_acknowledgement_waits_for_none() {
+    let mut rig = Rig::server();
+    let (link, app) = (rig.link("c1"), rig.app());
+    let ping = r#"{"message_type": "_ping", "destination_id": "c1", "wait_for_ack": true, "await_response": true}"#;
+    rig.input(app, &message(ping, b""));
+    assert_eq!(transport_ids(&rig.sent(link)), [0_u64; 0]);
+}

@@ -437,3 +437,33 @@ fn an_app_that_waits_for_the_room_that_another_type_has_goes_on_when_that_is_tak
     assert!(rig.is_resumed(apps[1]));
     assert_eq!(sent(&mut rig, link).len(), 30_000);
 }
+
+#[test]
+fn what_is_in_a_file_that_could_not_be_opened_at_the_start_goes_out_when_it_can() {
+    let mut rig = Rig::server_with(stores_to_send);
+    let app = rig.app();
+    rig.input(app, &any_to("c1", b"1"));
+    rig.disks.cannot_open(Some("input/output error"));
+    let mut rig = rig.crash();
+    let link = rig.link("c1");
+    assert_eq!(sent(&mut rig, link), b"");
+    rig.disks.cannot_open(None);
+    rig.pass(Duration::from_millis(1100));
+    assert_eq!(sent(&mut rig, link), b"1");
+}
+
+#[test]
+fn with_an_interval_a_clean_end_keeps_what_was_confirmed_last() {
+    let mut rig = Rig::server_with(|s| {
+        stores_to_send(s);
+        s.sync = Sync::Interval(Duration::from_secs(60));
+    });
+    let (link, app) = (rig.link("c1"), rig.app());
+    rig.input(app, &any_to("c1", b"1"));
+    assert_eq!(sent(&mut rig, link), b"1");
+    rig.stop();
+    rig.pass(Duration::from_secs(10));
+    let mut rig = rig.crash();
+    let link = rig.link("c1");
+    assert_eq!(sent(&mut rig, link), b"");
+}

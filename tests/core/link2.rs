@@ -466,3 +466,41 @@ fn it_stops_when_the_other_side_has_taken_over_what_was_sent() {
     let announced = Cause::Announced(CloseReason::Stopping);
     assert!(told(&pair.server, |e| matches!(e, Event::PeerDown { cause, .. } if *cause == announced)));
 }
+
+#[test]
+fn a_window_that_is_full_of_what_the_peer_had_before_a_cut_opens_again() {
+    let mut rig = Rig::server();
+    let link = up(&mut rig, 100, &[]);
+    let app = rig.app();
+    rig.input(app, &[any_to("c1", &[1; 200]), any_to("c1", &[2; 200])].concat());
+    let sent = records(&rig.sent(link));
+    let Said::Link(LinkControl::Lane { epoch, .. }) = &sent[0] else { panic!("the lane is opened first: {sent:?}") };
+    assert!(matches!(&sent[2..], [Said::Data(FIRST, _)]), "one is all that the window lets through: {sent:?}");
+    rig.closed(link, Cause::ClosedByPeer);
+    let link = up(&mut rig, 100, &[place("any", *epoch, FIRST + 1, 0)]);
+    let sent = records(&rig.sent(link));
+    assert!(matches!(&sent[..], [Said::Link(LinkControl::Lane { lane: 0, .. })]), "{sent:?}");
+    rig.input(link, &said(&LinkControl::Taken(vec![(0, FIRST + 1)])));
+    let sent = records(&rig.sent(link));
+    assert!(matches!(sent.last(), Some(Said::Data(number, _)) if *number == FIRST + 1), "{sent:?}");
+}
+
+#[test]
+fn an_answer_does_not_take_over_what_came_before_it_and_still_waits() {
+    let mut rig = Rig::server();
+    let link = up(&mut rig, 1000, &[]);
+    let app = rig.app();
+    let question = r#"{"message_type": "any", "destination_id": "c1", "await_response": true, "request_id": "r"}"#;
+    rig.input(app, &message(question, b""));
+    rig.sent(link);
+    let answer = message(r#"{"message_type": "any", "source_id": "c1", "response_id": "r"}"#, b"yes");
+    let mut stream = [lane(0, "any", 7), data(1, "any", b"x")].concat();
+    append_record(&mut stream, 2, 0, &[&answer]);
+    rig.input(link, &stream);
+    assert_eq!(frames(&rig.sent(app))[0].1, b"yes");
+    assert_eq!(records(&rig.sent(link)), []);
+    let receiver = rig.open_app();
+    assert_eq!(frames(&rig.sent(receiver))[0].1, b"x");
+    rig.pass(Duration::from_millis(1100));
+    assert_eq!(records(&rig.sent(link)), [Said::Link(LinkControl::Taken(vec![(0, 3)]))]);
+}

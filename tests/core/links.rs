@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Cause, Concern, Event, KeepAlive};
+use aioconnectors::core::{Cause, Concern, Event, KeepAlive, Secured};
 use aioconnectors::wire::control::{CloseReason, close};
 
 use crate::rig::{Rig, SERVER, any_to, frames, message, ping_answer, typed_from};
@@ -129,4 +129,13 @@ fn an_answer_waits_behind_the_frame_that_was_begun_and_goes_before_all_others() 
     out.extend(rig.sent(link));
     let data: Vec<Vec<u8>> = frames(&out).into_iter().map(|(_, data)| data).collect();
     assert_eq!(data, [b"1", b"p", b"2"]);
+}
+
+#[test]
+fn what_a_server_sends_first_may_be_as_long_as_any_message() {
+    let mut rig = Rig::client_with(|_| {});
+    let link = rig.open_dialled(Secured::Anonymous);
+    rig.input(link, &typed_from("any", SERVER, &vec![0; 100_000]));
+    assert!(!rig.is_closed(link));
+    assert!(rig.events().iter().any(|e| matches!(e, Event::PeerUp { .. })));
 }

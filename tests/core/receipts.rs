@@ -408,3 +408,33 @@ fn a_receiver_that_resumes_knows_which_messages_it_gets_again() {
     assert_eq!((second, got), (ReceiverWelcome { inbox: first.inbox, count: 3 }, vec![3]));
     assert!(!told(&rig, |e| matches!(e, Event::ReceiverRefused { .. })));
 }
+
+#[test]
+fn what_a_session_had_in_memory_when_the_process_died_is_sent_again_before_it_counts_as_delivered() {
+    let mut rig = Rig::server_with(|s| s.persist_send = Covered::Types(["other".to_owned()].into()));
+    rig.link("c1");
+    let (app, _) = hello(&mut rig, Level::Delivered, Some("s"));
+    send(&mut rig, app, "c1", 0..2);
+    let mut rig = rig.crash();
+    let link = rig.link("c1");
+    let (again, welcome) = hello(&mut rig, Level::Delivered, Some("s"));
+    assert_eq!(welcome.count, Some(0));
+    send(&mut rig, again, "c1", 0..2);
+    assert_eq!(data(&mut rig, link), [0, 1]);
+    assert_eq!(heard(&mut rig, again), [receipt(Level::Delivered, 2)]);
+}
+
+#[test]
+fn what_is_stored_for_one_who_never_comes_holds_up_no_session_after_a_crash() {
+    let mut rig = Rig::server_with(stores);
+    let other = rig.app();
+    send(&mut rig, other, "never", 0..1);
+    let (app, _) = hello(&mut rig, Level::Delivered, Some("s"));
+    let no_type = message(r#"{"message_type": "strange", "destination_id": "c1"}"#, b"");
+    rig.input(app, &[any_to("c1", b"1"), no_type].concat());
+    let mut rig = rig.crash();
+    let (app, _) = hello(&mut rig, Level::Delivered, Some("s"));
+    let link = rig.link("c1");
+    assert_eq!(data(&mut rig, link), b"1");
+    assert_eq!(heard(&mut rig, app), [receipt(Level::Delivered, 2)]);
+}
