@@ -224,8 +224,10 @@ impl Places {
 
     /// What a crash has left of a queue says that records of these origins are in it.
     pub fn repair(&mut self, origins: &[Origin]) {
+        // Peers are told when they come. What others wait to hear of stays: a queue may be opened at any time.
+        let told_later = self.moved.len();
         origins.iter().for_each(|origin| self.take(*origin));
-        self.moved.clear();
+        self.moved.truncate(told_later);
     }
 
     /// The sessions that were not of use since then.

@@ -40,7 +40,7 @@ impl World {
         let power = std::mem::take(&mut self.nodes[node].power);
         self.say(&format_args!("{} dies{}", self.nodes[node].id, if power { " with its machine" } else { "" }));
         let half = std::mem::take(&mut self.nodes[node].busy_with);
-        self.model.crash(node, power, self.profile.bad_disks, &half);
+        self.model.crash(node, power, &half);
         for message in self.model.messages.iter_mut().filter(|m| m.from == node) {
             let policy = self.profile.on_full.get(message.draft.message_type);
             message.unordered |= policy == Some(&OnFull::DropOldest);

@@ -194,11 +194,8 @@ impl Model {
     }
 
     /// A connector dies. With `power` also what it has not synced is gone; `half` are messages that it was busy with.
-    /// With `ails` the disk may have failed to keep what was sent on.
-    pub fn crash(&mut self, node: usize, power: bool, ails: bool, half: &[usize]) {
+    pub fn crash(&mut self, node: usize, power: bool, half: &[usize]) {
         for (number, message) in self.messages.iter_mut().enumerate() {
-            // What has come could not be kept, though the messages were.
-            message.spare += u32::from(ails && message.entered && (message.from == node || message.to == Some(node)));
             if message.from == node {
                 let is_safe = message.stored.0 && !power && !message.unsure && !half.contains(&number);
                 message.excused.0 |= !is_safe;
@@ -213,8 +210,12 @@ impl Model {
     }
 
     /// A connector has ended, or died: what apps had of it may come again, from stored inboxes or from those that sent
-    /// it. `resumes` says of which types apps know what they had, whatever happens.
-    pub fn ended(&mut self, node: usize, resumes: &dyn Fn(&str) -> bool) {
+    /// it. `resumes` says of which types apps know what they had, whatever happens; with `ails` the disk may have failed.
+    pub fn ended(&mut self, node: usize, ails: bool, resumes: &dyn Fn(&str) -> bool) {
+        // What has come could not be kept, though the messages were.
+        for message in self.messages.iter_mut().filter(|m| ails && (m.from == node || m.to == Some(node))) {
+            message.spare += u32::from(message.entered);
+        }
         // What a session has in memory only is sent again, also if a peer had it without the connector knowing.
         for message in self.messages.iter_mut().filter(|m| m.from == node && m.stream >= SESSIONS) {
             message.spare += u32::from(!message.stored.0 && message.entered);

@@ -300,7 +300,8 @@ impl World {
     pub fn end_process(&mut self, node: usize, crashed: bool) {
         let receivers: Vec<(&str, Manner)> =
             self.receivers.iter().filter(|r| r.node == node).map(|r| (r.message_type, r.manner)).collect();
-        self.model.ended(node, &|message_type| receivers.contains(&(message_type, Manner::Resumes)));
+        self.model
+            .ended(node, self.profile.bad_disks, &|message_type| receivers.contains(&(message_type, Manner::Resumes)));
         self.dials.retain(|d| d.node != node);
         for number in self.connections.keys().copied().collect::<Vec<_>>() {
             for side in 0..2 {
