@@ -13,6 +13,7 @@ use super::conn::{App, Conn, Kind, Link, State};
 use super::delivery::Inbox;
 use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
+use super::files::{Files, NoFiles};
 use super::ledger::{Ledger, Reason};
 use super::link2;
 use super::peer::Peers;
@@ -93,6 +94,8 @@ pub struct Connector {
     pub(super) began: Option<Instant>,
     /// The number of the next message to a peer: numbers rise over all peers and types, so the smallest is the oldest.
     pub(super) stamp: u64,
+    /// Files that messages bring.
+    pub(super) files: Box<dyn Files>,
     pub(super) ledger: Ledger,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
@@ -132,6 +135,7 @@ impl Connector {
             released: Vec::new(),
             began: None,
             stamp,
+            files: Box::new(NoFiles),
             ledger: Ledger::default(),
             timers: Timers::default(),
             backoff,
@@ -141,6 +145,11 @@ impl Connector {
             stopping: false,
             stopped: false,
         }
+    }
+
+    /// Has the files of messages read and written by `files`. Before all else; without it there are none.
+    pub fn set_files(&mut self, files: Box<dyn Files>) {
+        self.files = files;
     }
 
     /// Begins its work: a client dials its server.

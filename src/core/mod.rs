@@ -12,6 +12,7 @@ mod connector;
 mod delivery;
 mod durable;
 mod event;
+pub mod files;
 pub mod ledger;
 mod link;
 mod link2;
