@@ -292,6 +292,7 @@ fn settings(config: &Config) -> Settings {
             PersistenceSync::Always => Sync::Always,
         },
         on_full: config.on_full.iter().map(|(message_type, policy)| (message_type.clone(), on_full(*policy))).collect(),
+        priorities: config.send_message_types_priorities.clone(),
         session_ttl: config.session_ttl,
         started_at: started.as_secs(),
         start_sequence: u64::try_from(started.as_micros()).unwrap_or(u64::MAX),

@@ -12,6 +12,7 @@ mod link2;
 mod link2_faults;
 mod links;
 mod pair;
+mod priorities;
 mod receipts;
 mod requests;
 mod rig;
