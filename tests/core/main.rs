@@ -17,3 +17,4 @@ mod receipts;
 mod requests;
 mod rig;
 mod stop;
+mod wait_for_ack;

@@ -9,6 +9,7 @@ mod common;
 
 mod checks;
 mod harness;
+mod orders;
 mod pair;
 mod python;
 mod scenarios;
