@@ -1,6 +1,7 @@
 """What the scripts share."""
 import json
 import logging
+import os
 import sys
 
 import aioconnectors
@@ -12,7 +13,7 @@ def logger():
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     log = logging.getLogger("aioconnectors")
     log.addHandler(handler)
-    log.setLevel(logging.WARNING)
+    log.setLevel(os.environ.get("AIOCONNECTORS_PYTHON_LOG", "WARNING"))
     return log
 
 
