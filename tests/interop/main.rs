@@ -8,8 +8,10 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod acks;
 mod checks;
 mod harness;
 mod pair;
 mod python;
+mod requests;
 mod scenarios;

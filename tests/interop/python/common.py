@@ -30,7 +30,7 @@ def api(path):
 
 def arguments(header):
     """The arguments of ConnectorAPI.send_message that make this header."""
-    names = ("message_type", "destination_id", "request_id", "response_id", "tag")
+    names = ("message_type", "destination_id", "request_id", "response_id", "tag", "wait_for_ack", "with_file")
     return {name: header[name] for name in names if name in header}
 
 
