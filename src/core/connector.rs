@@ -19,6 +19,7 @@ use super::link2;
 use super::peer::Peers;
 use super::places::Places;
 use super::receipts::Session;
+use super::requests::Requests;
 use super::settings::{
     CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, REPORT_PERIOD, Settings, TIDY_PERIOD,
     UNIDENTIFIED_MAX,
@@ -67,9 +68,7 @@ pub struct Connector {
     pub(super) inboxes: Vec<Inbox>,
     pub(super) inbox_of_type: HashMap<String, usize>,
     /// Requests of all apps that await their answer.
-    pub(super) requests: usize,
-    /// Ids that were made up for requests that came without.
-    pub(super) made_up_ids: u64,
+    pub(super) requests: Requests,
     /// How far this connector has come in what others send it.
     pub(super) places: Places,
     /// The lanes that belong to places: the link, the lane's number.
@@ -120,8 +119,7 @@ impl Connector {
             peers: Peers::default(),
             inboxes,
             inbox_of_type,
-            requests: 0,
-            made_up_ids: 0,
+            requests: Requests::default(),
             places: Places::default(),
             lane_of_place: HashMap::new(),
             sessions: HashMap::new(),
@@ -412,6 +410,7 @@ impl Connector {
                 Timer::Progress(id) => self.check_progress(id, now),
                 Timer::Linger(id) => self.linger_over(id, now),
                 Timer::Confirm(id) => self.confirm_due(id, now),
+                Timer::Answer(request) => self.request_overdue(request, now),
                 Timer::Stable(_) => self.backoff.reset(),
                 Timer::Hello(id) => self.no_hello(id, now),
                 Timer::Unread(inbox) => self.check_unread(inbox, now),
@@ -506,7 +505,11 @@ impl Connector {
             );
         }
         let waiting: usize = self.peers.iter().map(|(_, p)| p.requests.len()).sum();
-        assert_eq!(waiting, self.requests, "requests are counted");
+        assert_eq!(waiting, self.requests.len(), "peers know all requests");
+        let apps =
+            self.conns.iter().filter_map(|(_, conn)| if let Kind::App(app) = &conn.kind { Some(app) } else { None });
+        let waiting: usize = apps.map(|app| app.requests.len()).sum();
+        assert_eq!(waiting, self.requests.len(), "apps know all requests");
         for inbox in &self.inboxes {
             inbox.ring.check_invariants();
             assert!(inbox.conn.is_none_or(|c| self.conns.get(c).is_some()), "the app's connection is there");

@@ -20,6 +20,7 @@ mod outbox;
 mod peer;
 mod places;
 mod receipts;
+mod requests;
 pub mod settings;
 mod slots;
 mod stop;

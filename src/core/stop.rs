@@ -30,6 +30,7 @@ impl Connector {
         for id in opening {
             self.close(id, Cause::Stopping, now);
         }
+        self.fail_all_requests(now);
         let receivers: Vec<Id> = self.inboxes.iter().filter_map(|inbox| inbox.conn).collect();
         for id in receivers {
             self.no_hello(id, now);
@@ -84,7 +85,7 @@ impl Connector {
         };
         !self.peers.iter().any(|(_, p)| goes_out(p))
             && self.inboxes.iter().all(|i| i.ring.is_empty() || i.away)
-            && self.conns.iter().all(|(_, c)| !(c.paused && matches!(c.kind, Kind::App(_))))
+            && self.conns.iter().all(|(_, c)| !is_held_up(c))
     }
 
     pub(super) fn end(&mut self, now: Instant) {
@@ -142,6 +143,12 @@ impl Connector {
             self.count_drop(&peer, &header.message_type, reason, 1, now);
         }
     }
+}
+
+/// An app whose messages were not all taken, or that was not told yet what became of its requests.
+fn is_held_up(conn: &Conn) -> bool {
+    let Kind::App(app) = &conn.kind else { return false };
+    conn.paused || (app.has_last_words && !conn.control.is_empty())
 }
 
 fn is_opening(conn: &Conn) -> bool {
