@@ -115,7 +115,7 @@ pub struct Header<'a> {
     pub with_binary: bool,
     /// The app waits on its connection for the answer.
     pub await_response: bool,
-    /// The message carries a file.
+    /// The message brings a file: `with_file` is something that Python takes for true.
     pub with_file: bool,
     /// The app wants its message kept until the other connector has said that it has it.
     pub wait_for_ack: bool,
@@ -234,7 +234,7 @@ fn collect<'de, A: MapAccess<'de>>(c: &mut Collected<'de>, key: Key, map: &mut A
         Key::ResponseId => c.response_id = Some(map.next_value()?),
         Key::WithBinary => header.with_binary = map.next_value::<Option<bool>>()?.unwrap_or(false),
         Key::AwaitResponse => header.await_response = map.next_value::<Option<bool>>()?.unwrap_or(false),
-        Key::WithFile => header.with_file = map.next_value::<Option<IgnoredAny>>()?.is_some(),
+        Key::WithFile => header.with_file = map.next_value::<Option<&RawValue>>()?.is_some_and(is_true),
         Key::WaitForAck => header.wait_for_ack = map.next_value::<Option<bool>>()?.unwrap_or(false),
         Key::TransportId => header.transport_id = map.next_value()?,
         // An app may use the word for something of its own.
@@ -244,6 +244,12 @@ fn collect<'de, A: MapAccess<'de>>(c: &mut Collected<'de>, key: Key, map: &mut A
         }
     }
     Ok(())
+}
+
+/// Whether Python takes a value for true. Apps write an empty one for no file.
+fn is_true(value: &RawValue) -> bool {
+    let bare: String = value.get().split_whitespace().collect();
+    !matches!(bare.as_str(), "false" | "0" | "\"\"" | "[]" | "{}")
 }
 
 impl<'a> Header<'a> {
