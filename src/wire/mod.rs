@@ -10,3 +10,4 @@ pub mod path;
 pub mod receipts;
 #[cfg(feature = "daemon")]
 pub mod record;
+pub mod topics;
