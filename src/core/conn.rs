@@ -6,6 +6,7 @@ use std::time::Instant;
 
 use super::confirm::Mark;
 use super::event::Cause;
+use super::gate::{Gate, Wants};
 use super::link2::Link2;
 use super::receipts::Receipts;
 use super::requests::RequestKey;
@@ -21,7 +22,7 @@ pub(super) struct Conn {
     /// Longest frame that may come, bytes.
     pub frame_limit: usize,
     pub control: Control,
-    /// Nothing more is read until what it waits for has room.
+    /// Nothing more is read until what it waits for has room, or until a gate has answered.
     pub paused: bool,
     /// What it waits for is its own `control`.
     pub awaits_control: bool,
@@ -174,6 +175,8 @@ pub(super) enum State {
     Hello,
     /// Server: the request of a client that has no certificate of its own.
     EnrolmentRequest,
+    /// Server: the answer of a gate that the client must pass on its way to what it wants.
+    Asking { gate: Gate, wants: Wants },
     /// Server: the certificate from the shell.
     Issuing,
     /// Client: a sign of life from the server. With TLS 1.3 a client is done with the handshake before the server has

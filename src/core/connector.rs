@@ -14,6 +14,7 @@ use super::delivery::Inbox;
 use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
 use super::files::{Files, NoFiles};
+use super::gate::Gates;
 use super::ledger::{Ledger, Reason};
 use super::link2;
 use super::peer::Peers;
@@ -96,6 +97,8 @@ pub struct Connector {
     pub(super) began: Option<Instant>,
     /// The number of the next message to a peer: numbers rise over all peers and types, so the smallest is the oldest.
     pub(super) stamp: u64,
+    /// Who is asked about clients.
+    pub(super) gates: Gates,
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
     pub(super) ledger: Ledger,
@@ -138,6 +141,7 @@ impl Connector {
             released: Vec::new(),
             began: None,
             stamp,
+            gates: Gates::default(),
             files: Box::new(NoFiles),
             ledger: Ledger::default(),
             timers: Timers::default(),
@@ -285,8 +289,9 @@ impl Connector {
     /// Whether what comes on a connection is not to be looked at, now or at all.
     fn is_held_back(&mut self, id: Id) -> Option<Step> {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.closing.is_none()) else { return Some(Step::Taken) };
+        let is_asked_about = conn.link().is_some_and(|link| matches!(link.state, State::Asking { .. }));
         conn.awaits_control = conn.control.used() > CONTROL_HIGH;
-        conn.awaits_control.then_some(Step::Blocked)
+        (conn.awaits_control || is_asked_about).then_some(Step::Blocked)
     }
 
     /// One record of a link of the second kind.

@@ -38,6 +38,12 @@ impl Connector {
         self.check_drained(now);
     }
 
+    /// Ends at once: what is queued in memory is counted as dropped, and [`Output::Stopped`] comes.
+    pub fn halt(&mut self, now: Instant) {
+        self.stopping = true;
+        self.end(now);
+    }
+
     /// Whether a connection is read on while the connector stops, for the acknowledgements that come on it: without them
     /// what has arrived would wait in its queue to the end of the time for it, and go out a second time in the next life.
     ///
@@ -128,6 +134,8 @@ impl Connector {
     pub(super) fn count_held(&mut self, conn: &mut Conn, now: Instant) {
         let peer = match &conn.kind {
             _ if !conn.paused => return,
+            // Nothing of somebody who was not let in counts.
+            Kind::Link(Link { state: State::Asking { .. }, .. }) => return,
             // Its sender has them, and knows that they did not arrive.
             Kind::Link(Link { link2: Some(_), .. }) => return,
             Kind::App(app) if app.receipts.is_some() => return,

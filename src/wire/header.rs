@@ -121,7 +121,7 @@ pub struct Header<'a> {
     pub await_response: bool,
     /// After this time the app waits for the answer no longer. At most [`AWAIT_RESPONSE_TIMEOUT_MAX`].
     pub await_response_timeout: Option<Duration>,
-    /// The message carries a file.
+    /// The message brings a file: `with_file` is something that Python takes for true.
     pub with_file: bool,
     /// The app wants its message kept until the other connector has said that it has it.
     pub wait_for_ack: bool,
@@ -129,6 +129,8 @@ pub struct Header<'a> {
     pub transport_id: Option<u64>,
     /// In a greeting: the newest kind of link that the client speaks.
     pub link: Option<u64>,
+    /// The type that a message is published under.
+    pub publishes: Option<Cow<'a, str>>,
 }
 
 enum Key {
@@ -144,6 +146,7 @@ enum Key {
     WaitForAck,
     TransportId,
     Link,
+    Publishes,
     Other,
 }
 
@@ -169,6 +172,7 @@ impl<'de> Deserialize<'de> for Key {
                     "wait_for_ack" => Key::WaitForAck,
                     "transport_id" => Key::TransportId,
                     "link" => Key::Link,
+                    "message_type_publish" => Key::Publishes,
                     _ => Key::Other,
                 })
             }
@@ -243,11 +247,12 @@ fn collect<'de, A: MapAccess<'de>>(c: &mut Collected<'de>, key: Key, map: &mut A
         Key::WithBinary => header.with_binary = map.next_value::<Option<bool>>()?.unwrap_or(false),
         Key::AwaitResponse => header.await_response = map.next_value::<Option<bool>>()?.unwrap_or(false),
         Key::AwaitResponseTimeout => header.await_response_timeout = map.next_value::<Option<f64>>()?.map(timeout),
-        Key::WithFile => header.with_file = map.next_value::<Option<IgnoredAny>>()?.is_some(),
+        Key::WithFile => header.with_file = map.next_value::<Option<&RawValue>>()?.is_some_and(is_true),
         Key::WaitForAck => header.wait_for_ack = map.next_value::<Option<bool>>()?.unwrap_or(false),
         Key::TransportId => header.transport_id = map.next_value()?,
         // An app may use the word for something of its own.
         Key::Link => header.link = map.next_value::<Value>()?.as_u64(),
+        Key::Publishes => header.publishes = map.next_value::<Option<Text>>()?.map(|t| t.0),
         Key::Other => {
             map.next_value::<IgnoredAny>()?;
         }
@@ -259,6 +264,12 @@ fn collect<'de, A: MapAccess<'de>>(c: &mut Collected<'de>, key: Key, map: &mut A
 fn timeout(seconds: f64) -> Duration {
     let most = AWAIT_RESPONSE_TIMEOUT_MAX;
     Duration::try_from_secs_f64(seconds.clamp(0.0, most.as_secs_f64())).unwrap_or(most)
+}
+
+/// Whether Python takes a value for true. Apps write an empty one for no file.
+fn is_true(value: &RawValue) -> bool {
+    let bare: String = value.get().split_whitespace().collect();
+    !matches!(bare.as_str(), "false" | "0" | "\"\"" | "[]" | "{}")
 }
 
 impl<'a> Header<'a> {
