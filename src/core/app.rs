@@ -6,11 +6,13 @@ use std::time::Instant;
 use super::conn::{App, AppMemo, RequestKey};
 use super::connector::{Connector, Step};
 use super::event::{Cause, Event};
+use super::file_lane::{Attached, with_file_error};
 use super::ledger::Reason;
 use super::outbox::{Letter, Queued};
 use super::settings::{ANSWERS_MAX, PEERS_MAX, REQUESTS_MAX, Settings};
 use super::slots::Id;
 use crate::wire::control::{self, DISCONNECTED_DURING_WAIT, OVERRIDDEN};
+use crate::wire::file::lane_name;
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::{self, Change, Header, MessageId, json_string};
 use crate::wire::names::{Role, validate_client_name};
@@ -109,7 +111,9 @@ impl Connector {
     }
 
     fn forward(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, destination: &str, now: Instant) -> Queued {
-        let (peer, lane) = match self.way_to(destination, header) {
+        let file_error = if header.with_file { self.lacks_file(frame, header) } else { None };
+        let with_file = header.with_file && file_error.is_none();
+        let (peer, lane) = match self.way_to(destination, header, with_file) {
             Ok(way) => way,
             Err(reason) => return Queued::Refused(reason),
         };
@@ -120,7 +124,7 @@ impl Connector {
             Err(reason) => return Queued::Refused(reason),
         }
         let number = self.ack_number(peer, lane, header);
-        let Ok((rewritten, request)) = self.prepare(frame, header, destination, number) else {
+        let Ok((rewritten, request)) = self.prepare(frame, header, destination, number, file_error) else {
             return Queued::Refused(Reason::HeaderTooLong);
         };
         let flags = if number.is_some() { record::WAITS_ACK } else { 0 };
@@ -135,8 +139,16 @@ impl Connector {
         queued
     }
 
+    /// Why a message that is to have a file goes without it, if that is known from its header already.
+    fn lacks_file(&self, frame: &Frame<'_>, header: &Header<'_>) -> Option<&'static str> {
+        if header.message_type.starts_with('_') {
+            return Some("no file goes with a connector's own message");
+        }
+        Attached::read(frame.header()).err()
+    }
+
     /// The peer that a message is for, and its lane; or why it cannot go there.
-    fn way_to(&mut self, destination: &str, header: &Header<'_>) -> Result<(Id, usize), Reason> {
+    fn way_to(&mut self, destination: &str, header: &Header<'_>, with_file: bool) -> Result<(Id, usize), Reason> {
         if !self.may_send(&header.message_type) {
             return Err(Reason::TypeNotAllowed);
         }
@@ -153,7 +165,8 @@ impl Connector {
         if header.await_response && self.requests >= REQUESTS_MAX {
             return Err(Reason::TooManyRequests);
         }
-        Ok((peer, self.lane_for(peer, &header.message_type)))
+        let lane = if with_file { Cow::Owned(lane_name(&header.message_type)) } else { header.message_type.clone() };
+        Ok((peer, self.lane_for(peer, &lane)))
     }
 
     /// Whether messages may be stored for one that was not here yet.
@@ -176,6 +189,7 @@ impl Connector {
         header: &Header<'_>,
         destination: &str,
         ack_number: Option<u64>,
+        file_error: Option<&str>,
     ) -> Result<(Option<Vec<u8>>, Option<MessageId>), HeaderTooLong> {
         let mut changes: Vec<Change<'_>> = Vec::new();
         if header.source_id.as_deref() != Some(self.settings.id.as_str()) {
@@ -195,8 +209,8 @@ impl Connector {
             }
             request = Some(id);
         }
-        if header.with_file {
-            changes.push(("with_file", Some(without_file(frame.header()))));
+        if let Some(why) = file_error {
+            changes.push(("with_file", Some(with_file_error(frame.header(), why))));
         }
         if changes.is_empty() {
             return Ok((None, request));
@@ -290,13 +304,3 @@ impl Connector {
 
 /// A header that has no room for what the connector must write into it.
 struct HeaderTooLong;
-
-/// The value of `with_file` for a message whose file is not sent.
-fn without_file(header: &[u8]) -> String {
-    let header: serde_json::Value = serde_json::from_slice(header).unwrap_or_default();
-    let mut with_file = header.get("with_file").cloned().unwrap_or_default();
-    if let Some(object) = with_file.as_object_mut() {
-        object.insert("file_error".to_owned(), Cow::Borrowed("this connector does not send files yet").into());
-    }
-    with_file.to_string()
-}

@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod control;
+pub mod file;
 pub mod frame;
 pub mod header;
 pub mod link;

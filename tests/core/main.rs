@@ -6,6 +6,8 @@ mod confirm;
 mod delivery;
 mod disk;
 mod durable;
+mod file_system;
+mod files;
 mod garbage;
 mod handshake;
 mod link2;
