@@ -304,7 +304,8 @@ fn what_was_damaged_on_its_way_comes_again() {
 #[test]
 fn work_that_takes_long_is_waited_for() {
     let mut pair = durable();
-    (pair.client.files.set_faults(|f| f.slow = 3), pair.server.files.set_faults(|f| f.slow = 2));
+    pair.client.files.set_faults(|f| f.slow = 3);
+    pair.server.files.set_faults(|f| f.slow = 2);
     send(&mut pair.client, 1, 200_000);
     send(&mut pair.client, 2, 0);
     pair.left = 150_000;

@@ -8,6 +8,8 @@ mod disk;
 mod durable;
 mod file_system;
 mod files;
+mod files_ends;
+mod files_faults;
 mod garbage;
 mod handshake;
 mod link2;
