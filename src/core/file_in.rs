@@ -9,7 +9,6 @@
 //! What is known of a file here ends with its link, or when its message has come. A file that was begun is closed then,
 //! and stays with [`Files`](super::files::Files) until its message is taken over, or will never come.
 
-use std::collections::BTreeMap;
 use std::time::Instant;
 
 use serde_json::Value;
@@ -398,9 +397,18 @@ impl Connector {
         self.files.forget(&key);
     }
 
-    /// A link is gone.
-    pub(super) fn forget_incoming(&mut self, incoming: BTreeMap<(u32, u64), Incoming>) {
-        self.close_incoming(incoming.into_values());
+    /// Nothing more comes on a link: its files are closed.
+    pub(super) fn drop_incoming(&mut self, link: Id) {
+        let incoming = self.link_files(link).map(|files| std::mem::take(&mut files.incoming));
+        self.close_incoming(incoming.unwrap_or_default().into_values());
+    }
+
+    /// A lane of files has the place of an earlier one on the same link, of which nothing more may come: two targets of
+    /// one message must not be open.
+    pub(super) fn end_earlier_lane(&mut self, link: Id, lane: u32, slot: u32) {
+        let link2 = self.conns.get_mut(link).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut());
+        let Some(earlier) = link2.and_then(|link2| link2.end_other_lane(lane, slot)) else { return };
+        self.message_of_file_came(link, earlier, u64::MAX);
     }
 }
 

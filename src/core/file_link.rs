@@ -231,9 +231,6 @@ impl Connector {
             self.rewind_files(peer);
         }
         let links: Vec<Id> = self.conns.iter().filter(|(_, c)| c.link().is_some()).map(|(id, _)| id).collect();
-        for id in links {
-            let incoming = self.link_files(id).map(|files| std::mem::take(&mut files.incoming));
-            self.close_incoming(incoming.unwrap_or_default().into_values());
-        }
+        links.into_iter().for_each(|id| self.drop_incoming(id));
     }
 }

@@ -134,6 +134,7 @@ impl Connector {
     /// A newer connection has taken the place of `old`, which is told so, unless that would stand amid a message.
     fn replaced(&mut self, old: Id, peer_id: Id, mid_frame: bool, now: Instant) {
         let peer = self.peers.get(peer_id).map(|p| p.name.clone()).unwrap_or_default();
+        self.drop_incoming(old);
         self.tell(Event::PeerDown { peer, cause: Cause::Replaced });
         self.fail_requests(peer_id, now);
         if mid_frame {
@@ -179,7 +180,7 @@ impl Connector {
     pub(super) fn link_closed(&mut self, id: Id, link: &mut Link, cause: Cause, now: Instant) {
         self.forget_lanes(id);
         let incoming = link.link2.take().map(|link2| link2.files.incoming);
-        self.forget_incoming(incoming.unwrap_or_default());
+        self.close_incoming(incoming.unwrap_or_default().into_values());
         match link.state {
             State::Up { peer } => self.detach(id, peer, &cause, now),
             _ if self.settings.role == Role::Server => {
