@@ -15,6 +15,7 @@ use nix::fcntl::{Flock, FlockArg};
 
 use crate::config::{self, Address, Config, Coverage, Loaded, PersistenceSync};
 use crate::core::{Connector, Covered, KeepAlive, Mode, OnFull, Settings, Sync};
+use crate::files::{self, DiskFiles, OwnFolders};
 use crate::logger::{self, LogError, LogTarget};
 use crate::net::dial::Target;
 use crate::net::listener::{self, ListenError};
@@ -220,7 +221,26 @@ fn parts(config: &Config) -> Result<Parts, StartError> {
     let mut connector = Connector::new(settings);
     rings.restore(&mut connector, Instant::now()).map_err(StartError::Spool)?;
     let (shutdown_timeout, send_timeout) = (config.shutdown_timeout, config.send_timeout);
-    Ok(Parts { connector, security, links, target, apps, admins, paths, rings, shutdown_timeout, send_timeout })
+    let files = Some(DiskFiles::open(files_setup(config)));
+    Ok(Parts { connector, security, links, target, apps, admins, paths, rings, files, shutdown_timeout, send_timeout })
+}
+
+/// What the config says of files. None goes to where certificates, tokens and queues are, whoever may send files.
+fn files_setup(config: &Config) -> files::Setup {
+    let folders = vec![
+        config.connector_files_dirpath.clone(),
+        config.certificates_directory_path.clone(),
+        config.tokens_directory_path.clone(),
+        config.default_logger_dirpath.clone(),
+    ];
+    files::Setup {
+        receive: config.file_recv_config.clone(),
+        max_receive: config.max_size_file_upload_recv,
+        max_send: config.max_size_file_upload_send,
+        journal: config.socket_paths().files(),
+        own: OwnFolders { folders },
+        synced: config.persistence_sync != PersistenceSync::Os,
+    }
 }
 
 /// The folder of the queues on disk. It is of use also to a connector that stores no messages: what apps and peers were

@@ -202,8 +202,9 @@ keys! {
         "Client: whether it connects again when it lost its server.";
     everybody_can_send_messages: bool = "true", Free, Now, Manager,
         "Whether apps of every user may send; if not, only those of the connector's user and group.";
-    file_recv_config: BTreeMap<String, FileRecv> = "{}", Free, NotYet, Manager,
-        "Where received files go, by destination type: `target_directory`, `owner`, `override_existing`.";
+    file_recv_config: BTreeMap<String, FileRecv> = "{}", Free, Now, Manager,
+        "Where received files go, by destination type: `target_directory`, an absolute path in which header keys in \
+        braces are filled in, as in `/data/{source_id}`; `owner`, `USER:GROUP`; `override_existing`.";
     ignore_peer_traffic: IgnorePeerTraffic = "false", Free, Refused("ignoring peers is"), Manager,
         "Whose messages are dropped: everybody's, nobody's, or those of a list of peers.";
     is_server: bool = "true", Free, Now, Both,
@@ -220,9 +221,9 @@ keys! {
         "Client: after how many unanswered pings the connection is given up.";
     max_size_chunk_upload: u64 = "209715200", Bytes(1, TIB), Apps, Api,
         "How many bytes of a file an app puts into one message.";
-    max_size_file_upload_recv: u64 = "8589930194", Bytes(0, u64::MAX), NotYet, Manager,
+    max_size_file_upload_recv: u64 = "8589930194", Bytes(0, u64::MAX), Now, Manager,
         "How many bytes a received file may have.";
-    max_size_file_upload_send: u64 = "8589930194", Bytes(0, u64::MAX), NotYet, Manager,
+    max_size_file_upload_send: u64 = "8589930194", Bytes(0, u64::MAX), Now, Manager,
         "How many bytes a file to send may have.";
     max_size_persistence_path: u64 = "1073741824", Bytes(64 * KIB, u64::MAX), Now, Manager,
         "How many bytes of messages each queue on disk may have; there is one for each peer and type, and for each \

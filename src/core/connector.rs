@@ -152,6 +152,12 @@ impl Connector {
         self.files = files;
     }
 
+    /// Goes on with files, for a millisecond or so; whether there is more to do at once.
+    pub fn work(&mut self, _now: Instant) -> bool {
+        let (_done, more) = self.files.work();
+        more
+    }
+
     /// Begins its work: a client dials its server.
     pub fn start(&mut self, now: Instant) {
         self.began = Some(now);

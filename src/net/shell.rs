@@ -24,6 +24,7 @@ use super::session::{self, Handler, Session};
 use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
 use crate::core::{Cause, Concern, Connector, Id, Output, Reading, Secured};
+use crate::files::DiskFiles;
 use crate::wire::names::SocketPaths;
 
 /// Bytes that one connection may send before others have a turn.
@@ -67,6 +68,8 @@ pub struct Parts {
     pub paths: SocketPaths,
     /// Where queues are stored.
     pub rings: Rings,
+    /// Files that messages bring; the core gets them when the loop can be woken for them.
+    pub files: Option<DiskFiles>,
     /// Longest time for what is queued to go out at the end.
     pub shutdown_timeout: Duration,
     /// Longest wait for a peer's machine to confirm what was sent to it.
@@ -164,6 +167,8 @@ pub struct Shell {
     pub(super) stopping: bool,
     ended: bool,
     wish: Wish,
+    /// There is more to do for files.
+    works: bool,
 }
 
 impl Shell {
@@ -181,7 +186,13 @@ impl Shell {
         registry.register(&mut parts.admins.listener, ADMINS, Interest::READABLE)?;
         let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
         registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let resolver = Resolver::new(Arc::new(Waker::new(registry, WAKER)?));
+        let waker = Arc::new(Waker::new(registry, WAKER)?);
+        let resolver = Resolver::new(Arc::clone(&waker));
+        if let Some(mut files) = parts.files.take() {
+            // A waker that fails leaves what is done for the next turn.
+            files.set_waker(move || _ = waker.wake());
+            parts.connector.set_files(Box::new(files));
+        }
         let mut shell = Self {
             poll,
             parts,
@@ -200,6 +211,7 @@ impl Shell {
             stopping: false,
             ended: false,
             wish: Wish::GoOn,
+            works: false,
         };
         let now = Instant::now();
         shell.parts.connector.start(now);
@@ -230,6 +242,7 @@ impl Shell {
             self.ids(|kind| matches!(kind, Kind::Link(_) | Kind::Delivery)).into_iter().for_each(|id| self.list(id));
         }
         self.read_all(now);
+        self.works = self.parts.connector.work(now);
         self.parts.connector.timeout(now);
         self.parts.connector.settle(now);
         self.do_outputs(now);
@@ -247,7 +260,7 @@ impl Shell {
     /// How long the loop may wait for events.
     fn patience(&self) -> Option<Duration> {
         let discards = self.lingering.values().any(|(stream, _)| stream.readable);
-        if discards || !self.to_read.is_empty() || !self.to_write.is_empty() {
+        if discards || self.works || !self.to_read.is_empty() || !self.to_write.is_empty() {
             return Some(Duration::ZERO);
         }
         let shutdown = self.parts.shutdown_timeout;
