@@ -208,6 +208,12 @@ impl SmallDisk {
             }
         }
     }
+
+    /// From now on nothing can be written to it.
+    pub(super) fn make_read_only(&self) {
+        let output = Command::new("mount").args(["-o", "remount,ro"]).arg(&self.0).output().unwrap();
+        assert!(output.status.success(), "{output:?}");
+    }
 }
 
 impl Drop for SmallDisk {
