@@ -9,6 +9,17 @@ use std::thread;
 /// Most threads at a time; what else there is to do waits for them.
 const THREADS_MAX: usize = 4;
 
+/// Bytes from which on a file is large: when the last of it is let go, the disk is busy with its blocks for a while.
+const LARGE: u64 = 16 * 1024 * 1024;
+
+/// Closes what holds a file of so many bytes, which may have lost its name: beside the loop if it is large.
+pub(super) fn close<T: Send + 'static>(file: T, size: u64) {
+    if size >= LARGE {
+        // Without a thread it is closed here, with what the thread would have done.
+        let _ = thread::Builder::new().name("files".to_owned()).spawn(move || drop(file));
+    }
+}
+
 /// Wakes the loop.
 #[derive(Clone)]
 pub(super) struct Bell(pub Arc<dyn Fn() + Send + Sync>);

@@ -9,9 +9,10 @@ use std::sync::OnceLock;
 
 use nix::errno::Errno;
 use nix::fcntl::{self, AtFlags, OFlag, OpenHow, RenameFlags, ResolveFlag, openat, openat2, renameat2};
-use nix::sys::stat::{FileStat, Mode, SFlag, fstatat, mkdirat};
+use nix::sys::stat::{FileStat, Mode, SFlag, fstat, fstatat, mkdirat};
 use nix::unistd::{UnlinkatFlags, fchownat, linkat, unlinkat};
 
+use super::background;
 use super::error::refused;
 use super::owner::Owner;
 use crate::core::files::FileError;
@@ -62,6 +63,20 @@ pub(super) struct Folder {
 impl AsFd for Folder {
     fn as_fd(&self) -> BorrowedFd<'_> {
         self.handle.as_fd()
+    }
+}
+
+/// A file that is about to lose its name.
+#[derive(Debug)]
+pub(super) struct Held(Option<OwnedFd>);
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        if let Some(file) = self.0.take()
+            && let Ok(found) = fstat(&file)
+        {
+            background::close(file, u64::try_from(found.st_size).unwrap_or(0));
+        }
     }
 }
 
@@ -166,8 +181,15 @@ impl Folder {
         }
     }
 
+    /// Holds what stands under a name, so that its end, when it has lost its name, is not waited for. Drop it when it has.
+    pub(super) fn hold(&self, name: &str) -> Held {
+        let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+        Held(openat(&self.handle, name, flags, Mode::empty()).ok())
+    }
+
     /// Removes a file; one that is not there is removed.
     pub(super) fn remove(&self, name: &str) -> Result<(), FileError> {
+        let _held = self.hold(name);
         match unlinkat(&self.handle, name, UnlinkatFlags::NoRemoveDir) {
             Ok(()) | Err(Errno::ENOENT) => Ok(()),
             Err(error) => Err(refused("remove", &self.path.join(name), error)),

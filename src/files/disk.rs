@@ -44,7 +44,7 @@ pub struct Setup {
 /// Something that has a [`FileId`].
 #[derive(Debug)]
 pub(super) enum Open {
-    Source(Source),
+    Source(Box<Source>),
     /// A hook is asked where it goes.
     Asking(Box<Request>),
     Target(Box<Target>),
@@ -181,7 +181,7 @@ impl Files for DiskFiles {
         let id = self.next_id()?;
         let source = Source::open(path, self.setup.max_send)?;
         let stamp = source.stamp();
-        self.open.insert(id, Open::Source(source));
+        self.open.insert(id, Open::Source(Box::new(source)));
         Ok((FileId(id), stamp))
     }
 
@@ -223,7 +223,7 @@ impl Files for DiskFiles {
         self.jobs.retain(|job| *job != file.0);
         match self.open.remove(&file.0) {
             Some(Open::Target(target)) if !target.keyed || self.journal.get(&target.id).is_none() => {
-                self.discard_target(&target);
+                self.discard_target(target);
             }
             Some(Open::Asking(_)) => self.hook.forget(file.0),
             _ => {}

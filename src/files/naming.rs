@@ -47,6 +47,7 @@ impl Naming {
         if let Some(record) = &self.record {
             record.write(self.synced)?;
         }
+        let _replaced = self.overrides.then(|| self.to.hold(&self.name));
         match self.from.rename(&self.partial, &self.to, &self.name, self.overrides) {
             Ok(()) if self.synced => self.from.sync().and_then(|()| self.to.sync()),
             Ok(()) => Ok(()),

@@ -2,6 +2,7 @@
 
 use nix::fcntl::OFlag;
 
+use super::background;
 use super::beneath::{Folder, Missing, is_file};
 use super::disk::{DiskFiles, Open, unknown};
 use super::hook;
@@ -212,7 +213,7 @@ impl DiskFiles {
     fn end_target(&mut self, id: u64, target: Box<Target>, hash: Option<&FileHash>) -> Result<Step, FileError> {
         if let Err(error) = target.check(hash) {
             if matches!(error, FileError::Changed(_)) {
-                self.discard_target(&target);
+                self.discard_target(target);
             } else {
                 self.open.insert(id, Open::Target(target));
             }
@@ -295,7 +296,7 @@ impl DiskFiles {
     fn unnamed(&mut self, id: u64, what: What, error: FileError) -> FileError {
         match (what, &error) {
             (What::Target(target), FileError::Later(_)) => _ = self.open.insert(id, Open::Target(target)),
-            (What::Target(target), _) => self.discard_target(&target),
+            (What::Target(target), _) => self.discard_target(target),
             (What::Whole { set, size }, FileError::Later(_)) => {
                 self.open.insert(id, Open::Whole { size, set: Some(set) });
             }
@@ -387,11 +388,13 @@ impl DiskFiles {
         }
     }
 
-    pub(super) fn discard_target(&mut self, target: &Target) {
+    pub(super) fn discard_target(&mut self, target: Box<Target>) {
         if let Err(error) = target.folder.remove(&target.partial) {
             log::warn!("what there is of a file stays: {error}");
         }
         self.journal.remove(&target.id);
+        let size = target.size();
+        background::close(target, size);
     }
 }
 

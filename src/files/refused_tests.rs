@@ -112,6 +112,7 @@ fn a_link_that_is_swapped_in_is_not_followed() {
     symlink(&outside, base.join("swap")).unwrap();
     let done = AtomicBool::new(false);
     thread::scope(|scope| {
+        let over = Over(&done);
         scope.spawn(|| {
             while !done.load(Ordering::Relaxed) {
                 swap(&base.join("a"), &base.join("swap"));
@@ -129,10 +130,19 @@ fn a_link_that_is_swapped_in_is_not_followed() {
                 }
             }
         }
-        done.store(true, Ordering::Relaxed);
+        drop(over);
     });
     assert_eq!(names(&outside.join("b")), [""; 0]);
     assert_eq!(names(&outside), ["b"]);
+}
+
+/// Says that it is over, also when the test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
 }
 
 fn swap(one: &Path, other: &Path) {

@@ -11,6 +11,7 @@ use nix::libc;
 use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
 use nix::unistd::{UnlinkatFlags, unlinkat};
 
+use super::background;
 use super::error::refused;
 use crate::core::files::{FileError, FileHash, Stamp, Step};
 
@@ -163,8 +164,13 @@ pub(super) fn remove(path: &str, stamp: &Stamp) -> Result<(), FileError> {
         let path = path.display();
         return Err(FileError::Changed(format!("{path} stays: it is no longer the file that was sent")));
     }
-    match unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir) {
+    // Its blocks are given back when the last that holds it lets it go.
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let held = fcntl::openat(&folder, name, flags, Mode::empty());
+    let removed = match unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir) {
         Ok(()) | Err(Errno::ENOENT) => Ok(()),
         Err(error) => Err(refused("remove", path, error)),
-    }
+    };
+    background::close(held, stamp.size);
+    removed
 }
