@@ -100,7 +100,7 @@ impl Drop for Connector {
 /// TLS that only encrypts, as in the Python package: who is let in is for the user to say.
 fn config(meeting: &Meeting, folder: &Path, aside: &Path) -> Value {
     // In such a path braces stand for keys of the header.
-    let aside = aside.to_string_lossy();
+    let aside = aside.to_string_lossy().replace('{', "{{").replace('}', "}}");
     let target = json!({"target_directory": aside, "override_existing": false});
     let mut config = json!({
         "is_server": meeting.target.is_none(),
