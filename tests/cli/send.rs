@@ -93,7 +93,7 @@ fn answers_are_told_and_their_absence_has_codes_of_its_own() {
         assert_eq!((&line["id"], &line["answer"]["data"]), (&json!(n + 1), &json!(format!("{n}!"))));
     }
     let (code, lines, error) = send(&link, &["ask", "silence", "--await=0.05"], b"");
-    assert_eq!((code, lines), (Some(4), vec![json!({"id": 1, "error": "timed_out"})]), "{error}");
+    assert_eq!((code, lines), (Some(4), vec![json!({"id": 1, "error": "timeout"})]), "{error}");
 }
 
 #[test]

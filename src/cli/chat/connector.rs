@@ -1,11 +1,13 @@
-//! The connector of one side of a chat: a process of its own, with its files in a temporary folder.
+//! The connector of one side of a chat, in this process, with its files in a temporary folder.
 
-use std::env;
+use std::collections::HashSet;
 use std::io;
+use std::net::{IpAddr, SocketAddr};
 use std::path::Path;
-use std::time::Instant;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use tempfile::TempDir;
 
 use super::words::{TYPE, UPLOAD};
@@ -13,11 +15,17 @@ use crate::api::ConnectorApi;
 use crate::certs;
 use crate::cli::command::Failure;
 use crate::cli::demo::make_folder;
-use crate::cli::demo::pair::{self, Plan};
-use crate::remote::Remote;
+use crate::hooks::{Client, Hooks, Verdict};
+use crate::manager::{ConnectorManager, Phase, Running, Stop};
 
 /// The client's name, as in the Python package.
 pub const CLIENT: &str = "chat_client";
+
+/// Time to start.
+const START_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// How many seconds what was said last may take to get to the other side.
+const STOP_SECONDS: u64 = 5;
 
 /// Where the two meet.
 pub struct Meeting {
@@ -28,14 +36,20 @@ pub struct Meeting {
     pub port: u16,
 }
 
+/// Addresses that were not let in.
+type Refused = Arc<Mutex<HashSet<IpAddr>>>;
+
 /// It runs until this is dropped.
 pub struct Connector {
-    process: pair::Connector,
-    // Removed when the process has ended.
-    _folder: TempDir,
+    /// `None` once it has ended by itself.
+    running: Option<Running>,
+    pub api: Arc<ConnectorApi>,
     peer: String,
     /// The other side, as a person calls it.
     pub label: String,
+    refused: Refused,
+    // Removed when the connector has ended.
+    _folder: TempDir,
 }
 
 impl Connector {
@@ -45,24 +59,22 @@ impl Connector {
         if meeting.target.is_none() {
             certs::create(folder.path(), false).map_err(Failure::failed)?;
         }
-        let program = env::current_exe();
-        let program = program.map_err(|e| Failure::Failed(format!("the own program is not found: {e}")))?;
-        let plan = Plan {
-            program: program.into(),
-            arguments: &["create-connector"],
-            tls: true,
-            client_name: CLIENT,
-            message_types: &[TYPE],
-            settings: Map::new(),
+        let refused = Refused::default();
+        let manager = manager(meeting, folder.path(), aside, &refused)?;
+        let api = Arc::new(manager.api().map_err(Failure::failed)?);
+        let (label, peer) = match &meeting.target {
+            Some(target) => (target.clone(), api.server_id().to_owned()),
+            None => (CLIENT.to_owned(), CLIENT.to_owned()),
         };
-        let config = config(meeting, folder.path(), aside);
-        let process = pair::Connector::start(folder.path(), "chat", &plan, config).map_err(Failure::failed)?;
-        let peer = match meeting.target {
-            None => CLIENT.to_owned(),
-            Some(_) => process.api().map_err(Failure::failed)?.server_id().to_owned(),
-        };
-        let label = meeting.target.clone().unwrap_or_else(|| CLIENT.to_owned());
-        Ok(Self { process, _folder: folder, peer, label })
+        let running = Some(manager.spawn().map_err(|e| Failure::Failed(format!("no thread: {e}")))?);
+        let mut connector = Self { running, api, peer, label, refused, _folder: folder };
+        if let Some(running) = &connector.running
+            && let Err(e) = running.wait_until_serving(START_TIMEOUT)
+        {
+            connector.check()?;
+            return Err(Failure::failed(e));
+        }
+        Ok(connector)
     }
 
     /// The id of the other side.
@@ -70,52 +82,64 @@ impl Connector {
         &self.peer
     }
 
-    pub fn api(&self) -> Result<ConnectorApi, Failure> {
-        self.process.api().map_err(Failure::failed)
-    }
-
     /// # Errors
-    /// It has ended: its last words.
+    /// It has ended.
     pub fn check(&mut self) -> Result<(), Failure> {
-        self.process.check().map_err(Failure::failed)
+        if self.running.as_ref().is_some_and(|running| running.phase() != Phase::Ended) {
+            return Ok(());
+        }
+        match self.running.take().map(Running::join) {
+            Some(Err(e)) => Err(Failure::failed(e)),
+            _ => Err(Failure::Failed("the connector has ended".to_owned())),
+        }
     }
 
     /// Where the other side is connected from, if it is.
-    pub fn peer_address(&self, remote: &Remote) -> Option<String> {
-        let arguments = Map::from_iter([("dump_result".to_owned(), Value::Bool(true))]);
-        // One that does not answer has ended, or is about to start.
-        let peers = remote.command_json("show_connected_peers__sync", &arguments).ok()?;
-        let address = peers.get(&self.peer)?.as_array()?;
-        let parts = address.iter().map(|part| part.as_str().map_or_else(|| part.to_string(), str::to_owned));
-        Some(parts.collect::<Vec<_>>().join(" port "))
+    pub fn peer_address(&self) -> Option<SocketAddr> {
+        // One that does not answer has ended, which `check` says.
+        let status = self.running.as_ref()?.status().ok()?;
+        status.connected(&self.peer)?.address
     }
-}
 
-impl Drop for Connector {
-    fn drop(&mut self) {
-        self.process.stop(Instant::now());
+    /// Ends the connection from there, and lets nobody in from that machine.
+    pub fn refuse(&self, address: SocketAddr) {
+        self.refused.lock().unwrap_or_else(PoisonError::into_inner).insert(address.ip());
+        if let Some(running) = &self.running
+            && let Err(e) = running.restart(Stop::Hard)
+        {
+            log::warn!("the connection from {address} stays: {e}");
+        }
     }
 }
 
 /// TLS that only encrypts, as in the Python package: who is let in is for the user to say.
-fn config(meeting: &Meeting, folder: &Path, aside: &Path) -> Value {
+fn manager(meeting: &Meeting, folder: &Path, aside: &Path, refused: &Refused) -> Result<ConnectorManager, Failure> {
+    let Meeting { target, bind, port } = meeting;
+    let builder = match target {
+        Some(host) => ConnectorManager::client(CLIENT, host, *port),
+        None => ConnectorManager::server(bind, *port),
+    };
     // In such a path braces stand for keys of the header.
     let aside = aside.to_string_lossy().replace('{', "{{").replace('}', "}}");
-    let target = json!({"target_directory": aside, "override_existing": false});
-    let mut config = json!({
-        "is_server": meeting.target.is_none(),
-        "server_sockaddr": [meeting.target.as_deref().unwrap_or(&meeting.bind), meeting.port],
-        "use_ssl": true,
-        "ssl_allow_all": true,
-        "certificates_directory_path": folder,
-        "send_message_types": [TYPE],
-        "recv_message_types": [TYPE],
-        "file_recv_config": {TYPE: target, UPLOAD: target},
-    });
-    if meeting.target.is_some() {
-        config["client_name"] = CLIENT.into();
-    }
-    config
+    let place = json!({"target_directory": aside, "override_existing": false});
+    let refused = Arc::clone(refused);
+    let may_come = move |client: &Client| {
+        let refused = refused.lock().unwrap_or_else(PoisonError::into_inner);
+        match client.name == CLIENT && !refused.contains(&client.address.ip()) {
+            true => Verdict::Allowed,
+            false => Verdict::Refused("it is not let in".to_owned()),
+        }
+    };
+    let builder = builder
+        .files_dir(folder.join("connector"))
+        .certificates_dir(folder)
+        .ssl_allow_all(true)
+        .send_message_types([TYPE])
+        .recv_message_types([TYPE])
+        .set("file_recv_config", json!({TYPE: place, UPLOAD: place}))
+        .set("shutdown_timeout", STOP_SECONDS)
+        .hooks(Hooks::new().server_auth_client(may_come));
+    builder.build().map_err(Failure::failed)
 }
 
 /// Addresses of this machine that others may reach it at.

@@ -2,9 +2,11 @@
 
 mod connector;
 mod incoming;
+
 mod screen;
 mod talk;
 mod upload;
+mod warnings;
 mod words;
 
 use std::io::{self, BufRead, IsTerminal, Write};
@@ -98,10 +100,11 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let dir = args.option(DIR.long).map_or(Path::new("."), Path::new);
     let incoming = Incoming::new(dir);
     let incoming = incoming.map_err(|e| Failure::Failed(format!("{}: no files can come here: {e}", dir.display())))?;
+    let (events, happened) = mpsc::sync_channel(EVENTS_MAX);
+    warnings::tell(events.clone());
     let connector = Connector::start(&meeting, incoming.aside())?;
     let mut screen = Screen::new(out);
     greet(&mut screen, &meeting)?;
-    let (events, happened) = mpsc::sync_channel(EVENTS_MAX);
     let gate = Gate::default();
     if upload.is_none() {
         read_stdin(events.clone(), gate.clone());

@@ -1,6 +1,7 @@
 //! What a chat does when something happens.
 
 use std::collections::VecDeque;
+use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 use std::sync::Arc;
@@ -17,7 +18,6 @@ use super::words::{TYPE, Word, harmless};
 use super::{Event, Failure};
 use crate::api::{ConnectorApi, Level, Message};
 use crate::cli::exit;
-use crate::remote::Remote;
 
 /// Time for the connector to take a line.
 const SEND_TIMEOUT: Duration = Duration::from_secs(5);
@@ -36,7 +36,7 @@ pub enum Next {
 /// What the user is asked.
 enum Question {
     /// Whether to let in who came from there.
-    Client(String),
+    Client(SocketAddr),
     /// Whether an upload is wanted.
     Offer(Message),
     /// Whether a file is wanted that came without being offered.
@@ -48,7 +48,6 @@ pub struct Talk<'a> {
     screen: Screen<'a>,
     connector: Connector,
     api: Arc<ConnectorApi>,
-    remote: Remote,
     incoming: Incoming,
     events: SyncSender<Event>,
     /// Whether the user says who is let in.
@@ -64,9 +63,9 @@ pub struct Talk<'a> {
     /// Nobody types any more.
     pub typed_all: bool,
     /// Where the other side is connected from.
-    address: Option<String>,
+    address: Option<SocketAddr>,
     /// From there it was let in, or not.
-    allowed: Option<(String, bool)>,
+    allowed: Option<(SocketAddr, bool)>,
     /// From somebody who is not let in yet.
     held: Vec<Message>,
     /// The first one has been asked.
@@ -82,8 +81,7 @@ impl<'a> Talk<'a> {
         incoming: Incoming,
         events: SyncSender<Event>,
     ) -> Result<Self, Failure> {
-        let api = Arc::new(connector.api()?);
-        let remote = api.remote().timeout(SEND_TIMEOUT);
+        let api = Arc::clone(&connector.api);
         let came = events.clone();
         // After the end nobody takes it.
         api.start_waiting_for_messages(TYPE, move |message| _ = came.send(Event::Came(message)))
@@ -92,7 +90,6 @@ impl<'a> Talk<'a> {
             screen,
             connector,
             api,
-            remote,
             incoming,
             events,
             asks_who: false,
@@ -137,11 +134,11 @@ impl<'a> Talk<'a> {
     /// Looks whether the connector runs, and who is there.
     pub fn look(&mut self) -> Result<(), Failure> {
         self.connector.check()?;
-        let address = self.connector.peer_address(&self.remote);
+        let address = self.connector.peer_address();
         if address == self.address {
             return Ok(());
         }
-        let before = std::mem::replace(&mut self.address, address.clone());
+        let before = std::mem::replace(&mut self.address, address);
         let Some(address) = address else {
             self.leave()?;
             return Ok(());
@@ -281,7 +278,7 @@ impl<'a> Talk<'a> {
         // It may come from a connection that was not looked at yet.
         self.look()?;
         match &self.allowed {
-            Some((address, true)) if Some(address) == self.address.as_ref() => self.handle(message)?,
+            Some((address, true)) if Some(*address) == self.address => self.handle(message)?,
             None if self.held.len() < HELD_MAX => self.held.push(message),
             _ => self.discard(&message),
         }
@@ -355,15 +352,17 @@ impl<'a> Talk<'a> {
         if self.questions.is_empty() { Ok(self.screen.prompt()?) } else { self.ask_first() }
     }
 
-    fn let_in(&mut self, address: String, yes: bool) -> Result<(), Failure> {
+    fn let_in(&mut self, address: SocketAddr, yes: bool) -> Result<(), Failure> {
         self.allowed = Some((address, yes));
         let held = std::mem::take(&mut self.held);
         if yes {
             return held.into_iter().try_for_each(|message| self.handle(message));
         }
         held.iter().for_each(|message| self.discard(message));
-        let text = format!("{} is not let in: nothing that it sends is taken.", self.connector.label);
-        self.tell(&text).map(drop)
+        let text = format!("{} is not let in, and nobody else from there.", self.connector.label);
+        self.tell(&text)?;
+        self.connector.refuse(address);
+        Ok(())
     }
 
     fn answer_offer(&mut self, message: &Message, yes: bool) -> Result<(), Failure> {

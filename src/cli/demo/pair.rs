@@ -133,12 +133,7 @@ pub struct Connector {
 
 impl Connector {
     /// Writes its config and starts it. It is in a process group of its own, so that a Ctrl-C is not for it.
-    pub(in crate::cli) fn start(
-        dir: &Path,
-        name: &'static str,
-        plan: &Plan,
-        mut config: Value,
-    ) -> Result<Self, PairError> {
+    fn start(dir: &Path, name: &'static str, plan: &Plan, mut config: Value) -> Result<Self, PairError> {
         let folder = dir.join(name);
         let fail = |path: &Path| {
             let path = path.to_owned();
@@ -190,25 +185,14 @@ impl Connector {
         ConnectorApi::from_file(&self.config).map_err(PairError::Api)
     }
 
-    /// Whether it still runs.
-    ///
     /// # Errors
     /// It has ended.
-    pub(in crate::cli) fn check(&mut self) -> Result<(), PairError> {
+    fn check(&mut self) -> Result<(), PairError> {
         match self.child.try_wait() {
             Ok(Some(status)) => Err(PairError::Exited { name: self.name, status, log: self.last_lines() }),
             // If the system does not know, the connector is taken for alive: a real end shows elsewhere.
             Ok(None) | Err(_) => Ok(()),
         }
-    }
-
-    /// Ends it: with SIGTERM, and with SIGKILL when that takes longer than [`STOP_TIMEOUT`] from `start` on.
-    pub(in crate::cli) fn stop(&mut self, start: Instant) {
-        self.signal(Signal::SIGTERM);
-        while self.check().is_ok() && start.elapsed() < STOP_TIMEOUT {
-            thread::sleep(LOOK_AGAIN);
-        }
-        self.kill();
     }
 
     fn last_lines(&self) -> Vec<String> {
@@ -344,8 +328,13 @@ impl Pair {
     /// Ends both: with SIGTERM, and with SIGKILL when that takes too long.
     pub fn stop(&mut self) {
         let start = Instant::now();
-        self.client.stop(start);
-        self.server.stop(start);
+        for connector in [&mut self.client, &mut self.server] {
+            connector.signal(Signal::SIGTERM);
+            while connector.check().is_ok() && start.elapsed() < STOP_TIMEOUT {
+                thread::sleep(LOOK_AGAIN);
+            }
+            connector.kill();
+        }
     }
 }
 
