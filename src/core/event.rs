@@ -80,6 +80,8 @@ pub enum Cause {
     NotEnrolled(String),
     /// The connector stops.
     Stopping,
+    /// It takes too little of what it has subscribed to, and is amid a long message.
+    SlowSubscriber,
     /// The connection has served its purpose.
     Done,
 }
@@ -105,6 +107,7 @@ impl fmt::Display for Cause {
             Cause::Enrolled => write!(f, "a certificate was issued; the client connects again with it"),
             Cause::NotEnrolled(why) => write!(f, "no certificate was issued: {why}"),
             Cause::Stopping => write!(f, "the connector stops"),
+            Cause::SlowSubscriber => write!(f, "it takes too little of what it has subscribed to"),
             Cause::Done => write!(f, "done"),
         }
     }
@@ -221,6 +224,22 @@ pub enum Event {
         /// Whose messages.
         message_type: String,
     },
+    /// A peer has subscribed to what it cannot have, or this connector was told to.
+    SubscriptionRefused {
+        /// Who.
+        peer: String,
+        /// What to.
+        pattern: String,
+        /// Why not.
+        why: String,
+    },
+    /// Subscriptions that last have ended: what is published is not kept for them any more.
+    SubscriptionEnded {
+        /// Whose.
+        peer: String,
+        /// How many.
+        count: usize,
+    },
     /// Messages were not delivered since the last report.
     Dropped {
         /// Whose messages, and why.
@@ -240,6 +259,8 @@ impl Event {
                 matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Announced(CloseReason::Stopping))
             }
             Event::DialAgain { repeated: true, .. } => return Concern::Detail,
+            Event::Dropped { entry, .. } if entry.reason == Reason::NoSubscriber => return Concern::Detail,
+            Event::SubscriptionEnded { .. } => true,
             _ => false,
         };
         if ends_well { Concern::Routine } else { Concern::Look }
@@ -280,6 +301,7 @@ impl fmt::Display for Event {
             Event::StoreFailed { name, why } => {
                 let meanwhile = match name {
                     RingName::Outbox { .. } => "what cannot be stored is refused",
+                    RingName::Topic { .. } => "what is published waits or is refused",
                     RingName::Inbox { .. } => "what comes waits with its sender, if that can wait",
                 };
                 write!(f, "{name} cannot be kept: {why}; tried again every second, {meanwhile}")
@@ -299,6 +321,16 @@ impl fmt::Display for Event {
                 f,
                 "peer {peer} has forgotten messages of type {message_type:?} that it had taken over: was its folder \
                  restored from a backup? They are not here any more"
+            ),
+            Event::SubscriptionRefused { peer, pattern, why } => {
+                write!(f, "{} does not get {:?}: {why}", printable(peer), printable(pattern))
+            }
+            Event::SubscriptionEnded { peer, count } => write!(
+                f,
+                "{count} subscription{} of {} ended: what is published is not kept for {} any more",
+                if *count == 1 { "" } else { "s" },
+                printable(peer),
+                if *count == 1 { "it" } else { "them" },
             ),
             Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
         }
@@ -327,6 +359,9 @@ impl fmt::Display for Drops<'_> {
             Reason::HeaderTooLong => "the header has no room for what the connector must write into it",
             Reason::StoreFailed => "the queue's file cannot be written",
             Reason::Damaged => "what was stored is not as it was written",
+            Reason::NoSubscriber => "nobody has subscribed to what was published",
+            Reason::SlowSubscriber => "the subscriber did not keep up, and its queue of published messages was full",
+            Reason::TooManyTopics => "too many types are published at a time",
         };
         let n = self.messages;
         let peer = printable(peer);

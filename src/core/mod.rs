@@ -12,6 +12,7 @@ mod connector;
 mod delivery;
 mod durable;
 mod event;
+mod feed;
 pub mod files;
 pub mod ledger;
 mod link;
@@ -23,7 +24,10 @@ mod receipts;
 pub mod settings;
 mod slots;
 mod stop;
+mod subscriber;
+pub mod subscriptions;
 mod timers;
+mod topics;
 mod transmit;
 
 pub use connector::{Connector, Reading};

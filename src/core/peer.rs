@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::conn::RequestKey;
+use super::feed::FeedSlot;
 use super::settings::OUTBOX_LOW;
 use super::slots::{Id, Slots};
 use crate::ring::Ring;
@@ -16,6 +17,8 @@ pub(super) struct Peer {
     pub link: Option<Id>,
     /// Its outbox. A lane stays where it is for as long as the peer is known.
     pub lanes: Vec<Lane>,
+    /// Its subscriptions' numbers on the link.
+    pub feeds: Vec<FeedSlot>,
     /// The apps' connections that await an answer of this peer.
     pub requests: BTreeMap<RequestKey, Id>,
 }
@@ -146,7 +149,8 @@ impl Lane {
 impl Peer {
     /// Nothing is in its outbox, and nobody waits for it.
     pub fn is_idle(&self) -> bool {
-        self.requests.is_empty() && self.lanes.iter().all(Lane::is_idle)
+        let has_feeds = self.feeds.iter().any(|slot| matches!(slot, FeedSlot::Of(_)));
+        self.requests.is_empty() && !has_feeds && self.lanes.iter().all(Lane::is_idle)
     }
 
     /// Messages in its outbox.
@@ -234,7 +238,8 @@ impl Peers {
         if let Some(id) = self.find(name) {
             return id;
         }
-        let peer = Peer { name: name.to_owned(), link: None, lanes: Vec::new(), requests: BTreeMap::new() };
+        let (lanes, feeds, requests) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let peer = Peer { name: name.to_owned(), link: None, lanes, feeds, requests };
         let id = self.slots.insert(peer);
         self.names.insert(name.to_owned(), id);
         id
