@@ -23,7 +23,7 @@ use super::slots::{Id, Slots};
 use super::subscriptions::Subscriptions;
 use crate::ring::{PushError, Ring, Shared};
 use crate::wire::link::LinkControl;
-use crate::wire::record::Origin;
+use crate::wire::record::{Origin, record_size};
 
 /// Most topics. A new one takes the place of one with nothing in it.
 const TOPICS_MAX: usize = 4096;
@@ -64,6 +64,8 @@ pub(super) struct Topic {
     pub readers: BTreeMap<Id, Feed>,
     /// Connections that are not read until it has room.
     blocked: Vec<Id>,
+    /// Bytes of the longest message that it had no room for.
+    needs: usize,
     /// Lanes of publishers that it had no room for: the link, the lane.
     pub stopped: Vec<(Id, u32)>,
     /// In memory: what no subscriber was sent yet is not taken over. The number here, and whose it is.
@@ -156,6 +158,7 @@ impl Topics {
             listed: false,
             readers: BTreeMap::new(),
             blocked: Vec::new(),
+            needs: 0,
             stopped: Vec::new(),
             untaken: VecDeque::new(),
             touched: false,
@@ -376,7 +379,7 @@ impl Connector {
             };
             match pushed {
                 Ok(number) => return self.after_publish(id, number, used, publisher),
-                Err(PushError::Full { .. }) => match self.topic_full(id, length, now) {
+                Err(PushError::Full { .. }) => match self.topic_full(id, record_size(length, true), now) {
                     None => {}
                     Some(published) => return published,
                 },
@@ -420,6 +423,9 @@ impl Connector {
     fn topic_full(&mut self, id: Id, length: usize, now: Instant) -> Option<Published> {
         let topic = self.topics.get(id)?;
         let policy = self.settings.on_full.get(&topic.message_type).copied();
+        if let Some(topic) = self.topics.get_mut(id) {
+            topic.needs = topic.needs.max(length);
+        }
         // What all have taken over is given up first.
         if self.release_topic(id, now) > 0 {
             return None;
@@ -528,9 +534,11 @@ impl Connector {
         let Some(topic) = self.topics.get_mut(id) else { return };
         let limit = if topic.durable { in_file } else { in_memory };
         let used = topic.shared.as_ref().map_or(0, |shared| shared.ring().used());
-        if used > limit - limit / GIVEN_UP / 2 {
+        let is_full = used > limit / 4 * 3 || used + topic.needs > limit;
+        if (is_full && used > 0) || (topic.durable && self.store_again.is_some_and(|at| at > now)) {
             return;
         }
+        topic.needs = 0;
         let stopped = std::mem::take(&mut topic.stopped);
         let blocked = if paced { Vec::new() } else { std::mem::take(&mut topic.blocked) };
         for (link, lane) in stopped {

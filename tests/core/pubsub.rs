@@ -36,10 +36,11 @@ fn each_subscriber_gets_what_is_published_once_as_a_message_of_the_broker() {
     let publisher = net.add("p", &[]);
     net.publish(publisher, "news", b"1");
     net.publish(publisher, "other", b"2");
+    net.run();
     net.publish(a, "news", b"3");
     net.run();
     assert_eq!(net.read(a), ["news 1", "news 3"]);
-    assert_eq!(net.read(b), ["news 1", "news 3", "other 2"]);
+    assert_eq!(net.read(b), ["news 1", "other 2", "news 3"]);
     assert_eq!(net.read(publisher), [""; 0]);
     assert_eq!(net.broker.ledger(), [""; 0]);
 }
@@ -241,7 +242,7 @@ fn a_subscriber_that_is_amid_a_message_gets_its_end_before_what_follows() {
         let slow = net.add_with("slow", &["news"], |s| s.link2 = link2);
         let publisher = net.add("p", &[]);
         net.publish(publisher, "news", &[b'a'; 50_000]);
-        while net.clients[publisher].ends.is_some_and(|_| net.clients[fast].rig.read_apps().is_empty()) {
+        while net.clients[publisher].ends.is_some_and(|_| !net.clients[fast].read()) {
             net.clients[slow].is_slow = true;
             net.step(usize::MAX);
         }
@@ -300,7 +301,7 @@ fn publishers_wait_for_the_fastest_subscriber() {
     }
     net.clients[only].is_slow = false;
     net.run();
-    assert!(net.broker.is_resumed(app));
+    assert!(net.broker.is_resumed(app), "{:?} {:?} {}", net.broker.ledger(), net.broker.outputs, net.read(only).len());
     let expected = taken + 1 + 100;
     let refused = net.clients[publisher].rig.ledger();
     assert_eq!((net.read(only).len(), refused.len(), net.broker.ledger().len()), (expected, 0, 0));
@@ -337,13 +338,11 @@ fn an_app_that_reads_nothing_holds_up_no_other_subscriber() {
     for _ in 0..100 {
         net.publish(publisher, "news", &[b'x'; 10_000]);
         net.pump();
-        let new = net.clients[fast].rig.read_apps();
-        net.clients[fast].read.extend(new);
+        net.clients[fast].read();
     }
     net.pump();
-    let new = net.clients[fast].rig.read_apps();
-    net.clients[fast].read.extend(new);
-    assert_eq!(net.read(fast).len(), 100);
+    net.clients[fast].read();
+    assert_eq!(net.read(fast).len(), 100, "{:?} {:?}", net.broker.ledger(), net.broker.events());
     net.run();
     let missed: usize = net.broker.ledger()[0].strip_prefix("deaf news slow_subscriber ").unwrap().parse().unwrap();
     assert_eq!(net.read(deaf).len() + missed, 100);

@@ -45,6 +45,19 @@ pub fn stores(settings: &mut Settings) {
     settings.persist_send = Covered::All;
 }
 
+impl Client {
+    /// Its apps read what there is, and are done with it: they say nothing. Whether there was something.
+    pub fn read(&mut self) -> bool {
+        let new = self.rig.read_apps();
+        let has_read = !new.is_empty();
+        self.read.extend(new);
+        if has_read {
+            self.rig.pass(Duration::from_millis(1100));
+        }
+        has_read
+    }
+}
+
 impl Net {
     pub fn new(change: impl FnOnce(&mut Settings)) -> Self {
         Self { broker: broker(change), clients: Vec::new() }
@@ -120,9 +133,7 @@ impl Net {
             self.pump();
             let mut read = false;
             for client in &mut self.clients {
-                let new = client.rig.read_apps();
-                read |= !new.is_empty();
-                client.read.extend(new);
+                read |= client.read();
             }
             if !read && !self.step(usize::MAX) {
                 return;
