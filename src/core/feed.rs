@@ -26,6 +26,11 @@ pub(super) const FEEDS_FROM: usize = 2048;
 /// Most feeds of a peer: its link has so many numbers for them.
 const FEEDS_MAX: usize = 2048;
 
+/// The feed that a lane's number is of, if it is of one.
+pub(super) fn feed_number(lane: u32) -> Option<usize> {
+    usize::try_from(lane).ok()?.checked_sub(FEEDS_FROM)
+}
+
 /// A subscriber of a topic.
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -112,8 +117,9 @@ impl Feed {
     /// The peer has taken over all records with smaller numbers.
     fn take(&mut self, next: u64) {
         (self.taken, self.told) = (self.taken.max(next), self.told.max(next));
-        while let Some((_, bytes)) = self.sent.pop_front_if(|(below, _)| *below <= next) {
+        while let Some((_, bytes)) = self.sent.front().copied().filter(|(below, _)| *below <= next) {
             self.taken_bytes = bytes;
+            self.sent.pop_front();
         }
     }
 
@@ -275,7 +281,8 @@ impl Connector {
         let (name, message_type) = (lane_name(&topic.message_type), topic.message_type.clone());
         let said = |p: &&PlaceSaid| p.message_type == name && p.epoch == topic.epoch;
         let link2 = self.conns.get(id).and_then(|c| c.link()).and_then(|link| link.link2.as_ref());
-        let Some((received, taken)) = link2.and_then(|l| l.said.iter().find(said)).map(|p| (p.received, p.taken)) else {
+        let Some((received, taken)) = link2.and_then(|l| l.said.iter().find(said)).map(|p| (p.received, p.taken))
+        else {
             return;
         };
         let Some((feed, shared)) = self.topics.reader_mut(topic_id, peer_id) else { return };

@@ -20,6 +20,7 @@ mod link2;
 mod outbox;
 mod peer;
 mod places;
+mod publish;
 mod receipts;
 pub mod settings;
 mod slots;
@@ -27,6 +28,7 @@ mod stop;
 mod subscriber;
 pub mod subscriptions;
 mod timers;
+mod topic_room;
 mod topics;
 mod transmit;
 

@@ -70,7 +70,10 @@ fn read(rng: &mut fastrand::Rng, ring: &mut Shared, model: &mut Model, records: 
         }
     } else {
         for (number, got) in whole_records(&mut model.part) {
-            assert_eq!((number, &got), { let (n, f) = expected(model.next); (*n, f) });
+            assert_eq!((number, &got), {
+                let (n, f) = expected(model.next);
+                (*n, f)
+            });
             model.next = number + 1;
         }
     }
@@ -85,7 +88,8 @@ fn release(rng: &mut fastrand::Rng, ring: &mut Shared, models: &mut [Model]) {
         let rest = ring.take_begun(&mut model.reader, model.frames);
         if !rest.is_empty() {
             model.part.extend(&rest);
-            let whole = if model.frames { whole_frames(&mut model.part).len() } else { whole_records(&mut model.part).len() };
+            let whole =
+                if model.frames { whole_frames(&mut model.part).len() } else { whole_records(&mut model.part).len() };
             assert_eq!((whole, model.part.len()), (1, 0), "the rest makes it whole");
         }
         model.next = model.next.max(until).max(model.reader.sequence());

@@ -199,7 +199,8 @@ fn apps_of_the_broker_publish_as_well() {
 
 #[test]
 fn a_client_says_what_it_subscribes_to_on_plain_links_and_ends_it_before_it_leaves() {
-    let mut rig = Rig::client_with(|s| (s.link2, s.subscribe) = (false, crate::pubsub_net::patterns(&["news", "more"])));
+    let mut rig =
+        Rig::client_with(|s| (s.link2, s.subscribe) = (false, crate::pubsub_net::patterns(&["news", "more"])));
     let id = rig.up();
     let said = |rig: &mut Rig| -> Vec<Value> {
         let sent = frames(&rig.sent(id)).into_iter().filter(|(header, _)| header["message_type"] == "_pubsub");
@@ -290,9 +291,8 @@ fn publishers_wait_for_the_fastest_subscriber() {
     // On the broker an app is held up; a peer's messages are not taken over.
     let app = net.broker.app();
     let body = vec![b'x'; 100_000];
-    let paused = (0..100).take_while(|_| {
-        net.broker.input(app, &publication("news", &body)) == aioconnectors::core::Reading::Open
-    });
+    let paused = (0..100)
+        .take_while(|_| net.broker.input(app, &publication("news", &body)) == aioconnectors::core::Reading::Open);
     let taken = paused.count();
     assert!((10..12).contains(&taken), "{taken}");
     for _ in 0..100 {

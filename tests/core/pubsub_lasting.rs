@@ -94,8 +94,13 @@ fn it_ends_when_the_client_does_not_want_it_any_more() {
     net.run();
     assert_eq!((numbers(&net, b), numbers(&net, again).len() <= 1), (vec![1, 2, 3], true));
     net.crash_broker(|disks| disks);
-    assert!(net.broker.disks.names().iter().all(|name| !matches!(name, RingName::Topic { .. })
-        || net.broker.disks.names().len() == 1));
+    assert!(
+        net.broker
+            .disks
+            .names()
+            .iter()
+            .all(|name| !matches!(name, RingName::Topic { .. }) || net.broker.disks.names().len() == 1)
+    );
 }
 
 #[test]
