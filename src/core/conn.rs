@@ -1,6 +1,6 @@
 //! One connection as the core sees it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -9,10 +9,10 @@ use super::event::Cause;
 use super::gate::{Gate, Wants};
 use super::link2::Link2;
 use super::receipts::Receipts;
+use super::requests::RequestKey;
 use super::slots::Id;
 use crate::wire::control::CloseReason;
 use crate::wire::frame::Deframer;
-use crate::wire::header::MessageId;
 
 /// A connection of any kind.
 #[derive(Debug)]
@@ -208,8 +208,12 @@ pub(super) struct App {
     pub memo: Option<AppMemo>,
     /// It has sent a message.
     pub has_sent: bool,
-    /// The requests that await their answer on this connection.
-    pub requests: BTreeSet<(Id, RequestKey)>,
+    /// The requests that await their answer on this connection: by peer, type and the app's id, their numbers.
+    pub requests: BTreeMap<(Id, RequestKey), u64>,
+    /// It has said how long it waits for an answer.
+    pub sets_timeouts: bool,
+    /// The connector stops, and this app has still to be told that its requests get no answer.
+    pub has_last_words: bool,
     /// What the app is told of its messages, if it has asked for that.
     pub receipts: Option<Box<Receipts>>,
 }
@@ -225,9 +229,6 @@ pub(super) struct AppMemo {
     /// The header to send instead, if the app's own must be changed.
     pub rewritten: Option<Vec<u8>>,
 }
-
-/// What the answer to a request is known by, besides the peer that it comes from.
-pub(super) type RequestKey = (String, MessageId);
 
 /// Frames of the connector's own that go ahead of queued ones.
 #[derive(Debug, Default)]

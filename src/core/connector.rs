@@ -13,13 +13,16 @@ use super::conn::{App, Conn, Kind, Link, State};
 use super::delivery::Inbox;
 use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
+use super::file_link::Transfers;
 use super::files::{Files, NoFiles};
 use super::gate::Gates;
 use super::ledger::{Ledger, Reason};
 use super::link2;
 use super::peer::Peers;
 use super::places::Places;
+use super::priority::Classes;
 use super::receipts::Session;
+use super::requests::Requests;
 use super::settings::{
     CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, REPORT_PERIOD, Settings, TIDY_PERIOD,
     UNIDENTIFIED_MAX,
@@ -65,12 +68,12 @@ pub struct Connector {
     pub(super) settings: Settings,
     pub(super) conns: Slots<Conn>,
     pub(super) peers: Peers,
+    /// How urgent the types are.
+    pub(super) classes: Classes,
     pub(super) inboxes: Vec<Inbox>,
     pub(super) inbox_of_type: HashMap<String, usize>,
     /// Requests of all apps that await their answer.
-    pub(super) requests: usize,
-    /// Ids that were made up for requests that came without.
-    pub(super) made_up_ids: u64,
+    pub(super) requests: Requests,
     /// How far this connector has come in what others send it.
     pub(super) places: Places,
     /// The lanes that belong to places: the link, the lane's number.
@@ -99,6 +102,7 @@ pub struct Connector {
     pub(super) gates: Gates,
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
+    pub(super) transfers: Transfers,
     pub(super) ledger: Ledger,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
@@ -116,15 +120,16 @@ impl Connector {
     pub fn new(settings: Settings) -> Self {
         let inboxes: Vec<Inbox> = settings.recv_types.iter().map(|t| Inbox::new(t, settings.seed)).collect();
         let inbox_of_type = settings.recv_types.iter().cloned().zip(0..).collect();
+        let classes = Classes::new(&settings.priorities);
         let (backoff, stamp) = (Backoff::new(settings.seed), settings.start_sequence);
         Self {
             settings,
             conns: Slots::default(),
             peers: Peers::default(),
+            classes,
             inboxes,
             inbox_of_type,
-            requests: 0,
-            made_up_ids: 0,
+            requests: Requests::default(),
             places: Places::default(),
             lane_of_place: HashMap::new(),
             sessions: HashMap::new(),
@@ -140,6 +145,7 @@ impl Connector {
             stamp,
             gates: Gates::default(),
             files: Box::new(NoFiles),
+            transfers: Transfers::default(),
             ledger: Ledger::default(),
             timers: Timers::default(),
             backoff,
@@ -270,7 +276,7 @@ impl Connector {
                 Step::Taken => {}
                 Step::Identified => frames.set_limit(self.settings.link_frame_max()),
                 Step::Records => {
-                    frames.set_limit(self.settings.link_frame_max());
+                    frames.set_limit(self.settings.record_frame_max());
                     frames.set_unit(link2::RECORDS);
                 }
                 Step::Blocked => {
@@ -353,7 +359,7 @@ impl Connector {
         self.outputs.push_back(Output::Close(id));
         self.count_held(&mut conn, now);
         match conn.kind {
-            Kind::Link(link) => self.link_closed(id, &link, cause, now),
+            Kind::Link(mut link) => self.link_closed(id, &mut link, cause, now),
             Kind::App(app) => self.app_closed(id, app, cause, now),
             Kind::Delivery(delivery) => self.delivery_closed(&delivery, conn.progress, cause, now),
             Kind::Admin(_) => {
@@ -417,11 +423,13 @@ impl Connector {
                 Timer::Progress(id) => self.check_progress(id, now),
                 Timer::Linger(id) => self.linger_over(id, now),
                 Timer::Confirm(id) => self.confirm_due(id, now),
+                Timer::Answer(request) => self.request_overdue(request, now),
                 Timer::Stable(_) => self.backoff.reset(),
                 Timer::Hello(id) => self.no_hello(id, now),
                 Timer::Unread(inbox) => self.check_unread(inbox, now),
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Redial => self.dial(now),
+                Timer::Files => self.files_again(),
                 Timer::StoreAgain => self.store_again(now),
                 Timer::Sync => self.sync_now(now),
                 Timer::Report => self.report(),
@@ -454,6 +462,7 @@ impl Connector {
         for (entry, messages) in self.ledger.report() {
             self.tell(Event::Dropped { entry, messages });
         }
+        self.report_files();
     }
 
     pub(super) fn tell(&mut self, event: Event) {
@@ -511,7 +520,11 @@ impl Connector {
             );
         }
         let waiting: usize = self.peers.iter().map(|(_, p)| p.requests.len()).sum();
-        assert_eq!(waiting, self.requests, "requests are counted");
+        assert_eq!(waiting, self.requests.len(), "peers know all requests");
+        let apps =
+            self.conns.iter().filter_map(|(_, conn)| if let Kind::App(app) = &conn.kind { Some(app) } else { None });
+        let waiting: usize = apps.map(|app| app.requests.len()).sum();
+        assert_eq!(waiting, self.requests.len(), "apps know all requests");
         for inbox in &self.inboxes {
             inbox.ring.check_invariants();
             assert!(inbox.conn.is_none_or(|c| self.conns.get(c).is_some()), "the app's connection is there");
