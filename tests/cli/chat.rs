@@ -133,6 +133,7 @@ fn who_is_not_let_in_is_not_heard() {
     let place = Place::new();
     let (mut a, mut b) = pair(&place, &[], &[]);
     b.say("hello");
+    b.until("Connected: 127.0.0.1");
     a.until("Let in chat_client");
     a.say("n");
     a.until("chat_client is not let in");
