@@ -13,12 +13,16 @@ use super::conn::{App, Conn, Kind, Link, State};
 use super::delivery::Inbox;
 use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
+use super::file_link::Transfers;
 use super::files::{Files, NoFiles};
+use super::gate::Gates;
 use super::ledger::{Ledger, Reason};
 use super::link2;
 use super::peer::Peers;
 use super::places::Places;
+use super::priority::Classes;
 use super::receipts::Session;
+use super::requests::Requests;
 use super::settings::{
     CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, REPORT_PERIOD, Settings, TIDY_PERIOD,
     UNIDENTIFIED_MAX,
@@ -64,12 +68,12 @@ pub struct Connector {
     pub(super) settings: Settings,
     pub(super) conns: Slots<Conn>,
     pub(super) peers: Peers,
+    /// How urgent the types are.
+    pub(super) classes: Classes,
     pub(super) inboxes: Vec<Inbox>,
     pub(super) inbox_of_type: HashMap<String, usize>,
     /// Requests of all apps that await their answer.
-    pub(super) requests: usize,
-    /// Ids that were made up for requests that came without.
-    pub(super) made_up_ids: u64,
+    pub(super) requests: Requests,
     /// How far this connector has come in what others send it.
     pub(super) places: Places,
     /// The lanes that belong to places: the link, the lane's number.
@@ -94,8 +98,11 @@ pub struct Connector {
     pub(super) began: Option<Instant>,
     /// The number of the next message to a peer: numbers rise over all peers and types, so the smallest is the oldest.
     pub(super) stamp: u64,
+    /// Who is asked about clients.
+    pub(super) gates: Gates,
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
+    pub(super) transfers: Transfers,
     pub(super) ledger: Ledger,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
@@ -113,15 +120,16 @@ impl Connector {
     pub fn new(settings: Settings) -> Self {
         let inboxes: Vec<Inbox> = settings.recv_types.iter().map(|t| Inbox::new(t, settings.seed)).collect();
         let inbox_of_type = settings.recv_types.iter().cloned().zip(0..).collect();
+        let classes = Classes::new(&settings.priorities);
         let (backoff, stamp) = (Backoff::new(settings.seed), settings.start_sequence);
         Self {
             settings,
             conns: Slots::default(),
             peers: Peers::default(),
+            classes,
             inboxes,
             inbox_of_type,
-            requests: 0,
-            made_up_ids: 0,
+            requests: Requests::default(),
             places: Places::default(),
             lane_of_place: HashMap::new(),
             sessions: HashMap::new(),
@@ -135,7 +143,9 @@ impl Connector {
             released: Vec::new(),
             began: None,
             stamp,
+            gates: Gates::default(),
             files: Box::new(NoFiles),
+            transfers: Transfers::default(),
             ledger: Ledger::default(),
             timers: Timers::default(),
             backoff,
@@ -150,12 +160,6 @@ impl Connector {
     /// Has the files of messages read and written by `files`. Before all else; without it there are none.
     pub fn set_files(&mut self, files: Box<dyn Files>) {
         self.files = files;
-    }
-
-    /// Goes on with files, for a millisecond or so; whether there is more to do at once.
-    pub fn work(&mut self, _now: Instant) -> bool {
-        let (_done, more) = self.files.work();
-        more
     }
 
     /// Begins its work: a client dials its server.
@@ -272,7 +276,7 @@ impl Connector {
                 Step::Taken => {}
                 Step::Identified => frames.set_limit(self.settings.link_frame_max()),
                 Step::Records => {
-                    frames.set_limit(self.settings.link_frame_max());
+                    frames.set_limit(self.settings.record_frame_max());
                     frames.set_unit(link2::RECORDS);
                 }
                 Step::Blocked => {
@@ -288,8 +292,9 @@ impl Connector {
     /// Whether what comes on a connection is not to be looked at, now or at all.
     fn is_held_back(&mut self, id: Id) -> Option<Step> {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.closing.is_none()) else { return Some(Step::Taken) };
+        let is_asked_about = conn.link().is_some_and(|link| matches!(link.state, State::Asking { .. }));
         conn.awaits_control = conn.control.used() > CONTROL_HIGH;
-        conn.awaits_control.then_some(Step::Blocked)
+        (conn.awaits_control || is_asked_about).then_some(Step::Blocked)
     }
 
     /// One record of a link of the second kind.
@@ -354,7 +359,7 @@ impl Connector {
         self.outputs.push_back(Output::Close(id));
         self.count_held(&mut conn, now);
         match conn.kind {
-            Kind::Link(link) => self.link_closed(id, &link, cause, now),
+            Kind::Link(mut link) => self.link_closed(id, &mut link, cause, now),
             Kind::App(app) => self.app_closed(id, app, cause, now),
             Kind::Delivery(delivery) => self.delivery_closed(&delivery, conn.progress, cause, now),
             Kind::Admin(_) => {
@@ -418,11 +423,13 @@ impl Connector {
                 Timer::Progress(id) => self.check_progress(id, now),
                 Timer::Linger(id) => self.linger_over(id, now),
                 Timer::Confirm(id) => self.confirm_due(id, now),
+                Timer::Answer(request) => self.request_overdue(request, now),
                 Timer::Stable(_) => self.backoff.reset(),
                 Timer::Hello(id) => self.no_hello(id, now),
                 Timer::Unread(inbox) => self.check_unread(inbox, now),
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Redial => self.dial(now),
+                Timer::Files => self.files_again(),
                 Timer::StoreAgain => self.store_again(now),
                 Timer::Sync => self.sync_now(now),
                 Timer::Report => self.report(),
@@ -455,6 +462,7 @@ impl Connector {
         for (entry, messages) in self.ledger.report() {
             self.tell(Event::Dropped { entry, messages });
         }
+        self.report_files();
     }
 
     pub(super) fn tell(&mut self, event: Event) {
@@ -512,7 +520,11 @@ impl Connector {
             );
         }
         let waiting: usize = self.peers.iter().map(|(_, p)| p.requests.len()).sum();
-        assert_eq!(waiting, self.requests, "requests are counted");
+        assert_eq!(waiting, self.requests.len(), "peers know all requests");
+        let apps =
+            self.conns.iter().filter_map(|(_, conn)| if let Kind::App(app) = &conn.kind { Some(app) } else { None });
+        let waiting: usize = apps.map(|app| app.requests.len()).sum();
+        assert_eq!(waiting, self.requests.len(), "apps know all requests");
         for inbox in &self.inboxes {
             inbox.ring.check_invariants();
             assert!(inbox.conn.is_none_or(|c| self.conns.get(c).is_some()), "the app's connection is there");

@@ -6,8 +6,7 @@
 
 use std::fmt;
 
-/// Most bytes of a piece.
-pub const PIECE_MAX: usize = 256 * 1024;
+pub use crate::wire::file::PIECE_MAX;
 
 /// A file that is open, as a source or as a target. Numbers are not used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -108,6 +107,13 @@ pub trait Files: fmt::Debug {
     /// It cannot be read, or is shorter than it was.
     fn read(&mut self, source: FileId, into: &mut [u8]) -> Result<usize, FileError>;
 
+    /// Fills `into` with the source's bytes from `offset` on. It has no part in the hash, and moves nothing that `read`
+    /// and `seek` go on from.
+    ///
+    /// # Errors
+    /// It cannot be read, or is shorter than it was.
+    fn read_at(&mut self, source: FileId, offset: u64, into: &mut [u8]) -> Result<(), FileError>;
+
     /// The hash of what was read, which is all.
     ///
     /// # Errors
@@ -143,6 +149,7 @@ pub trait Files: fmt::Debug {
     fn finish(&mut self, target: FileId, hash: Option<&FileHash>) -> Result<Step, FileError>;
 
     /// Closes a source or target. What was written of a target with a key is kept for later, of others it is removed.
+    /// What is closed already stays so: after an error the core closes the file, whatever it was.
     fn close(&mut self, file: FileId);
 
     /// The message of this file was taken over, or will never come: nothing of it needs to be known any more. Nor of
@@ -176,6 +183,10 @@ impl Files for NoFiles {
     }
 
     fn read(&mut self, _: FileId, _: &mut [u8]) -> Result<usize, FileError> {
+        Self::refused()
+    }
+
+    fn read_at(&mut self, _: FileId, _: u64, _: &mut [u8]) -> Result<(), FileError> {
         Self::refused()
     }
 

@@ -10,11 +10,13 @@ use super::durable::{RingName, RingRef};
 use super::event::{Cause, Output};
 use super::ledger::Reason;
 use super::peer::Lane;
+use super::requests;
 use super::settings::{OUTBOX_HIGH, OnFull};
 use super::slots::Id;
 use super::timers::Timer;
 use crate::ring::{PushError, Ring};
 use crate::wire::control;
+use crate::wire::file::lane_of;
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::Header;
 use crate::wire::record::{self, Origin};
@@ -46,25 +48,27 @@ pub(super) struct Letter<'a> {
 }
 
 impl Connector {
-    /// The lane of a type towards a peer, which is there; made if it is new.
-    pub(super) fn lane_for(&mut self, peer: Id, message_type: &str) -> usize {
-        let durable = self.settings.persist_send.covers(message_type);
+    /// The lane of this name towards a peer, which is there; made if it is new.
+    pub(super) fn lane_for(&mut self, peer: Id, name: &str) -> usize {
+        let durable = self.settings.persist_send.covers(lane_of(name).0);
         // A peer that was forgotten meanwhile remembers numbers: those of a lane that is made anew go on behind them.
         let (epoch, limit, sequence) = (self.settings.seed, self.settings.queue_max_bytes, self.stamp);
+        let class = self.classes.of(lane_of(name).0);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
-        if let Some(lane) = peer.lane(message_type) {
+        if let Some(lane) = peer.lane(name) {
             return lane;
         }
-        let mut lane = Lane::new(message_type, epoch, durable);
+        let mut lane = Lane::new(name, class, epoch, durable);
         lane.ring = (!durable).then(|| Ring::heap(limit, sequence, true));
         peer.lanes.push(lane);
         peer.lanes.len() - 1
     }
 
     /// A lane for what was stored under another name of the peer. Nothing comes into it; it is sent first.
-    pub(super) fn old_lane(&mut self, peer: Id, message_type: &str) -> usize {
+    pub(super) fn old_lane(&mut self, peer: Id, name: &str) -> usize {
+        let class = self.classes.of(lane_of(name).0);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
-        let mut lane = Lane::new(message_type, 0, true);
+        let mut lane = Lane::new(name, class, 0, true);
         lane.is_old = true;
         peer.lanes.push(lane);
         peer.lanes.len() - 1
@@ -84,7 +88,7 @@ impl Connector {
             return Err(Reason::StoreFailed);
         }
         entry.opening = true;
-        let name = RingName::Outbox { peer: peer.name.clone(), message_type: entry.message_type.clone() };
+        let name = RingName::Outbox { peer: peer.name.clone(), message_type: entry.name() };
         self.outputs.push_back(Output::OpenRing(name));
         Ok(false)
     }
@@ -115,7 +119,8 @@ impl Connector {
         };
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
         let link = peer.link;
-        let (beside, limit) = (peer.in_memory_beside(lane), self.settings.queue_max_bytes);
+        let limit = self.settings.queue_max_bytes;
+        let beside = peer.in_memory_beside(lane, limit);
         let Some(ring) = &mut peer.lanes[lane].ring else { return Queued::Taken };
         ring.set_next_sequence(self.stamp);
         let length: usize = parts.iter().map(|part| part.len()).sum();
@@ -199,7 +204,7 @@ impl Connector {
         let reason = match &error {
             PushError::Full { .. } => Reason::QueueFull,
             PushError::Failed(why) => {
-                let name = RingName::Outbox { peer: peer.name.clone(), message_type: entry.message_type.clone() };
+                let name = RingName::Outbox { peer: peer.name.clone(), message_type: entry.name() };
                 let why = why.clone();
                 self.store_failed(&name, why, now);
                 Reason::StoreFailed
@@ -229,14 +234,19 @@ impl Connector {
         now: Instant,
     ) -> Queued {
         let length = record::record_size(parts.iter().map(|part| part.len()).sum(), letter.origin.is_some());
-        let mut given_up = Vec::new();
+        let (mut given_up, mut unsent) = (Vec::new(), Vec::new());
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
         // What other lanes have in memory is not theirs to give up.
-        let beside = peer.in_memory_beside(lane);
+        let beside = peer.in_memory_beside(lane, self.settings.queue_max_bytes);
         let (name, link, entry) = (peer.name.clone(), peer.link, &mut peer.lanes[lane]);
         let (message_type, durable) = (entry.message_type.clone(), entry.durable);
         let Some(ring) = &mut entry.ring else { return Queued::Refused(reason) };
-        let dropped = ring.drop_oldest(length.saturating_add(beside), &mut |view, _| given_up.extend(view.origin));
+        // A request that went out may still be answered.
+        let asked = if peer.requests.is_empty() { u64::MAX } else { ring.front_sequence().unwrap_or(u64::MAX) };
+        let dropped = ring.drop_oldest(length.saturating_add(beside), &mut |view, frame| {
+            given_up.extend(view.origin);
+            unsent.extend(if view.sequence >= asked { requests::key_of(frame) } else { None });
+        });
         let pushed = ring.push(parts, letter.flags, letter.origin);
         self.stamp = self.stamp.max(ring.next_sequence());
         if durable {
@@ -249,6 +259,7 @@ impl Connector {
         }
         self.count_drop(&name, &message_type, reason, dropped as u64, now);
         self.refuse_later(&given_up, reason);
+        unsent.iter().for_each(|key| self.fail_unsent(peer_id, key, reason, now));
         if pushed.is_ok() { Queued::Taken } else { Queued::Refused(reason) }
     }
 

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use super::file_link::RECORD_MAX;
 use crate::wire::frame::HEADER_MAX;
 use crate::wire::names::Role;
 
@@ -67,6 +68,9 @@ pub const TIDY_PERIOD: Duration = Duration::from_secs(5);
 
 /// Most requests of all apps that await their answer at a time.
 pub const REQUESTS_MAX: usize = 10_000;
+
+/// Most requests of one connection of an app that await their answer at a time.
+pub const APP_REQUESTS_MAX: usize = 1000;
 
 /// How a link is protected, and by what a peer is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -181,6 +185,8 @@ pub struct Settings {
     /// What is done when the queue of a type is full, if it is not the usual: the app waits while the peer is connected,
     /// and is refused while it is away.
     pub on_full: BTreeMap<String, OnFull>,
+    /// How urgent types are, smaller first; 0 for those that are not listed.
+    pub priorities: BTreeMap<String, f64>,
     /// Time after which a session of an app that is not there is forgotten.
     pub session_ttl: Duration,
     /// When the connector was made: seconds since 1970.
@@ -199,5 +205,11 @@ impl Settings {
     #[must_use]
     pub(super) fn link_frame_max(&self) -> usize {
         self.max_message_size.saturating_add(HEADER_MAX)
+    }
+
+    /// The same on a link of the second kind, where files come in pieces.
+    #[must_use]
+    pub(super) fn record_frame_max(&self) -> usize {
+        self.link_frame_max().max(RECORD_MAX)
     }
 }

@@ -30,11 +30,18 @@ impl Connector {
         for id in opening {
             self.close(id, Cause::Stopping, now);
         }
+        self.fail_all_requests(now);
         let receivers: Vec<Id> = self.inboxes.iter().filter_map(|inbox| inbox.conn).collect();
         for id in receivers {
             self.no_hello(id, now);
         }
         self.check_drained(now);
+    }
+
+    /// Ends at once: what is queued in memory is counted as dropped, and [`Output::Stopped`] comes.
+    pub fn halt(&mut self, now: Instant) {
+        self.stopping = true;
+        self.end(now);
     }
 
     /// Whether a connection is read on while the connector stops, for the acknowledgements that come on it: without them
@@ -79,12 +86,17 @@ impl Connector {
     /// What is stored need not go out: it is there when the connector starts again.
     fn is_drained(&self) -> bool {
         let goes_out = |peer: &Peer| {
-            let waits = |lane: &Lane| lane.is_mid_frame() || (lane.len() > 0 && !lane.stopped);
+            // A stored message whose file is on its way is left: both are gone on with.
+            let goes_on = |lane: &Lane| {
+                let first = lane.ring.as_ref().and_then(Ring::first_sequence);
+                !lane.durable || first.is_some_and(|first| first < lane.may_send_below())
+            };
+            let waits = |lane: &Lane| lane.is_mid_frame() || (lane.len() > 0 && !lane.stopped && goes_on(lane));
             peer.link.is_some() && peer.lanes.iter().any(waits)
         };
         !self.peers.iter().any(|(_, p)| goes_out(p))
             && self.inboxes.iter().all(|i| i.ring.is_empty() || i.away)
-            && self.conns.iter().all(|(_, c)| !(c.paused && matches!(c.kind, Kind::App(_))))
+            && self.conns.iter().all(|(_, c)| !is_held_up(c))
     }
 
     pub(super) fn end(&mut self, now: Instant) {
@@ -117,6 +129,7 @@ impl Connector {
             }
         }
         self.settle(now);
+        self.close_files();
         // With an interval, what is stored and what has gone would else be known as of the last one only.
         self.sync_now(now);
         self.report();
@@ -127,6 +140,8 @@ impl Connector {
     pub(super) fn count_held(&mut self, conn: &mut Conn, now: Instant) {
         let peer = match &conn.kind {
             _ if !conn.paused => return,
+            // Nothing of somebody who was not let in counts.
+            Kind::Link(Link { state: State::Asking { .. }, .. }) => return,
             // Its sender has them, and knows that they did not arrive.
             Kind::Link(Link { link2: Some(_), .. }) => return,
             Kind::App(app) if app.receipts.is_some() => return,
@@ -142,6 +157,12 @@ impl Connector {
             self.count_drop(&peer, &header.message_type, reason, 1, now);
         }
     }
+}
+
+/// An app whose messages were not all taken, or that was not told yet what became of its requests.
+fn is_held_up(conn: &Conn) -> bool {
+    let Kind::App(app) = &conn.kind else { return false };
+    conn.paused || (app.has_last_words && !conn.control.is_empty())
 }
 
 fn is_opening(conn: &Conn) -> bool {

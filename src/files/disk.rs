@@ -196,6 +196,10 @@ impl Files for DiskFiles {
         self.source(source)?.read(into)
     }
 
+    fn read_at(&mut self, source: FileId, offset: u64, into: &mut [u8]) -> Result<(), FileError> {
+        self.source(source)?.read_at(offset, into)
+    }
+
     fn hash(&mut self, source: FileId) -> Result<FileHash, FileError> {
         self.source(source)?.hash()
     }

@@ -1,27 +1,10 @@
-//! Asking the operator's own program which folder a file goes to.
+//! Asking the operator's own code which folder a file goes to.
 
 use std::fmt;
-use std::path::PathBuf;
 
-/// What a hook answers.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Folder {
-    /// It has nothing to say, or there is none: the folder of `file_recv_config`.
-    AsConfigured,
-    /// This one: beneath the configured folder if it is relative, else in its place. Never empty, and without NUL.
-    Named(PathBuf),
-    /// The file is refused, or the hook has failed: why, for the app.
-    Refused(String),
-}
+pub use crate::hooks::{Asked, Folder};
 
-/// Whether an answer is there.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Asked<T> {
-    /// It is.
-    Now(T),
-    /// It comes later, and the loop is woken then.
-    Later,
-}
+use crate::hooks::TargetDirectory;
 
 /// Who is asked. It never blocks.
 pub trait TargetHook: fmt::Debug {
@@ -49,4 +32,18 @@ impl TargetHook for NoHook {
     }
 
     fn forget(&mut self, _: u64) {}
+}
+
+impl TargetHook for TargetDirectory {
+    fn ask(&mut self, ticket: u64, header: &[u8]) -> Asked<Folder> {
+        TargetDirectory::ask(self, ticket, header)
+    }
+
+    fn answer(&mut self) -> Option<(u64, Folder)> {
+        TargetDirectory::answer(self)
+    }
+
+    fn forget(&mut self, ticket: u64) {
+        TargetDirectory::forget(self, ticket);
+    }
 }

@@ -93,11 +93,7 @@ impl Source {
         let left = usize::try_from(self.stamp.size - self.position).unwrap_or(usize::MAX);
         let wanted = into.len().min(left);
         let into = &mut into[..wanted];
-        match self.file.read_exact_at(into, self.position) {
-            Ok(()) => {}
-            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => return Err(self.shorter()),
-            Err(error) => return Err(refused("read", &self.path, error)),
-        }
+        self.read_at(self.position, into)?;
         self.hasher.update(into);
         let before = self.position;
         self.position += wanted as u64;
@@ -105,6 +101,15 @@ impl Source {
             want(&self.file, self.position / AHEAD + 1);
         }
         Ok(wanted)
+    }
+
+    /// What lies at `offset`. It is no part of the hash.
+    pub(super) fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), FileError> {
+        match self.file.read_exact_at(into, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.shorter()),
+            Err(error) => Err(refused("read", &self.path, error)),
+            Ok(()) => Ok(()),
+        }
     }
 
     fn shorter(&self) -> FileError {
