@@ -10,8 +10,10 @@ mod common;
 
 mod acks;
 mod checks;
+mod files;
 mod harness;
 mod pair;
+mod pubsub;
 mod python;
 mod requests;
 mod scenarios;
