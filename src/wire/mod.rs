@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod control;
+pub mod deframer;
 pub mod frame;
 pub mod header;
 pub mod link;
@@ -10,3 +11,4 @@ pub mod path;
 pub mod receipts;
 #[cfg(feature = "daemon")]
 pub mod record;
+pub mod with_file;

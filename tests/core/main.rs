@@ -7,6 +7,7 @@ mod delivery;
 mod disk;
 mod durable;
 mod garbage;
+mod gates;
 mod handshake;
 mod link2;
 mod link2_faults;
