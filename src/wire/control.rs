@@ -19,6 +19,8 @@ pub const ACK: &str = "_ack";
 pub const PING: &str = "_ping";
 /// Subscriptions and publications.
 pub const PUBSUB: &str = "_pubsub";
+/// Names the lane of publications that are stored on their way to the broker; on the wire they are [`PUBSUB`] as well.
+pub const PUBSUB_STORED: &str = "_pubsub_stored";
 /// Tells the peer why its connection ends; ours send it, others pass it over as a type they do not know.
 pub const CLOSE: &str = "_close";
 

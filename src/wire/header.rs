@@ -129,6 +129,8 @@ pub struct Header<'a> {
     pub transport_id: Option<u64>,
     /// In a greeting: the newest kind of link that the client speaks.
     pub link: Option<u64>,
+    /// The type that a message is published under.
+    pub publishes: Option<Cow<'a, str>>,
 }
 
 enum Key {
@@ -144,6 +146,7 @@ enum Key {
     WaitForAck,
     TransportId,
     Link,
+    Publishes,
     Other,
 }
 
@@ -169,6 +172,7 @@ impl<'de> Deserialize<'de> for Key {
                     "wait_for_ack" => Key::WaitForAck,
                     "transport_id" => Key::TransportId,
                     "link" => Key::Link,
+                    "message_type_publish" => Key::Publishes,
                     _ => Key::Other,
                 })
             }
@@ -248,6 +252,7 @@ fn collect<'de, A: MapAccess<'de>>(c: &mut Collected<'de>, key: Key, map: &mut A
         Key::TransportId => header.transport_id = map.next_value()?,
         // An app may use the word for something of its own.
         Key::Link => header.link = map.next_value::<Value>()?.as_u64(),
+        Key::Publishes => header.publishes = map.next_value::<Option<Text>>()?.map(|t| t.0),
         Key::Other => {
             map.next_value::<IgnoredAny>()?;
         }
