@@ -2,19 +2,14 @@
 
 use std::fmt;
 
-use crate::wire::control::{DISCONNECTED_DURING_WAIT, OVERRIDDEN};
+use crate::wire::control::{DISCONNECTED_DURING_WAIT, TIMEOUT};
 use crate::wire::receipts::RefusedReason;
-
-/// Words of connectors for an answer that did not come in the time that the request gave.
-const TIMED_OUT: [&str; 3] = ["await_response_timeout", "timed_out", "timeout"];
 
 /// Why a request has no answer. See [`ApiError::no_answer`](super::ApiError::no_answer).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum NoAnswer {
     /// The peer went away while its answer was awaited. It may have got the request.
     PeerGone,
-    /// A newer request has come under the same id.
-    Overridden,
     /// It did not come in time.
     TimedOut,
     /// The connector did not take the request.
@@ -30,8 +25,7 @@ impl NoAnswer {
     pub fn from_word(word: &str) -> Self {
         match word {
             DISCONNECTED_DURING_WAIT => NoAnswer::PeerGone,
-            OVERRIDDEN => NoAnswer::Overridden,
-            _ if TIMED_OUT.contains(&word) => NoAnswer::TimedOut,
+            TIMEOUT => NoAnswer::TimedOut,
             _ => NoAnswer::Refused(RefusedReason::from_word(word)),
         }
     }
@@ -41,8 +35,7 @@ impl NoAnswer {
     pub fn word(&self) -> &str {
         match self {
             NoAnswer::PeerGone => DISCONNECTED_DURING_WAIT,
-            NoAnswer::Overridden => OVERRIDDEN,
-            NoAnswer::TimedOut => "timed_out",
+            NoAnswer::TimedOut => TIMEOUT,
             NoAnswer::Refused(reason) => reason.word(),
             NoAnswer::ConnectionLost => "connection_lost",
         }

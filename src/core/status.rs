@@ -65,7 +65,7 @@ impl Connector {
         Status {
             peers: peers.filter(|peer| peer.address.is_some() || peer.queued > 0).collect(),
             inboxes: self.inboxes.iter().map(inbox).collect(),
-            requests: self.requests,
+            requests: self.requests.len(),
             undelivered: self.ledger.iter().map(|(entry, count)| (entry.clone(), count)).collect(),
         }
     }
