@@ -106,7 +106,7 @@ pub struct ConnectorManager {
 enum Next {
     Nothing,
     /// A new beginning, with another config if there is a file.
-    Again(Option<Loaded>),
+    Again(Option<Box<Loaded>>),
 }
 
 impl ConnectorManager {
@@ -218,8 +218,8 @@ impl ConnectorManager {
         loop {
             match self.live(&mut signals)? {
                 Next::Nothing => return Ok(()),
-                Next::Again(Some(Loaded { config, warnings })) => {
-                    (self.config, self.warnings) = (config, warnings);
+                Next::Again(Some(loaded)) => {
+                    (self.config, self.warnings) = (loaded.config, loaded.warnings);
                     self.control.over(Phase::Starting);
                 }
                 Next::Again(None) => self.control.over(Phase::Starting),
@@ -282,7 +282,7 @@ impl ConnectorManager {
             Order::Restart(how, answer) => {
                 let prepared = self.prepare();
                 if let Ok(loaded) = prepared {
-                    *next = Next::Again(loaded);
+                    *next = Next::Again(loaded.map(Box::new));
                     self.control.set_phase(Phase::Restarting);
                     log::info!("restarting");
                     halt_or_stop(shell, how);
@@ -499,6 +499,7 @@ fn settings(config: &Config) -> Settings {
             PersistenceSync::Always => Sync::Always,
         },
         on_full: config.on_full.iter().map(|(message_type, policy)| (message_type.clone(), on_full(*policy))).collect(),
+        priorities: config.send_message_types_priorities.clone(),
         session_ttl: config.session_ttl,
         started_at: started.as_secs(),
         start_sequence: u64::try_from(started.as_micros()).unwrap_or(u64::MAX),

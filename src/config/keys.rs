@@ -275,8 +275,8 @@ keys! {
         "Whether the socket for sending apps of another connector is taken over.";
     send_message_types: Vec<String> = "[\"any\"]", MessageTypes, Now, Both,
         "The message types that apps may send.";
-    send_message_types_priorities: BTreeMap<String, f64> = "{}", MessageTypes, NotYet, Manager,
-        "The priority of message types, as a number, smaller first; 0 for those not listed.";
+    send_message_types_priorities: BTreeMap<String, f64> = "{}", MessageTypes, Now, Manager,
+        "The priority of message types, as a number, smaller first; 0 for those not listed. Those that wait get a sixteenth.";
     send_timeout: Duration = "50", Seconds(TICK, YEAR), Now, Manager,
         "How many seconds a peer may take none of what it is sent.";
     server_ca: bool = "false", Free, NotYet, Manager,

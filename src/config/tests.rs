@@ -410,6 +410,22 @@ fn what_would_be_insecure_without_its_feature_is_refused() {
     assert_eq!(names.iter().filter(|name| name.contains("listed_clients_")).count(), 6);
 }
 
+#[test]
+fn a_hook_is_a_program_with_an_absolute_path() {
+    let read = config(r#"{"hook_server_auth_client": "/usr/lib/auth", "hook_timeout": 0.5}"#);
+    assert_eq!(read.hook_server_auth_client, Some(PathBuf::from("/usr/lib/auth")));
+    assert_eq!(read.hook_timeout, Duration::from_millis(500));
+    let expected = "expected the absolute path of a program, or null";
+    for path in ["auth", "./auth", "~/auth", "$HOME/auth", ""] {
+        let lines = error_lines(&format!(r#"{{"hook_whitelist_clients": "{path}"}}"#));
+        assert_eq!(lines, [format!("c.json: hook_whitelist_clients: found \"{path}\", {expected}")]);
+    }
+    for (key, feature) in [("store_token", "tokens"), ("load_token", "tokens"), ("proxy_authorization", "proxies")] {
+        let lines = error_lines(&format!(r#"{{"hook_{key}": "/bin/true"}}"#));
+        assert!(lines.len() == 1 && lines[0].contains(&format!("{feature} are not supported")), "{lines:?}");
+    }
+}
+
 /// The keys that `python3 -m aioconnectors print_config_templates` of version 1.6.3 prints for a connector.
 const PYTHON_MANAGER_KEYS: &str = "
     alternate_client_default_cert blacklisted_clients_id blacklisted_clients_ip blacklisted_clients_subnet

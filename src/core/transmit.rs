@@ -102,6 +102,7 @@ impl Connector {
         if completed > 0 {
             link.mark(number, ring.front_sequence().unwrap_or(ring.next_sequence()));
         }
+        peer.sent(number, taken, Lane::has_unsent);
         Some((taken, offered))
     }
 

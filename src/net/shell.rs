@@ -89,9 +89,9 @@ pub enum Wish {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     id: Id,
-    stream: Stream,
+    pub(super) stream: Stream,
     kind: Kind,
     /// The core takes no more for now.
     paused: bool,
@@ -259,7 +259,8 @@ impl Shell {
     /// How long the loop may wait for events.
     fn patience(&self) -> Option<Duration> {
         let discards = self.lingering.values().any(|(stream, _)| stream.readable);
-        if discards || !self.to_read.is_empty() || !self.to_write.is_empty() {
+        let is_over = self.ended && self.lingering.is_empty();
+        if is_over || discards || !self.to_read.is_empty() || !self.to_write.is_empty() {
             return Some(Duration::ZERO);
         }
         let shutdown = self.parts.shutdown_timeout;
@@ -306,7 +307,7 @@ impl Shell {
         self.list(id);
     }
 
-    fn entry(&mut self, id: Id) -> Option<&mut Entry> {
+    pub(super) fn entry(&mut self, id: Id) -> Option<&mut Entry> {
         self.connections.get_mut(id.index())?.as_mut().filter(|e| e.id == id)
     }
 

@@ -12,6 +12,7 @@ mod acks;
 mod checks;
 mod files;
 mod harness;
+mod orders;
 mod pair;
 mod pubsub;
 mod python;
