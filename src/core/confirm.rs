@@ -33,7 +33,12 @@ pub(super) struct Mark {
 impl Link {
     /// The messages of a lane with smaller numbers went out whole.
     pub(super) fn mark(&mut self, lane: usize, below: u64) {
-        self.marks.push_back(Mark { until: self.written, lane, below });
+        self.mark_behind(0, lane, below);
+    }
+
+    /// The same, when so many bytes more have gone out.
+    pub(super) fn mark_behind(&mut self, bytes: usize, lane: usize, below: u64) {
+        self.marks.push_back(Mark { until: self.written + bytes as u64, lane, below });
     }
 }
 

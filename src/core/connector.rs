@@ -13,6 +13,7 @@ use super::conn::{App, Conn, Kind, Link, State};
 use super::delivery::Inbox;
 use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
+use super::file_link::Transfers;
 use super::files::{Files, NoFiles};
 use super::gate::Gates;
 use super::ledger::{Ledger, Reason};
@@ -101,6 +102,7 @@ pub struct Connector {
     pub(super) gates: Gates,
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
+    pub(super) transfers: Transfers,
     pub(super) ledger: Ledger,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
@@ -143,6 +145,7 @@ impl Connector {
             stamp,
             gates: Gates::default(),
             files: Box::new(NoFiles),
+            transfers: Transfers::default(),
             ledger: Ledger::default(),
             timers: Timers::default(),
             backoff,
@@ -273,7 +276,7 @@ impl Connector {
                 Step::Taken => {}
                 Step::Identified => frames.set_limit(self.settings.link_frame_max()),
                 Step::Records => {
-                    frames.set_limit(self.settings.link_frame_max());
+                    frames.set_limit(self.settings.record_frame_max());
                     frames.set_unit(link2::RECORDS);
                 }
                 Step::Blocked => {
@@ -356,7 +359,7 @@ impl Connector {
         self.outputs.push_back(Output::Close(id));
         self.count_held(&mut conn, now);
         match conn.kind {
-            Kind::Link(link) => self.link_closed(id, &link, cause, now),
+            Kind::Link(mut link) => self.link_closed(id, &mut link, cause, now),
             Kind::App(app) => self.app_closed(id, app, cause, now),
             Kind::Delivery(delivery) => self.delivery_closed(&delivery, conn.progress, cause, now),
             Kind::Admin(_) => {
@@ -426,6 +429,7 @@ impl Connector {
                 Timer::Unread(inbox) => self.check_unread(inbox, now),
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Redial => self.dial(now),
+                Timer::Files => self.files_again(),
                 Timer::StoreAgain => self.store_again(now),
                 Timer::Sync => self.sync_now(now),
                 Timer::Report => self.report(),
@@ -458,6 +462,7 @@ impl Connector {
         for (entry, messages) in self.ledger.report() {
             self.tell(Event::Dropped { entry, messages });
         }
+        self.report_files();
     }
 
     pub(super) fn tell(&mut self, event: Event) {

@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::durable::RingName;
+use super::file_link::{FILE_AGAIN, FileTrouble};
 use super::gate::{Gate, Question};
 use super::ledger::{Entry, Reason};
 use super::slots::Id;
@@ -237,6 +238,22 @@ pub enum Event {
         /// Whose messages.
         message_type: String,
     },
+    /// There is trouble with a file that belongs to a message.
+    File {
+        /// The peer that it is for, or comes from.
+        peer: String,
+        /// Its path here, or its name as the peer has it.
+        file: String,
+        /// What becomes of it.
+        trouble: FileTrouble,
+        /// Why.
+        why: String,
+    },
+    /// There was trouble with more files than were told.
+    MoreFiles {
+        /// How many.
+        count: u64,
+    },
     /// Messages were not delivered since the last report.
     Dropped {
         /// Whose messages, and why.
@@ -316,8 +333,26 @@ impl fmt::Display for Event {
                 "peer {peer} has forgotten messages of type {message_type:?} that it had taken over: was its folder \
                  restored from a backup? They are not here any more"
             ),
+            Event::File { peer, file, trouble, why } => {
+                let (peer, file, why) = (printable(peer), printable(file), printable(why));
+                told_of_file(f, &peer, &file, trouble, &why)
+            }
+            Event::MoreFiles { count } => write!(f, "there was trouble with {count} more files within a second"),
             Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
         }
+    }
+}
+
+fn told_of_file(f: &mut fmt::Formatter<'_>, peer: &str, file: &str, trouble: &FileTrouble, why: &str) -> fmt::Result {
+    match trouble {
+        FileTrouble::NotSent => write!(f, "file {file} is not sent to {peer}: {why}; its message goes without it"),
+        FileTrouble::NotTaken => write!(f, "file {file} is not taken by {peer}: {why}; it is kept here"),
+        FileTrouble::Refused => write!(f, "file {file} of {peer} is refused: {why}; its message comes without it"),
+        FileTrouble::Waits => {
+            let every = FILE_AGAIN.as_secs();
+            write!(f, "file {file}, of or for {peer}, waits: {why}; it is tried again every {every} s")
+        }
+        FileTrouble::Stays => write!(f, "file {file}, which {peer} has, cannot be removed: {why}"),
     }
 }
 

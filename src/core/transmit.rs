@@ -20,6 +20,11 @@ impl Connector {
         let Some(conn) = self.conns.get_mut(id) else { return false };
         conn.told_to_write = false;
         let (mut left, mut has_room) = (budget, true);
+        if let (None, Kind::Link(Link { state: State::Up { peer }, link2: Some(_), .. })) = (&conn.closing, &conn.kind)
+        {
+            let peer = *peer;
+            self.offer_files(id, peer, now);
+        }
         while left > 0 && has_room {
             match self.transmit_once(id, left, now, sink) {
                 Some((taken, offered)) => {
@@ -90,11 +95,15 @@ impl Connector {
         let number = mid.or_else(|| peer.next_lane(Lane::has_unsent))?;
         // Frames that wait to go ahead do so as soon as the frame that was begun is out; types take turns.
         let alone = peer.lanes.iter().filter(|lane| lane.has_unsent()).count() == 1;
+        let has_file = peer.lanes[number].files.is_some();
         let ring = peer.lanes[number].ring.as_mut()?;
         if ring.check_front(left.min(SCRATCH)).is_err() {
             let (name, message_type) = (peer.name.clone(), peer.lanes[number].message_type.clone());
             self.ring_damaged(RingRef::Outbox(peer_id, number), &name, &message_type, now);
             return Some((0, 0));
+        }
+        if has_file {
+            return self.send_without_file(id, peer_id, number);
         }
         let (taken, offered) = offer(ring, left, control.is_empty() && alone, &mut self.scratch, sink);
         let completed = ring.sent(taken);

@@ -432,7 +432,15 @@ impl Ring {
 
     /// All records that are kept, with their frames. In a durable ring it ends at a record that is damaged.
     pub fn frames(&self) -> impl Iterator<Item = (RecordView, &[u8])> {
-        let (mut offset, mut index) = (self.first, 0);
+        self.frames_from(0, self.first)
+    }
+
+    /// The same of those that are not wholly sent.
+    pub fn unsent_frames(&self) -> impl Iterator<Item = (RecordView, &[u8])> {
+        self.frames_from(self.sent_records(), self.next)
+    }
+
+    fn frames_from(&self, mut index: usize, mut offset: usize) -> impl Iterator<Item = (RecordView, &[u8])> {
         std::iter::from_fn(move || {
             if index == self.records {
                 return None;

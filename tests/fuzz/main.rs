@@ -11,6 +11,9 @@ mod corpus;
 #[path = "../core/disk.rs"]
 mod disk;
 mod driver;
+#[allow(dead_code, reason = "the bench of the core's tests: some of it is for them alone")]
+#[path = "../core/file_system.rs"]
+mod file_system;
 mod link;
 #[allow(dead_code, reason = "the bench of the core's tests: some of it is for them alone")]
 #[path = "../core/rig.rs"]
@@ -35,6 +38,11 @@ fn headers_are_read_or_refused() {
 #[test]
 fn records_are_read_or_refused() {
     driver::run("record", targets::record, &corpus::records());
+}
+
+#[test]
+fn what_is_said_of_files_is_read_or_refused() {
+    driver::run("files", targets::files, &corpus::files_said());
 }
 
 #[test]
