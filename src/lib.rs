@@ -21,6 +21,8 @@ pub mod config;
 #[cfg(feature = "daemon")]
 pub mod core;
 #[cfg(feature = "daemon")]
+pub mod files;
+#[cfg(feature = "daemon")]
 pub mod hooks;
 #[cfg(feature = "daemon")]
 pub mod logger;

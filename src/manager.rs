@@ -71,6 +71,7 @@ use control::Order;
 use crate::api::{ApiError, ConnectorApi};
 use crate::config::{self, Address, Config, ConfigErrors, Coverage, Loaded, PersistenceSync, Warning};
 use crate::core::{Connector, Covered, KeepAlive, Mode, OnFull, Settings, Sync};
+use crate::files::{self, DiskFiles, OwnFolders};
 use crate::hooks::{Hook, Hooks, Program, ProgramError, Runner};
 use crate::logger;
 use crate::net::dial::Target;
@@ -413,6 +414,9 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     connector.set_gates(ActiveHooks::gates(hooks, config.hook_timeout));
     rings.restore(&mut connector, Instant::now()).map_err(StartError::Spool)?;
     let (shutdown_timeout, send_timeout) = (config.shutdown_timeout, config.send_timeout);
+    let mut files = DiskFiles::open(files_setup(config));
+    files.set_hook(Box::new(hooks.folders(&runner)));
+    let files = Some(files);
     let (hooks, signals) = (ActiveHooks::new(hooks, runner), None);
     Ok(Parts {
         connector,
@@ -423,11 +427,30 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
         admins,
         paths,
         rings,
+        files,
         hooks,
         signals,
         shutdown_timeout,
         send_timeout,
     })
+}
+
+/// What the config says of files. None goes to where certificates, tokens and queues are, whoever may send files.
+fn files_setup(config: &Config) -> files::Setup {
+    let folders = vec![
+        config.connector_files_dirpath.clone(),
+        config.certificates_directory_path.clone(),
+        config.tokens_directory_path.clone(),
+        config.default_logger_dirpath.clone(),
+    ];
+    files::Setup {
+        receive: config.file_recv_config.clone(),
+        max_receive: config.max_size_file_upload_recv,
+        max_send: config.max_size_file_upload_send,
+        journal: config.socket_paths().files(),
+        own: OwnFolders { folders },
+        synced: config.persistence_sync != PersistenceSync::Os,
+    }
 }
 
 /// The folder of the queues on disk. It is of use also to a connector that stores no messages: what apps and peers were
