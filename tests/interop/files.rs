@@ -68,7 +68,7 @@ fn contents(length: usize, salt: usize) -> Vec<u8> {
 fn with_files(setup: Setup) -> Setup {
     let folder = |name: &str| setup.dir.join(name).to_str().expect("a path of UTF-8").to_owned();
     let config = json!({
-        "in": {"target_directory": folder("in/{message_type}/{source_id}"), "owner": "", "override_existing": false},
+        "in": {"target_directory": folder("in/{message_type}/{source_id}"), "override_existing": false},
         "over": {"target_directory": folder("over"), "owner": "", "override_existing": true},
     });
     setup
@@ -107,6 +107,7 @@ impl<'a> Cases<'a> {
         self.add(LARGE, "in", "large").binary = Some(vec![0, 1, 2]);
         self.add(10, "in", "folders/that are/not there/\u{e9}\u{2603}.txt");
         self.add(10, "in", "kept").with_file["delete"] = false.into();
+        self.add(10, "in", "nobody's").with_file["owner"] = "".into();
         self.add(10, "in", "removed").with_file["delete"] = true.into();
         self.add(20, "in", "kept").becomes = Becomes::Refused;
         self.add(20, "over", "replaced");
@@ -205,7 +206,7 @@ impl<'a> Cases<'a> {
             let case = arrived().rfind(|case| self.target(case) == *target).expect("a case");
             let came = fs::read(target).unwrap_or_else(|error| panic!("{}: {error}", target.display()));
             assert!(Some(&came) == case.contents.as_ref(), "{case:?}: {} bytes that are others", came.len());
-            if !case.with_file["owner"].is_null() {
+            if case.with_file["owner"].as_str().is_some_and(|owner| !owner.is_empty()) {
                 assert_ne!(fs::metadata(target).expect("a file").uid(), Uid::current().as_raw(), "{case:?}");
             }
         }
@@ -290,5 +291,25 @@ mod python_connectors {
     #[test]
     fn bring_each_other_pieces_of_a_python_app() {
         pieces_of_a_python_app(Python, Python, Mode::Plain);
+    }
+}
+
+mod our_connectors {
+    use super::*;
+    use crate::pair::Kind::Ours;
+
+    #[test]
+    fn bring_each_other_files_of_all_kinds() {
+        files_of_all_kinds(Ours, Ours, Mode::Plain);
+    }
+
+    #[test]
+    fn bring_each_other_files_of_all_kinds_with_certificates() {
+        files_of_all_kinds(Ours, Ours, Mode::Certificates(Ours));
+    }
+
+    #[test]
+    fn bring_each_other_pieces_of_a_python_app() {
+        pieces_of_a_python_app(Ours, Ours, Mode::Certificates(Ours));
     }
 }
