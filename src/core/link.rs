@@ -114,7 +114,11 @@ impl Connector {
         (link.state, link.up_since) = (State::Up { peer: peer_id }, Some(now));
         let (remote, link2) = (link.remote, link.link2.is_some());
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
-        let (old, mid_frame) = (peer.link.replace(id), peer.mid_frame().is_some());
+        let (old, mid_frame) = (peer.link, peer.mid_frame().is_some());
+        let mid_frame = mid_frame || self.feed_is_begun(peer_id);
+        self.end_of_subscriber(peer_id);
+        let Some(peer) = self.peers.get_mut(peer_id) else { return };
+        peer.link = Some(id);
         peer.rewind();
         self.rewind_files(peer_id);
         if let Some(old) = old {
@@ -131,6 +135,8 @@ impl Connector {
         if let Some(remote) = remote {
             self.tell(Event::PeerUp { peer: name.to_owned(), remote, link2 });
         }
+        self.topics.changed();
+        self.subscribe(id);
         self.want_write(id);
     }
 
@@ -165,6 +171,7 @@ impl Connector {
         // With a newer link in its place, the apps go on waiting for room.
         let waiting = if *cause == Cause::Replaced { Vec::new() } else { peer.take_blocked() };
         let name = peer.name.clone();
+        self.end_of_subscriber(peer_id);
         self.tell(Event::PeerDown { peer: name, cause: cause.clone() });
         self.fail_requests(peer_id, now);
         self.unblock(waiting, now);
@@ -238,6 +245,11 @@ impl Connector {
             && memo.with_binary == frame.binary().is_some()
         {
             return self.deliver(memo.inbox, &[frame.bytes()], peer, id, now);
+        }
+        if let State::Up { peer } = state
+            && let Some(published) = self.publish_again(id, frame, None, now)
+        {
+            return self.after_publication(id, peer, frame, None, published, now);
         }
         let header = match Header::parse(frame.header()) {
             Ok(header) => header,
@@ -392,6 +404,13 @@ impl Connector {
                 }
                 Step::Taken
             }
+            control::PUBSUB if self.settings.pubsub_broker && header.publishes.is_some() => {
+                match self.publish_from(id, frame, header, None, now) {
+                    Ok(published) => self.after_publication(id, peer, frame, header.transport_id, published, now),
+                    Err(cause) => Step::End(cause),
+                }
+            }
+            control::PUBSUB if self.settings.pubsub_broker => self.subscriber_says(id, peer, frame, header, now),
             // A second greeting changes nothing.
             control::HANDSHAKE_NO_SSL | control::HANDSHAKE_SSL => Step::Taken,
             _ => self.ordinary(id, peer, frame, header, now),
@@ -494,7 +513,7 @@ impl Connector {
             self.answer_app(asker, changed.unwrap_or_else(|| frame.bytes().to_vec()), now);
             return Ok(None);
         }
-        let Some(&inbox) = self.inbox_of_type.get(header.message_type.as_ref()) else {
+        let Some(inbox) = self.inbox_for(&header.message_type) else {
             let name = self.peers.get(peer).map(|p| p.name.clone()).unwrap_or_default();
             self.count_drop(&name, &header.message_type, Reason::TypeNotAllowed, 1, now);
             return Ok(None);
@@ -558,7 +577,7 @@ fn client_name(header: &Header<'_>) -> Result<String, Cause> {
 /// The frame as the app gets it, if that is not as it came: without the number that asks for an acknowledgement, and
 /// without the bytes of a file. A Python connector leaves an empty binary out and says all the same that there is one,
 /// at which Python apps stumble, so it is put back.
-fn changed_for_app(frame: &Frame<'_>, header: &Header<'_>) -> Result<Option<Vec<u8>>, Cause> {
+pub(super) fn changed_for_app(frame: &Frame<'_>, header: &Header<'_>) -> Result<Option<Vec<u8>>, Cause> {
     let lacks_binary = header.with_binary && frame.binary().is_none();
     if header.transport_id.is_none() && !header.with_file && !lacks_binary {
         return Ok(None);

@@ -12,6 +12,7 @@ mod connector;
 mod delivery;
 mod durable;
 mod event;
+mod feed;
 mod file_in;
 mod file_lane;
 mod file_link;
@@ -33,7 +34,10 @@ pub mod settings;
 mod slots;
 mod status;
 mod stop;
+mod subscriber;
+pub mod subscriptions;
 mod timers;
+mod topics;
 mod transmit;
 
 pub use connector::{Connector, Reading};
