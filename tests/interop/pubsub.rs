@@ -123,6 +123,18 @@ impl Forum {
         });
     }
 
+    /// A publication as it comes to a subscriber.
+    fn delivered(&self, message: &Frame, subscriber: &Node) -> Frame {
+        let mut fields = message.fields();
+        fields.insert("source_id".to_owned(), self.broker.setup.id.as_str().into());
+        // Ours keeps a publication once for all subscribers, so it says none of them.
+        match self.broker.kind {
+            Ours => _ = fields.remove("destination_id"),
+            Python => _ = fields.insert("destination_id".to_owned(), subscriber.setup.id.as_str().into()),
+        }
+        Frame { header: json!(fields).to_string(), ..message.clone() }
+    }
+
     fn message(&self, message_type: &str, tag: &str) -> Frame {
         let header = json!({"message_type": message_type, "source_id": self.broker.setup.id, "destination_id": ""});
         Frame::new(header, "").with("tag", tag)
@@ -138,11 +150,7 @@ fn taken(app: &RawReceiver) -> Vec<Frame> {
 #[track_caller]
 fn check(forum: &Forum, subscriber: &Node, app: &RawReceiver, published: &[Frame]) {
     wait::until("all publications", || (taken(app).len() >= published.len()).then_some(()));
-    let addressed: Vec<_> = published
-        .iter()
-        .map(|frame| frame.clone().with("source_id", forum.broker.setup.id.as_str()))
-        .map(|frame| frame.with("destination_id", subscriber.setup.id.as_str()))
-        .collect();
+    let addressed: Vec<_> = published.iter().map(|frame| forum.delivered(frame, subscriber)).collect();
     let account = Account::of(&addressed, &taken(app));
     // A Python broker takes them in on several connections at once.
     let account = if forum.broker.kind == Python { account.without_order() } else { account };
@@ -191,4 +199,29 @@ fn publications(broker: Kind, clients: [Kind; 3]) {
 #[test]
 fn of_a_python_broker_come_to_python_clients() {
     publications(Python, [Python, Python, Python]);
+}
+
+#[test]
+fn of_a_python_broker_come_to_our_clients() {
+    publications(Python, [Ours, Ours, Ours]);
+}
+
+#[test]
+fn of_a_python_broker_come_to_clients_of_both_kinds() {
+    publications(Python, [Ours, Python, Ours]);
+}
+
+#[test]
+fn of_our_broker_come_to_python_clients() {
+    publications(Ours, [Python, Python, Python]);
+}
+
+#[test]
+fn of_our_broker_come_to_clients_of_both_kinds() {
+    publications(Ours, [Ours, Python, Python]);
+}
+
+#[test]
+fn of_our_broker_come_to_our_clients() {
+    publications(Ours, [Ours, Ours, Ours]);
 }
