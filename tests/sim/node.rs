@@ -9,6 +9,8 @@ use aioconnectors::wire::receipts::Level;
 use fastrand::Rng;
 
 use crate::disk::{Backup, Disk};
+use crate::file_system::FileSystem;
+use crate::files::NodeFiles;
 
 /// The types that apps send; the last two are refused, here and there.
 pub const SENT: [&str; 5] = ["one", "two", "three", "unwanted", "forbidden"];
@@ -130,6 +132,8 @@ pub struct Node {
     /// It has no disk: its next life knows nothing of this one.
     pub forgets: bool,
     pub disk: Disk,
+    /// The files of its machine.
+    pub files: FileSystem,
     pub backup: Option<Backup>,
     /// It was set back: what it says of earlier times is not what it said then.
     pub set_back: bool,
@@ -171,6 +175,7 @@ impl Node {
             stores: profile.nodes[number].persist_send != Covered::None,
             forgets: profile.climate == Climate::Rough,
             disk: Disk::new(disk_seed),
+            files: FileSystem::default(),
             backup: None,
             set_back: false,
             doom: None,
@@ -202,6 +207,7 @@ impl Node {
         }
         let idle = Connector::new(settings(self.number, 0, &self.id, self.role, profile, Duration::ZERO));
         drop(std::mem::replace(&mut self.core, idle));
+        assert!(crashed || self.files.open() == 0, "{} has left files open", self.id);
         (self.stopping, self.stopped) = (true, true);
         (self.doom, self.peers_up) = (None, 0);
         self.busy_with.clear();
@@ -214,6 +220,7 @@ impl Node {
         assert!(self.stopped, "it has ended before");
         self.lives += 1;
         self.core = Connector::new(settings(self.number, self.lives, &self.id, self.role, profile, since));
+        self.core.set_files(Box::new(NodeFiles::new(&self.files, &self.disk)));
         (self.stopping, self.stopped) = (false, false);
         (self.peers_up, self.enrolled, self.replaced) = (0, 0, 0);
         if !self.forgets {

@@ -88,6 +88,8 @@ impl World {
             nodes,
             profile,
         };
+        let nodes = world.nodes.iter().zip(&world.profile.nodes);
+        world.model.files = nodes.map(|(node, traits)| (node.files.clone(), traits.link2)).collect();
         for node in 0..world.nodes.len() {
             world.start_node(node);
         }
@@ -182,6 +184,7 @@ impl World {
             for number in self.connections.keys().copied().collect::<Vec<_>>() {
                 busy |= self.read(number, 0) | self.read(number, 1);
             }
+            busy |= self.work_all();
             self.settle_all();
             busy |= self.transmit_all();
             self.settle_all();
