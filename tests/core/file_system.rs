@@ -82,10 +82,6 @@ impl FileSystem {
         state.sources.insert(path.to_owned(), (bytes.to_vec(), stamp));
     }
 
-    pub fn take_away(&self, path: &str) {
-        self.state().sources.remove(path);
-    }
-
     pub fn has(&self, path: &str) -> bool {
         self.state().sources.contains_key(path)
     }
@@ -136,13 +132,6 @@ impl FileSystem {
             let kept = keep(part.bytes.len()).min(part.bytes.len());
             part.bytes.truncate(kept);
         }
-    }
-
-    /// A copy of what is there now, or what it is set back to.
-    pub fn image(&self) -> FileSystem {
-        let state = self.state();
-        let (sources, parts, arrived) = (state.sources.clone(), state.parts.clone(), state.arrived.clone());
-        FileSystem(Rc::new(RefCell::new(State { sources, parts, arrived, next: state.next, ..State::default() })))
     }
 }
 

@@ -271,14 +271,6 @@ pub fn link(bytes: &[u8]) {
         rig.sent(honest);
         let app = rig.app();
         rig.input(app, &any_to("honest", b"still here"));
-        if std::env::var("DBG").is_ok() {
-            eprintln!(
-                "{:?}\n{:?}\n{:#?}",
-                rig.ledger(),
-                rig.outputs.iter().rev().take(6).collect::<Vec<_>>(),
-                rig.core
-            );
-        }
         let served = frames(&rig.sent(honest));
         assert_eq!(served.last().map(|(_, data)| &data[..]), Some(&b"still here"[..]), "others are served");
     }

@@ -72,6 +72,8 @@ pub struct Message {
     pub unordered: bool,
     pub promised: Option<Level>,
     pub refused: bool,
+    /// How often its file may come again besides, because it was dropped by a connector that then forgot it.
+    pub spare_files: u32,
 }
 
 impl Message {
@@ -98,6 +100,7 @@ impl Message {
             unordered: false,
             promised: None,
             refused: false,
+            spare_files: 0,
         }
     }
 
@@ -185,7 +188,7 @@ impl Model {
         let harmed = was_changed || message.wild;
         let was_damaged = self.files[node].0.harmed(&name(number)) > AGAIN_MAX;
         assert!(harmed || came.iter().all(|bytes| bytes == whole), "the file of message {number} is as it was sent");
-        let often = message.spare as usize + 1;
+        let often = (message.spare + message.spare_files) as usize + 1;
         assert!(came.len() <= often || message.wild, "the file of {number} came {} times: {message:?}", came.len());
         let is_first_kind = !(self.files[message.from].1 && self.files[node].1);
         match error {

@@ -306,6 +306,10 @@ impl World {
         self.model
             .ended(node, self.profile.bad_disks, &|message_type| receivers.contains(&(message_type, Manner::Resumes)));
         self.dials.retain(|d| d.node != node);
+        let forgets = self.nodes[node].forgets;
+        for message in self.model.messages.iter_mut().filter(|m| forgets && m.to == Some(node)) {
+            message.spare_files += 1;
+        }
         for number in self.connections.keys().copied().collect::<Vec<_>>() {
             for side in 0..2 {
                 let owner = self.connections[&number].sides[side].owner;
