@@ -156,7 +156,7 @@ pub fn name(number: usize) -> String {
 
 /// Whether it is removed at its source when it has arrived.
 pub fn is_deleted(number: usize) -> bool {
-    number % 3 > 0
+    !number.is_multiple_of(3)
 }
 
 fn slice(number: usize, size: usize) -> &'static [u8] {
