@@ -601,8 +601,13 @@ pub(super) fn changed_for_app(frame: &Frame<'_>, header: &Header<'_>) -> Result<
 /// The app's own binary in a frame that carries a file behind it.
 fn own_binary<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
     let header: serde_json::Value = serde_json::from_slice(frame.header()).unwrap_or_default();
-    let offset = header["with_file"]["binary_offset"].as_u64().unwrap_or(0);
+    let with_file = &header["with_file"];
     let binary = frame.binary()?;
+    // Without its file a message has nothing behind its own binary.
+    if with_file["file_error"].as_str().is_some_and(|error| !error.is_empty()) {
+        return Some(binary);
+    }
+    let offset = with_file["binary_offset"].as_u64().unwrap_or(0);
     let own = &binary[..binary.len().min(usize::try_from(offset).unwrap_or(usize::MAX))];
     (!own.is_empty()).then_some(own)
 }

@@ -6,6 +6,7 @@ mod confirm;
 mod delivery;
 mod disk;
 mod durable;
+#[allow(dead_code, reason = "some of it is for the simulation alone")]
 mod file_system;
 mod files;
 mod files_ends;
