@@ -10,5 +10,6 @@ mod common;
 mod checks;
 mod harness;
 mod pair;
+mod pubsub;
 mod python;
 mod scenarios;

@@ -64,8 +64,20 @@ impl Pair {
     /// The same with a client whose config `change` has changed.
     #[track_caller]
     pub fn start_with(server_kind: Kind, client_kind: Kind, mode: Mode, change: impl FnOnce(Setup) -> Setup) -> Pair {
+        Pair::start_both(server_kind, client_kind, mode, |server| server, change)
+    }
+
+    /// The same with both configs changed.
+    #[track_caller]
+    pub fn start_both(
+        server_kind: Kind,
+        client_kind: Kind,
+        mode: Mode,
+        change_server: impl FnOnce(Setup) -> Setup,
+        change: impl FnOnce(Setup) -> Setup,
+    ) -> Pair {
         let (place, port) = (Place::new(), free_port());
-        let server = secure(Setup::server(&place, port), mode);
+        let server = change_server(secure(Setup::server(&place, port), mode));
         let client = change(secure(Setup::client(&place, "client1", port), mode));
         give_certificates(&place, &server, &client, mode);
         let mut server_process = start(server_kind, &server, mode);
