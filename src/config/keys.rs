@@ -11,9 +11,10 @@ use super::setting::Setting;
 use super::values::{
     Address, Coverage, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, Rotate, VerifyPeer,
 };
+use crate::wire::topics::Pattern;
 
 use Effect::{Apps, NotYet, Now, Refused};
-use Limits::{Bytes, Free, Integer, IpOrInterface, MessageTypes, Seconds};
+use Limits::{Bytes, Free, Integer, IpOrInterface, MessageTypes, Program, Seconds};
 
 /// What holds of a key's value beyond its type.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +31,8 @@ pub enum Limits {
     MessageTypes,
     /// The text is an IP address or the name of a network interface.
     IpOrInterface,
+    /// The path is that of a program, and absolute.
+    Program,
 }
 
 /// What a key does as of now.
@@ -124,6 +127,9 @@ const FRAME_MAX: u64 = u32::MAX as u64;
 /// No time in a config is longer than a year.
 const YEAR: f64 = 31_536_000.0;
 
+/// The longest time that a hook may take, in seconds: links wait for it.
+const HOUR: f64 = 3600.0;
+
 /// The shortest time that a timeout can have, in seconds.
 const TICK: f64 = 0.001;
 
@@ -158,6 +164,7 @@ macro_rules! keys {
 }
 
 const CLIENT_LISTS: Effect = Refused("lists of clients are");
+const PROXIES: Effect = Refused("proxies are");
 const TOKENS: Effect = Refused("tokens are");
 
 keys! {
@@ -202,8 +209,25 @@ keys! {
         "Client: whether it connects again when it lost its server.";
     everybody_can_send_messages: bool = "true", Free, Now, Manager,
         "Whether apps of every user may send; if not, only those of the connector's user and group.";
-    file_recv_config: BTreeMap<String, FileRecv> = "{}", Free, NotYet, Manager,
-        "Where received files go, by destination type: `target_directory`, `owner`, `override_existing`.";
+    file_recv_config: BTreeMap<String, FileRecv> = "{}", Free, Now, Manager,
+        "Where received files go, by destination type: `target_directory`, an absolute path in which header keys in \
+        braces are filled in, as in `/data/{source_id}`; `owner`, `USER:GROUP`; `override_existing`.";
+    hook_allow_certificate_creation: Option<PathBuf> = "null", Program, Now, Manager,
+        "Server: a program that is asked before a new client gets a certificate.";
+    hook_load_token: Option<PathBuf> = "null", Program, TOKENS, Manager,
+        "Client: a program that makes the token of what `hook_store_token` made of it.";
+    hook_proxy_authorization: Option<PathBuf> = "null", Program, PROXIES, Manager,
+        "Client: a program that is asked for the name and password that the proxy wants.";
+    hook_server_auth_client: Option<PathBuf> = "null", Program, Now, Manager,
+        "Server: a program that is asked before the link of a client that is identified comes up.";
+    hook_store_token: Option<PathBuf> = "null", Program, TOKENS, Manager,
+        "Client: a program that makes of the token what is kept in its file.";
+    hook_target_directory: Option<PathBuf> = "null", Program, Now, Manager,
+        "A program that is asked for the folder of each file that is received.";
+    hook_timeout: Duration = "10", Seconds(TICK, HOUR), Now, Manager,
+        "How many seconds the answer of a hook may take; then the program is killed, and the answer is no.";
+    hook_whitelist_clients: Option<PathBuf> = "null", Program, Now, Manager,
+        "Server: a program that is asked whether a client may come in that no whitelist names.";
     ignore_peer_traffic: IgnorePeerTraffic = "false", Free, Refused("ignoring peers is"), Manager,
         "Whose messages are dropped: everybody's, nobody's, or those of a list of peers.";
     is_server: bool = "true", Free, Now, Both,
@@ -220,9 +244,9 @@ keys! {
         "Client: after how many unanswered pings the connection is given up.";
     max_size_chunk_upload: u64 = "209715200", Bytes(1, TIB), Apps, Api,
         "How many bytes of a file an app puts into one message.";
-    max_size_file_upload_recv: u64 = "8589930194", Bytes(0, u64::MAX), NotYet, Manager,
+    max_size_file_upload_recv: u64 = "8589930194", Bytes(0, u64::MAX), Now, Manager,
         "How many bytes a received file may have.";
-    max_size_file_upload_send: u64 = "8589930194", Bytes(0, u64::MAX), NotYet, Manager,
+    max_size_file_upload_send: u64 = "8589930194", Bytes(0, u64::MAX), Now, Manager,
         "How many bytes a file to send may have.";
     max_size_persistence_path: u64 = "1073741824", Bytes(64 * KIB, u64::MAX), Now, Manager,
         "How many bytes of messages each queue on disk may have; there is one for each peer and type, and for each \
@@ -235,10 +259,11 @@ keys! {
         "When queues on disk are written through. `os`: when the system likes, so that they survive the end of the \
         process, not a loss of power; `interval:MILLISECONDS`: so long after a change at most; `always`: before anybody \
         is told that a message is stored.";
-    proxy: Proxy = "{}", Free, Refused("proxies are"), Manager,
+    proxy: Proxy = "{}", Free, PROXIES, Manager,
         "Client: the HTTP proxy to go through: `enabled`, `address`, `port`, `authorization`.";
-    pubsub_central_broker: bool = "false", Free, NotYet, Both,
-        "Server: whether it hands published messages to those who subscribed.";
+    pubsub_central_broker: bool = "false", Free, Now, Both,
+        "Server: whether it hands published messages to those who subscribed. What `disk_persistence_send` covers waits \
+        for subscribers that are away.";
     queue_max_bytes: u64 = "67108864", Bytes(64 * KIB, TIB), Now, Manager,
         "How many bytes the queue to each peer may have in memory.";
     receive_from_any_connector_owner: bool = "true", Free, Apps, Api,
@@ -253,8 +278,8 @@ keys! {
         "Whether the socket for sending apps of another connector is taken over.";
     send_message_types: Vec<String> = "[\"any\"]", MessageTypes, Now, Both,
         "The message types that apps may send.";
-    send_message_types_priorities: BTreeMap<String, f64> = "{}", MessageTypes, NotYet, Manager,
-        "The priority of message types, as a number, smaller first; 0 for those not listed.";
+    send_message_types_priorities: BTreeMap<String, f64> = "{}", MessageTypes, Now, Manager,
+        "The priority of message types, as a number, smaller first; 0 for those not listed. Those that wait get a sixteenth.";
     send_timeout: Duration = "50", Seconds(TICK, YEAR), Now, Manager,
         "How many seconds a peer may take none of what it is sent.";
     server_ca: bool = "false", Free, NotYet, Manager,
@@ -273,8 +298,10 @@ keys! {
         "Whether a daemon that logs to a file does not log to stderr as well.";
     ssl_allow_all: bool = "false", Free, Now, Manager,
         "Whether TLS only encrypts, and certificates are not verified.";
-    subscribe_message_types: Vec<String> = "[]", MessageTypes, NotYet, Manager,
-        "Client: the message types that it subscribes to.";
+    subscribe_message_types: Vec<Pattern> = "[]", Free, Now, Manager,
+        "Client: the message types that it subscribes to, which it then also receives. In words between dots, `*` stands \
+        for one word and `>`, at the end, for one or more, as in `sensors.*.temp` and `sensors.>`; brokers of the Python \
+        package know no such patterns.";
     token_client_send_cert: bool = "true", Free, NotYet, Manager,
         "Client: with `use_token`, whether it shows its default certificate.";
     token_client_verify_server_hostname: Option<bool> = "null", Free, NotYet, Manager,

@@ -1,17 +1,18 @@
 //! One connection as the core sees it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::confirm::Mark;
 use super::event::Cause;
+use super::gate::{Gate, Wants};
 use super::link2::Link2;
 use super::receipts::Receipts;
+use super::requests::RequestKey;
 use super::slots::Id;
 use crate::wire::control::CloseReason;
 use crate::wire::frame::Deframer;
-use crate::wire::header::MessageId;
 
 /// A connection of any kind.
 #[derive(Debug)]
@@ -21,7 +22,7 @@ pub(super) struct Conn {
     /// Longest frame that may come, bytes.
     pub frame_limit: usize,
     pub control: Control,
-    /// Nothing more is read until what it waits for has room.
+    /// Nothing more is read until what it waits for has room, or until a gate has answered.
     pub paused: bool,
     /// What it waits for is its own `control`.
     pub awaits_control: bool,
@@ -138,6 +139,10 @@ pub(super) struct Link {
     pub asked: u64,
     /// First kind: which messages end where.
     pub marks: VecDeque<Mark>,
+    /// First kind: the feed that was sent something of last.
+    pub feed: Option<usize>,
+    /// On a broker: how the publications of the last header go on.
+    pub published: Option<Box<PublishMemo>>,
 }
 
 impl Link {
@@ -156,6 +161,8 @@ impl Link {
             written: 0,
             asked: 0,
             marks: VecDeque::new(),
+            feed: None,
+            published: None,
         }
     }
 
@@ -174,6 +181,8 @@ pub(super) enum State {
     Hello,
     /// Server: the request of a client that has no certificate of its own.
     EnrolmentRequest,
+    /// Server: the answer of a gate that the client must pass on its way to what it wants.
+    Asking { gate: Gate, wants: Wants },
     /// Server: the certificate from the shell.
     Issuing,
     /// Client: a sign of life from the server. With TLS 1.3 a client is done with the handshake before the server has
@@ -198,6 +207,17 @@ pub(super) struct LinkMemo {
     pub inbox: usize,
 }
 
+/// A header of a peer's publication, and what becomes of frames that have the same.
+#[derive(Debug)]
+pub(super) struct PublishMemo {
+    pub header: Vec<u8>,
+    /// What the header says of the frame's parts.
+    pub with_binary: bool,
+    pub topic: Id,
+    /// The header that subscribers get.
+    pub rewritten: Vec<u8>,
+}
+
 /// A connection of an app that sends.
 #[derive(Debug, Default)]
 pub(super) struct App {
@@ -205,8 +225,12 @@ pub(super) struct App {
     pub memo: Option<AppMemo>,
     /// It has sent a message.
     pub has_sent: bool,
-    /// The requests that await their answer on this connection.
-    pub requests: BTreeSet<(Id, RequestKey)>,
+    /// The requests that await their answer on this connection: by peer, type and the app's id, their numbers.
+    pub requests: BTreeMap<(Id, RequestKey), u64>,
+    /// It has said how long it waits for an answer.
+    pub sets_timeouts: bool,
+    /// The connector stops, and this app has still to be told that its requests get no answer.
+    pub has_last_words: bool,
     /// What the app is told of its messages, if it has asked for that.
     pub receipts: Option<Box<Receipts>>,
 }
@@ -223,9 +247,6 @@ pub(super) struct AppMemo {
     pub rewritten: Option<Vec<u8>>,
 }
 
-/// What the answer to a request is known by, besides the peer that it comes from.
-pub(super) type RequestKey = (String, MessageId);
-
 /// Frames of the connector's own that go ahead of queued ones.
 #[derive(Debug, Default)]
 pub(super) struct Control {
@@ -239,6 +260,15 @@ impl Control {
     pub fn push(&mut self, frame: Vec<u8>) {
         self.used += frame.len();
         self.frames.push_back(frame);
+    }
+
+    /// The rest of what was sent in part: it goes before all else. No frame here was sent in part then.
+    pub fn push_next(&mut self, rest: Vec<u8>) {
+        if !rest.is_empty() {
+            debug_assert_eq!(self.sent, 0, "of two things one goes first");
+            self.used += rest.len();
+            self.frames.push_front(rest);
+        }
     }
 
     /// Offers what is to be sent next, at most `left` bytes; how much was taken of how much, if there is something.

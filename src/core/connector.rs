@@ -15,17 +15,22 @@ use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
 use super::file_link::Transfers;
 use super::files::{Files, NoFiles};
+use super::gate::Gates;
 use super::ledger::{Ledger, Reason};
 use super::link2;
 use super::peer::Peers;
 use super::places::Places;
+use super::priority::Classes;
 use super::receipts::Session;
+use super::requests::Requests;
 use super::settings::{
     CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, REPORT_PERIOD, Settings, TIDY_PERIOD,
     UNIDENTIFIED_MAX,
 };
 use super::slots::{Id, Slots};
+use super::subscriber::received_types;
 use super::timers::{Timer, Timers};
+use super::topics::Topics;
 use crate::ring::Ring;
 use crate::wire::frame::{Deframer, Frame, FrameError, Unit};
 use crate::wire::names::Role;
@@ -65,12 +70,16 @@ pub struct Connector {
     pub(super) settings: Settings,
     pub(super) conns: Slots<Conn>,
     pub(super) peers: Peers,
+    /// How urgent the types are.
+    pub(super) classes: Classes,
     pub(super) inboxes: Vec<Inbox>,
     pub(super) inbox_of_type: HashMap<String, usize>,
+    /// What is published, on a broker.
+    pub(super) topics: Topics,
+    /// On a client, the link on which its subscriptions were said last.
+    pub(super) subscribed_on: Option<Id>,
     /// Requests of all apps that await their answer.
-    pub(super) requests: usize,
-    /// Ids that were made up for requests that came without.
-    pub(super) made_up_ids: u64,
+    pub(super) requests: Requests,
     /// How far this connector has come in what others send it.
     pub(super) places: Places,
     /// The lanes that belong to places: the link, the lane's number.
@@ -95,6 +104,8 @@ pub struct Connector {
     pub(super) began: Option<Instant>,
     /// The number of the next message to a peer: numbers rise over all peers and types, so the smallest is the oldest.
     pub(super) stamp: u64,
+    /// Who is asked about clients.
+    pub(super) gates: Gates,
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
     pub(super) transfers: Transfers,
@@ -113,17 +124,21 @@ impl Connector {
     /// A connector at rest.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let inboxes: Vec<Inbox> = settings.recv_types.iter().map(|t| Inbox::new(t, settings.seed)).collect();
-        let inbox_of_type = settings.recv_types.iter().cloned().zip(0..).collect();
+        let types = received_types(&settings);
+        let inboxes: Vec<Inbox> = types.iter().map(|t| Inbox::new(t, settings.seed)).collect();
+        let inbox_of_type = types.into_iter().zip(0..).collect();
+        let classes = Classes::new(&settings.priorities);
         let (backoff, stamp) = (Backoff::new(settings.seed), settings.start_sequence);
         Self {
             settings,
             conns: Slots::default(),
             peers: Peers::default(),
+            classes,
             inboxes,
             inbox_of_type,
-            requests: 0,
-            made_up_ids: 0,
+            topics: Topics::default(),
+            subscribed_on: None,
+            requests: Requests::default(),
             places: Places::default(),
             lane_of_place: HashMap::new(),
             sessions: HashMap::new(),
@@ -137,6 +152,7 @@ impl Connector {
             released: Vec::new(),
             began: None,
             stamp,
+            gates: Gates::default(),
             files: Box::new(NoFiles),
             transfers: Transfers::default(),
             ledger: Ledger::default(),
@@ -285,8 +301,9 @@ impl Connector {
     /// Whether what comes on a connection is not to be looked at, now or at all.
     fn is_held_back(&mut self, id: Id) -> Option<Step> {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.closing.is_none()) else { return Some(Step::Taken) };
+        let is_asked_about = conn.link().is_some_and(|link| matches!(link.state, State::Asking { .. }));
         conn.awaits_control = conn.control.used() > CONTROL_HIGH;
-        conn.awaits_control.then_some(Step::Blocked)
+        (conn.awaits_control || is_asked_about).then_some(Step::Blocked)
     }
 
     /// One record of a link of the second kind.
@@ -415,6 +432,7 @@ impl Connector {
                 Timer::Progress(id) => self.check_progress(id, now),
                 Timer::Linger(id) => self.linger_over(id, now),
                 Timer::Confirm(id) => self.confirm_due(id, now),
+                Timer::Answer(request) => self.request_overdue(request, now),
                 Timer::Stable(_) => self.backoff.reset(),
                 Timer::Hello(id) => self.no_hello(id, now),
                 Timer::Unread(inbox) => self.check_unread(inbox, now),
@@ -438,6 +456,7 @@ impl Connector {
             peer.lanes.iter_mut().filter_map(|lane| lane.ring.as_mut()).for_each(Ring::give_back);
         }
         self.inboxes.iter_mut().for_each(|inbox| inbox.ring.give_back());
+        self.tidy_topics();
         self.forget_sessions(now);
         self.timers.arm(Timer::Tidy, now + TIDY_PERIOD);
     }
@@ -510,8 +529,13 @@ impl Connector {
                 peer.name
             );
         }
+        self.check_topics();
         let waiting: usize = self.peers.iter().map(|(_, p)| p.requests.len()).sum();
-        assert_eq!(waiting, self.requests, "requests are counted");
+        assert_eq!(waiting, self.requests.len(), "peers know all requests");
+        let apps =
+            self.conns.iter().filter_map(|(_, conn)| if let Kind::App(app) = &conn.kind { Some(app) } else { None });
+        let waiting: usize = apps.map(|app| app.requests.len()).sum();
+        assert_eq!(waiting, self.requests.len(), "apps know all requests");
         for inbox in &self.inboxes {
             inbox.ring.check_invariants();
             assert!(inbox.conn.is_none_or(|c| self.conns.get(c).is_some()), "the app's connection is there");

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::durable::RingName;
 use super::file_link::{FILE_AGAIN, FileTrouble};
+use super::gate::{Gate, Question};
 use super::ledger::{Entry, Reason};
 use super::slots::Id;
 use crate::wire::control::{CloseReason, NewCertificate};
@@ -34,6 +35,8 @@ pub enum Output {
     Confirm(Id),
     /// Remove the files of queues that are of no use any more, for this admin; report `remains_removed`.
     RemoveRemains(Id),
+    /// Ask whether the client of this link may go on; report `answered`.
+    Ask(Id, Question),
     /// Make a certificate for the client of this name; report `certificate_issued`.
     Issue(Id, String),
     /// Keep this certificate as the client's own; report `certificate_stored`.
@@ -79,8 +82,19 @@ pub enum Cause {
     Enrolled,
     /// The certificate was not issued.
     NotEnrolled(String),
+    /// A gate did not let the client in.
+    NotAdmitted {
+        /// Which.
+        gate: Gate,
+        /// The client's name.
+        client: String,
+        /// Why, if it has said so.
+        why: String,
+    },
     /// The connector stops.
     Stopping,
+    /// It takes too little of what it has subscribed to, and is amid a long message.
+    SlowSubscriber,
     /// The connection has served its purpose.
     Done,
 }
@@ -105,7 +119,12 @@ impl fmt::Display for Cause {
             Cause::Replaced => write!(f, "a newer connection came under the same name"),
             Cause::Enrolled => write!(f, "a certificate was issued; the client connects again with it"),
             Cause::NotEnrolled(why) => write!(f, "no certificate was issued: {why}"),
+            Cause::NotAdmitted { gate, client, why } => {
+                write!(f, "client {client} was refused by {}", gate.key())?;
+                if why.is_empty() { Ok(()) } else { write!(f, ": {why}") }
+            }
             Cause::Stopping => write!(f, "the connector stops"),
+            Cause::SlowSubscriber => write!(f, "it takes too little of what it has subscribed to"),
             Cause::Done => write!(f, "done"),
         }
     }
@@ -238,6 +257,22 @@ pub enum Event {
         /// How many.
         count: u64,
     },
+    /// A peer has subscribed to what it cannot have, or this connector was told to.
+    SubscriptionRefused {
+        /// Who.
+        peer: String,
+        /// What to.
+        pattern: String,
+        /// Why not.
+        why: String,
+    },
+    /// Subscriptions that last have ended: what is published is not kept for them any more.
+    SubscriptionEnded {
+        /// Whose.
+        peer: String,
+        /// How many.
+        count: usize,
+    },
     /// Messages were not delivered since the last report.
     Dropped {
         /// Whose messages, and why.
@@ -257,6 +292,8 @@ impl Event {
                 matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Announced(CloseReason::Stopping))
             }
             Event::DialAgain { repeated: true, .. } => return Concern::Detail,
+            Event::Dropped { entry, .. } if entry.reason == Reason::NoSubscriber => return Concern::Detail,
+            Event::SubscriptionEnded { .. } => true,
             _ => false,
         };
         if ends_well { Concern::Routine } else { Concern::Look }
@@ -297,6 +334,7 @@ impl fmt::Display for Event {
             Event::StoreFailed { name, why } => {
                 let meanwhile = match name {
                     RingName::Outbox { .. } => "what cannot be stored is refused",
+                    RingName::Topic { .. } => "what is published waits or is refused",
                     RingName::Inbox { .. } => "what comes waits with its sender, if that can wait",
                 };
                 write!(f, "{name} cannot be kept: {why}; tried again every second, {meanwhile}")
@@ -322,6 +360,16 @@ impl fmt::Display for Event {
                 told_of_file(f, &peer, &file, trouble, &why)
             }
             Event::MoreFiles { count } => write!(f, "there was trouble with {count} more files within a second"),
+            Event::SubscriptionRefused { peer, pattern, why } => {
+                write!(f, "{} does not get {:?}: {why}", printable(peer), printable(pattern))
+            }
+            Event::SubscriptionEnded { peer, count } => write!(
+                f,
+                "{count} subscription{} of {} ended: what is published is not kept for {} any more",
+                if *count == 1 { "" } else { "s" },
+                printable(peer),
+                if *count == 1 { "it" } else { "them" },
+            ),
             Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
         }
     }
@@ -362,6 +410,9 @@ impl fmt::Display for Drops<'_> {
             Reason::HeaderTooLong => "the header has no room for what the connector must write into it",
             Reason::StoreFailed => "the queue's file cannot be written",
             Reason::Damaged => "what was stored is not as it was written",
+            Reason::NoSubscriber => "nobody has subscribed to what was published",
+            Reason::SlowSubscriber => "the subscriber did not keep up, and its queue of published messages was full",
+            Reason::TooManyTopics => "too many types are published at a time",
         };
         let n = self.messages;
         let peer = printable(peer);

@@ -107,6 +107,13 @@ pub trait Files: fmt::Debug {
     /// It cannot be read, or is shorter than it was.
     fn read(&mut self, source: FileId, into: &mut [u8]) -> Result<usize, FileError>;
 
+    /// Fills `into` with the source's bytes from `offset` on. It has no part in the hash, and moves nothing that `read`
+    /// and `seek` go on from.
+    ///
+    /// # Errors
+    /// It cannot be read, or is shorter than it was.
+    fn read_at(&mut self, source: FileId, offset: u64, into: &mut [u8]) -> Result<(), FileError>;
+
     /// The hash of what was read, which is all.
     ///
     /// # Errors
@@ -176,6 +183,10 @@ impl Files for NoFiles {
     }
 
     fn read(&mut self, _: FileId, _: &mut [u8]) -> Result<usize, FileError> {
+        Self::refused()
+    }
+
+    fn read_at(&mut self, _: FileId, _: u64, _: &mut [u8]) -> Result<(), FileError> {
         Self::refused()
     }
 

@@ -1,14 +1,16 @@
 //! Links: how a connection with another connector comes up, what is done with what the peer sends, how it ends.
 //!
 //! ```text
-//! server  Opening ─ no TLS, or TLS without identity ─▶ Hello ─ its name ─▶ Up, or Resume
-//!                 ─ certificate of its own ──────────────────────────────▶ Up, or Resume
+//! server  Opening ─ no TLS, or TLS without identity ─▶ Hello ─ its name ─▶ gates ─▶ Up, or Resume
+//!                 ─ certificate of its own ──────────────────────────────▶ gates ─▶ Up, or Resume
 //!                 Resume ─ `_link` ─▶ Up
-//!                 ─ shared certificate ─▶ EnrolmentRequest ─ its name ─▶ Issuing ─ certificate ─▶ sent, closed
+//!                 ─ shared certificate ─▶ EnrolmentRequest ─ its name ─▶ gates ─▶ Issuing ─ certificate ─▶ sent, closed
 //! client  Opening ─ no TLS, or TLS without identity ─ says its name, asks ─▶ Checking ─ anything comes ─▶ Up
 //!                 ─ certificate of its own ─ asks ─────────────────────────▶ Checking ─ anything comes ─▶ Up
 //!                 ─ shared certificate ─ asks ─▶ Certificate ─ it comes ─▶ Storing ─ done ─▶ closed, dials again
 //! ```
+//!
+//! Gates are hooks that are asked (`gate`, state Asking); there may be none.
 //!
 //! Where both speak the second kind of link, each side says `_link` first, and what comes up is that kind: `link2`.
 
@@ -19,6 +21,7 @@ use super::backoff::STABLE_PERIOD;
 use super::conn::{Link, LinkMemo, State};
 use super::connector::{Connector, Step};
 use super::event::{Cause, Event, Output, Secured};
+use super::gate::Wants;
 use super::ledger::Reason;
 use super::peer::Peer;
 use super::settings::{HANDSHAKE_TIMEOUT, Mode};
@@ -57,7 +60,7 @@ impl Connector {
         match (role, secured) {
             (Role::Server, Secured::Anonymous) => link.state = State::Hello,
             (Role::Server, Secured::Shared) => link.state = State::EnrolmentRequest,
-            (Role::Server, Secured::Named(name)) => self.known(id, &name, now),
+            (Role::Server, Secured::Named(name)) => self.admit(id, &name, Wants::Link, now),
             (Role::Client, Secured::Shared) => {
                 link.state = State::Certificate;
                 self.send_control(id, control::get_new_certificate(&own_id));
@@ -88,8 +91,8 @@ impl Connector {
         self.send_control(id, hello);
     }
 
-    /// Server: the client is known.
-    fn known(&mut self, id: Id, name: &str, now: Instant) {
+    /// Server: the client is known, and may come in.
+    pub(super) fn let_in(&mut self, id: Id, name: &str, now: Instant) {
         let frame_limit = self.settings.link_frame_max();
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.frame_limit = frame_limit;
@@ -103,7 +106,7 @@ impl Connector {
 
     /// Messages flow from now on.
     pub(super) fn link_up(&mut self, id: Id, name: &str, now: Instant) {
-        let peer_id = self.peers.find_or_add(name);
+        let peer_id = self.peers.find_or_add(name, &self.classes);
         let (frame_limit, record_limit) = (self.settings.link_frame_max(), self.settings.record_frame_max());
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.frame_limit = if conn.link().is_some_and(|l| l.link2.is_some()) { record_limit } else { frame_limit };
@@ -111,7 +114,11 @@ impl Connector {
         (link.state, link.up_since) = (State::Up { peer: peer_id }, Some(now));
         let (remote, link2) = (link.remote, link.link2.is_some());
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
-        let (old, mid_frame) = (peer.link.replace(id), peer.mid_frame().is_some());
+        let (old, mid_frame) = (peer.link, peer.mid_frame().is_some());
+        let mid_frame = mid_frame || self.feed_is_begun(peer_id);
+        self.end_of_subscriber(peer_id);
+        let Some(peer) = self.peers.get_mut(peer_id) else { return };
+        peer.link = Some(id);
         peer.rewind();
         self.rewind_files(peer_id);
         if let Some(old) = old {
@@ -128,6 +135,8 @@ impl Connector {
         if let Some(remote) = remote {
             self.tell(Event::PeerUp { peer: name.to_owned(), remote, link2 });
         }
+        self.topics.changed();
+        self.subscribe(id);
         self.want_write(id);
     }
 
@@ -162,6 +171,7 @@ impl Connector {
         // With a newer link in its place, the apps go on waiting for room.
         let waiting = if *cause == Cause::Replaced { Vec::new() } else { peer.take_blocked() };
         let name = peer.name.clone();
+        self.end_of_subscriber(peer_id);
         self.tell(Event::PeerDown { peer: name, cause: cause.clone() });
         self.fail_requests(peer_id, now);
         self.unblock(waiting, now);
@@ -214,11 +224,14 @@ impl Connector {
     }
 
     pub(super) fn handshake_overdue(&mut self, id: Id, now: Instant) {
-        let is_opening = self.conns.get(id).and_then(|c| c.link()).is_some_and(|l| l.remote.is_none());
-        let cause = if !is_opening {
-            Cause::HandshakeTimeout(HANDSHAKE_TIMEOUT)
-        } else {
+        let link = self.conns.get(id).and_then(|c| c.link());
+        if let Some(State::Asking { gate, .. }) = link.map(|l| l.state) {
+            return self.answered(id, gate, Err("no answer came".to_owned()), now);
+        }
+        let cause = if link.is_some_and(|l| l.remote.is_none()) {
             Cause::ConnectTimeout(self.settings.connect_timeout)
+        } else {
+            Cause::HandshakeTimeout(HANDSHAKE_TIMEOUT)
         };
         self.close(id, cause, now);
     }
@@ -233,6 +246,11 @@ impl Connector {
         {
             return self.deliver(memo.inbox, &[frame.bytes()], peer, id, now);
         }
+        if let State::Up { peer } = state
+            && let Some(published) = self.publish_again(id, frame, None, now)
+        {
+            return self.after_publication(id, peer, frame, None, published, now);
+        }
         let header = match Header::parse(frame.header()) {
             Ok(header) => header,
             Err(error) => return Step::End(Cause::BadInput(error.to_string())),
@@ -240,11 +258,11 @@ impl Connector {
         match state {
             State::Up { peer } => self.message(id, peer, frame, &header, now),
             State::Hello => self.hello(id, frame, &header, now),
-            State::EnrolmentRequest => self.enrolment_request(id, frame, &header),
+            State::EnrolmentRequest => self.enrolment_request(id, frame, &header, now),
             State::Checking => self.checked(id, frame, &header, now),
             State::Certificate => self.certificate(id, frame, &header),
             State::Resume => self.resumed(id, frame, &header, now),
-            State::Opening | State::Issuing | State::Storing => {
+            State::Opening | State::Asking { .. } | State::Issuing | State::Storing => {
                 let what = format!("a {:?} message came while {state:?} was under way", header.message_type);
                 Step::End(Cause::BadInput(what))
             }
@@ -298,7 +316,7 @@ impl Connector {
                 if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
                     link.speaks_link2 |= self.settings.link2 && header.link.is_some_and(|kind| kind >= link::LINK_2);
                 }
-                self.known(id, &name, now);
+                self.admit(id, &name, Wants::Link, now);
                 Step::Identified
             }
             Err(cause) => Step::End(cause),
@@ -306,7 +324,7 @@ impl Connector {
     }
 
     /// Server: a client with a shared certificate asks for its own.
-    fn enrolment_request(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
+    fn enrolment_request(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
         let asked = header.message_type == control::SSL;
         match asked.then(|| control::parse(header, frame.data())) {
             Some(Ok(Control::GetNewCertificate)) => {}
@@ -323,10 +341,7 @@ impl Connector {
             Ok(name) => name,
             Err(cause) => return Step::End(cause),
         };
-        if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
-            link.state = State::Issuing;
-        }
-        self.outputs.push_back(Output::Issue(id, name));
+        self.admit(id, &name, Wants::Certificate, now);
         Step::Taken
     }
 
@@ -389,6 +404,13 @@ impl Connector {
                 }
                 Step::Taken
             }
+            control::PUBSUB if self.settings.pubsub_broker && header.publishes.is_some() => {
+                match self.publish_from(id, frame, header, None, now) {
+                    Ok(published) => self.after_publication(id, peer, frame, header.transport_id, published, now),
+                    Err(cause) => Step::End(cause),
+                }
+            }
+            control::PUBSUB if self.settings.pubsub_broker => self.subscriber_says(id, peer, frame, header, now),
             // A second greeting changes nothing.
             control::HANDSHAKE_NO_SSL | control::HANDSHAKE_SSL => Step::Taken,
             _ => self.ordinary(id, peer, frame, header, now),
@@ -491,7 +513,7 @@ impl Connector {
             self.answer_app(asker, changed.unwrap_or_else(|| frame.bytes().to_vec()), now);
             return Ok(None);
         }
-        let Some(&inbox) = self.inbox_of_type.get(header.message_type.as_ref()) else {
+        let Some(inbox) = self.inbox_for(&header.message_type) else {
             let name = self.peers.get(peer).map(|p| p.name.clone()).unwrap_or_default();
             self.count_drop(&name, &header.message_type, Reason::TypeNotAllowed, 1, now);
             return Ok(None);
@@ -555,7 +577,7 @@ fn client_name(header: &Header<'_>) -> Result<String, Cause> {
 /// The frame as the app gets it, if that is not as it came: without the number that asks for an acknowledgement, and
 /// without the bytes of a file. A Python connector leaves an empty binary out and says all the same that there is one,
 /// at which Python apps stumble, so it is put back.
-fn changed_for_app(frame: &Frame<'_>, header: &Header<'_>) -> Result<Option<Vec<u8>>, Cause> {
+pub(super) fn changed_for_app(frame: &Frame<'_>, header: &Header<'_>) -> Result<Option<Vec<u8>>, Cause> {
     let lacks_binary = header.with_binary && frame.binary().is_none();
     if header.transport_id.is_none() && !header.with_file && !lacks_binary {
         return Ok(None);

@@ -10,6 +10,7 @@ use super::durable::{RingName, RingRef};
 use super::event::{Cause, Output};
 use super::ledger::Reason;
 use super::peer::Lane;
+use super::requests;
 use super::settings::{OUTBOX_HIGH, OnFull};
 use super::slots::Id;
 use super::timers::Timer;
@@ -49,14 +50,16 @@ pub(super) struct Letter<'a> {
 impl Connector {
     /// The lane of this name towards a peer, which is there; made if it is new.
     pub(super) fn lane_for(&mut self, peer: Id, name: &str) -> usize {
-        let durable = self.settings.persist_send.covers(lane_of(name).0);
+        let message_type = lane_of(name).0;
+        let durable = self.settings.persist_send.covers(message_type) || message_type == control::PUBSUB_STORED;
         // A peer that was forgotten meanwhile remembers numbers: those of a lane that is made anew go on behind them.
         let (epoch, limit, sequence) = (self.settings.seed, self.settings.queue_max_bytes, self.stamp);
+        let class = self.classes.of(lane_of(name).0);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
         if let Some(lane) = peer.lane(name) {
             return lane;
         }
-        let mut lane = Lane::new(name, epoch, durable);
+        let mut lane = Lane::new(name, class, epoch, durable);
         lane.ring = (!durable).then(|| Ring::heap(limit, sequence, true));
         peer.lanes.push(lane);
         peer.lanes.len() - 1
@@ -64,8 +67,9 @@ impl Connector {
 
     /// A lane for what was stored under another name of the peer. Nothing comes into it; it is sent first.
     pub(super) fn old_lane(&mut self, peer: Id, name: &str) -> usize {
+        let class = self.classes.of(lane_of(name).0);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
-        let mut lane = Lane::new(name, 0, true);
+        let mut lane = Lane::new(name, class, 0, true);
         lane.is_old = true;
         peer.lanes.push(lane);
         peer.lanes.len() - 1
@@ -116,7 +120,8 @@ impl Connector {
         };
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
         let link = peer.link;
-        let (beside, limit) = (peer.in_memory_beside(lane), self.settings.queue_max_bytes);
+        let limit = self.settings.queue_max_bytes;
+        let beside = peer.in_memory_beside(lane, limit);
         let Some(ring) = &mut peer.lanes[lane].ring else { return Queued::Taken };
         ring.set_next_sequence(self.stamp);
         let length: usize = parts.iter().map(|part| part.len()).sum();
@@ -230,14 +235,19 @@ impl Connector {
         now: Instant,
     ) -> Queued {
         let length = record::record_size(parts.iter().map(|part| part.len()).sum(), letter.origin.is_some());
-        let mut given_up = Vec::new();
+        let (mut given_up, mut unsent) = (Vec::new(), Vec::new());
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
         // What other lanes have in memory is not theirs to give up.
-        let beside = peer.in_memory_beside(lane);
+        let beside = peer.in_memory_beside(lane, self.settings.queue_max_bytes);
         let (name, link, entry) = (peer.name.clone(), peer.link, &mut peer.lanes[lane]);
         let (message_type, durable) = (entry.message_type.clone(), entry.durable);
         let Some(ring) = &mut entry.ring else { return Queued::Refused(reason) };
-        let dropped = ring.drop_oldest(length.saturating_add(beside), &mut |view, _| given_up.extend(view.origin));
+        // A request that went out may still be answered.
+        let asked = if peer.requests.is_empty() { u64::MAX } else { ring.front_sequence().unwrap_or(u64::MAX) };
+        let dropped = ring.drop_oldest(length.saturating_add(beside), &mut |view, frame| {
+            given_up.extend(view.origin);
+            unsent.extend(if view.sequence >= asked { requests::key_of(frame) } else { None });
+        });
         let pushed = ring.push(parts, letter.flags, letter.origin);
         self.stamp = self.stamp.max(ring.next_sequence());
         if durable {
@@ -250,6 +260,7 @@ impl Connector {
         }
         self.count_drop(&name, &message_type, reason, dropped as u64, now);
         self.refuse_later(&given_up, reason);
+        unsent.iter().for_each(|key| self.fail_unsent(peer_id, key, reason, now));
         if pushed.is_ok() { Queued::Taken } else { Queued::Refused(reason) }
     }
 
@@ -268,6 +279,7 @@ impl Connector {
             return self.timers.arm(Timer::StoreAgain, at);
         }
         self.open_inboxes();
+        self.topics_again(now);
         for id in self.peers.ids() {
             let lanes = self.peers.get(id).map_or(0, |peer| peer.lanes.len());
             for lane in 0..lanes {

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::file_link::RECORD_MAX;
 use crate::wire::frame::HEADER_MAX;
 use crate::wire::names::Role;
+use crate::wire::topics::Pattern;
 
 /// Longest wait from the opening of a peer's connection until it has said who it is.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -68,6 +69,9 @@ pub const TIDY_PERIOD: Duration = Duration::from_secs(5);
 
 /// Most requests of all apps that await their answer at a time.
 pub const REQUESTS_MAX: usize = 10_000;
+
+/// Most requests of one connection of an app that await their answer at a time.
+pub const APP_REQUESTS_MAX: usize = 1000;
 
 /// How a link is protected, and by what a peer is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -155,6 +159,10 @@ pub struct Settings {
     pub send_types: HashSet<String>,
     /// The types that peers may send to the apps here.
     pub recv_types: Vec<String>,
+    /// On a server, whether it hands what is published to those who subscribed.
+    pub pubsub_broker: bool,
+    /// On a client, the types and patterns that it subscribes to.
+    pub subscribe: Vec<Pattern>,
     /// Apps may send many messages on a connection.
     pub preserve_send_socket: bool,
     /// Apps receive many messages on a connection.
@@ -182,6 +190,8 @@ pub struct Settings {
     /// What is done when the queue of a type is full, if it is not the usual: the app waits while the peer is connected,
     /// and is refused while it is away.
     pub on_full: BTreeMap<String, OnFull>,
+    /// How urgent types are, smaller first; 0 for those that are not listed.
+    pub priorities: BTreeMap<String, f64>,
     /// Time after which a session of an app that is not there is forgotten.
     pub session_ttl: Duration,
     /// When the connector was made: seconds since 1970.

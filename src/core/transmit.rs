@@ -83,6 +83,9 @@ impl Connector {
         now: Instant,
         sink: &mut dyn FnMut(&[u8]) -> usize,
     ) -> Option<(usize, usize)> {
+        if let Some(feed) = self.feed_to_send(id, peer_id) {
+            return self.transmit_feed_frames(id, peer_id, feed, left, now, sink);
+        }
         let Conn { kind: Kind::Link(link), control, .. } = self.conns.get_mut(id)? else { return None };
         let mut peer = self.peers.get_mut(peer_id).filter(|p| p.link == Some(id));
         let mid = peer.as_ref().and_then(|p| p.mid_frame());
@@ -111,6 +114,7 @@ impl Connector {
         if completed > 0 {
             link.mark(number, ring.front_sequence().unwrap_or(ring.next_sequence()));
         }
+        peer.sent(number, taken, Lane::has_unsent);
         Some((taken, offered))
     }
 
@@ -206,7 +210,8 @@ impl Connector {
                 self.lanes_pending(id, *peer)
             }
             Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
-                self.peers.get(*peer).is_some_and(|p| p.link == Some(id) && p.has_unsent())
+                let has_unsent = self.peers.get(*peer).is_some_and(|p| p.link == Some(id) && p.has_unsent());
+                has_unsent || self.feeds_pending(id, *peer)
             }
             Kind::Delivery(delivery) => {
                 let takes_more = self.settings.preserve_receive_socket || delivery.sent == 0;

@@ -12,18 +12,19 @@ use std::time::{Duration, Instant};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::CommonState;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook_mio::v1_0::Signals;
 
 use super::buffers::{Buffers, READ_SIZE};
 use super::dial::{Resolver, Target};
+use super::hooks::ActiveHooks;
 use super::listener::UnixServer;
 use super::rings::Rings;
 use super::security::{Secure, Security};
 use super::session::{self, Handler, Session};
+use super::stop::Signals;
 use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
 use crate::core::{Cause, Concern, Connector, Id, Output, Reading, Secured};
+use crate::files::DiskFiles;
 use crate::wire::names::SocketPaths;
 
 /// Bytes that one connection may send before others have a turn.
@@ -67,6 +68,12 @@ pub struct Parts {
     pub paths: SocketPaths,
     /// Where queues are stored.
     pub rings: Rings,
+    /// Files that messages bring; the core gets them when the loop can be woken for them.
+    pub files: Option<DiskFiles>,
+    /// Who is asked about clients.
+    pub hooks: ActiveHooks,
+    /// The process's signals, if they are the connector's.
+    pub signals: Option<Signals>,
     /// Longest time for what is queued to go out at the end.
     pub shutdown_timeout: Duration,
     /// Longest wait for a peer's machine to confirm what was sent to it.
@@ -85,9 +92,9 @@ pub enum Wish {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     id: Id,
-    stream: Stream,
+    pub(super) stream: Stream,
     kind: Kind,
     /// The core takes no more for now.
     paused: bool,
@@ -141,9 +148,9 @@ impl LinkEntry {
 
 /// The loop and all that it owns.
 pub struct Shell {
-    poll: Poll,
+    pub(super) poll: Poll,
     pub(super) parts: Parts,
-    signals: Signals,
+    pub(super) waker: Arc<Waker>,
     pub(super) resolver: Resolver,
     /// The connection whose server's name is being looked up.
     pub(super) looked_up: Option<Id>,
@@ -153,7 +160,7 @@ pub struct Shell {
     to_read: Vec<Id>,
     /// Connections that may have something to send.
     to_write: Vec<Id>,
-    lingering: HashMap<Token, (Stream, Instant)>,
+    pub(super) lingering: HashMap<Token, (Stream, Instant)>,
     closed: usize,
     pub(super) accept_again: Option<Instant>,
     /// The last attempt to accept failed, and the log says so.
@@ -162,8 +169,12 @@ pub struct Shell {
     pub(super) unreachable_apps: HashSet<String>,
     /// Nothing is accepted or read any more.
     pub(super) stopping: bool,
-    ended: bool,
-    wish: Wish,
+    pub(super) ended: bool,
+    /// A signal to stop has come.
+    pub(super) told_to_end: bool,
+    pub(super) wish: Wish,
+    /// There is more to do for files.
+    works: bool,
 }
 
 impl Shell {
@@ -179,13 +190,23 @@ impl Shell {
         }
         registry.register(&mut parts.apps.listener, APPS, Interest::READABLE)?;
         registry.register(&mut parts.admins.listener, ADMINS, Interest::READABLE)?;
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-        registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let resolver = Resolver::new(Arc::new(Waker::new(registry, WAKER)?));
+        if let Some(signals) = &mut parts.signals {
+            signals.register(registry, SIGNALS)?;
+        }
+        let waker = Arc::new(Waker::new(registry, WAKER)?);
+        let resolver = Resolver::new(Arc::clone(&waker));
+        let wake = Arc::clone(&waker);
+        // A waker that fails leaves the answer for the next turn.
+        parts.hooks.wake_with(move || drop(wake.wake()));
+        if let Some(mut files) = parts.files.take() {
+            let wake = Arc::clone(&waker);
+            files.set_waker(move || _ = wake.wake());
+            parts.connector.set_files(Box::new(files));
+        }
         let mut shell = Self {
             poll,
             parts,
-            signals,
+            waker,
             resolver,
             looked_up: None,
             buffers: Buffers::default(),
@@ -199,7 +220,9 @@ impl Shell {
             unreachable_apps: HashSet::new(),
             stopping: false,
             ended: false,
+            told_to_end: false,
             wish: Wish::GoOn,
+            works: false,
         };
         let now = Instant::now();
         shell.parts.connector.start(now);
@@ -230,6 +253,7 @@ impl Shell {
             self.ids(|kind| matches!(kind, Kind::Link(_) | Kind::Delivery)).into_iter().for_each(|id| self.list(id));
         }
         self.read_all(now);
+        self.works = self.parts.connector.work(now);
         self.parts.connector.timeout(now);
         self.parts.connector.settle(now);
         self.do_outputs(now);
@@ -247,7 +271,8 @@ impl Shell {
     /// How long the loop may wait for events.
     fn patience(&self) -> Option<Duration> {
         let discards = self.lingering.values().any(|(stream, _)| stream.readable);
-        if discards || !self.to_read.is_empty() || !self.to_write.is_empty() {
+        let is_over = self.ended && self.lingering.is_empty();
+        if is_over || discards || self.works || !self.to_read.is_empty() || !self.to_write.is_empty() {
             return Some(Duration::ZERO);
         }
         let shutdown = self.parts.shutdown_timeout;
@@ -263,7 +288,10 @@ impl Shell {
             APPS => self.accept_apps(now),
             ADMINS => self.accept_admins(now),
             SIGNALS => self.take_signals(now),
-            WAKER => self.take_answers(now),
+            WAKER => {
+                self.take_answers(now);
+                self.take_verdicts(now);
+            }
             Token(token) if token >= LINGERING => {
                 if let Some((stream, _)) = self.lingering.get_mut(&Token(token)) {
                     stream.ready(event);
@@ -273,34 +301,7 @@ impl Shell {
         }
     }
 
-    fn take_signals(&mut self, now: Instant) {
-        let pending: Vec<i32> = self.signals.pending().collect();
-        for signal in pending {
-            match signal {
-                SIGHUP => self.wish = Wish::Reload,
-                _ if self.stopping => {
-                    log::warn!("a second signal to stop: stopping at once");
-                    self.ended = true;
-                    self.lingering.clear();
-                }
-                _ => self.stop(now),
-            }
-        }
-    }
-
-    /// Begins the end: nothing new is accepted, what was sent before is taken, and the core drains.
-    pub fn stop(&mut self, now: Instant) {
-        log::info!("stopping: what is queued is sent first");
-        self.accept_apps(now);
-        self.stopping = true;
-        for id in self.ids(|kind| matches!(kind, Kind::App)) {
-            while matches!(self.receive(id, now), Some(Received::More)) {}
-        }
-        self.parts.connector.stop(now);
-        self.do_outputs(now);
-    }
-
-    fn ids(&self, wanted: impl Fn(&Kind) -> bool) -> Vec<Id> {
+    pub(super) fn ids(&self, wanted: impl Fn(&Kind) -> bool) -> Vec<Id> {
         self.connections.iter().flatten().filter(|e| wanted(&e.kind)).map(|e| e.id).collect()
     }
 
@@ -318,7 +319,7 @@ impl Shell {
         self.list(id);
     }
 
-    fn entry(&mut self, id: Id) -> Option<&mut Entry> {
+    pub(super) fn entry(&mut self, id: Id) -> Option<&mut Entry> {
         self.connections.get_mut(id.index())?.as_mut().filter(|e| e.id == id)
     }
 
@@ -407,7 +408,7 @@ impl Shell {
     }
 
     /// Reads from one connection, once.
-    fn receive(&mut self, id: Id, now: Instant) -> Option<Received> {
+    pub(super) fn receive(&mut self, id: Id, now: Instant) -> Option<Received> {
         let stopping = self.stopping;
         let entry = self.entry(id)?;
         let is_read = match &entry.kind {
@@ -497,6 +498,7 @@ impl Shell {
                     let result = self.parts.rings.remove_remains(&self.parts.connector);
                     self.parts.connector.remains_removed(id, result, now);
                 }
+                Output::Ask(id, question) => self.ask(id, question, now),
                 Output::Issue(id, name) => {
                     let result = self.parts.security.issue(&name);
                     self.parts.connector.certificate_issued(id, &name, result, now);
@@ -533,6 +535,7 @@ impl Shell {
     /// read makes TCP throw away what the other side has not read yet.
     fn close(&mut self, id: Id, now: Instant) {
         self.looked_up.take_if(|waiting| *waiting == id);
+        self.parts.hooks.clients.forget(id);
         let Some(slot) = self.connections.get_mut(id.index()) else { return };
         let Some(mut entry) = slot.take_if(|e| e.id == id) else { return };
         let is_open = matches!(entry.kind, Kind::Link(_)) && !entry.is_opening();

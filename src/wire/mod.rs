@@ -2,6 +2,7 @@
 
 pub mod admin;
 pub mod control;
+pub mod deframer;
 pub mod file;
 pub mod frame;
 pub mod header;
@@ -11,3 +12,5 @@ pub mod path;
 pub mod receipts;
 #[cfg(feature = "daemon")]
 pub mod record;
+pub mod topics;
+pub mod with_file;

@@ -258,6 +258,14 @@ impl Files for FileSystem {
         Ok(count)
     }
 
+    fn read_at(&mut self, source: FileId, offset: u64, into: &mut [u8]) -> Result<(), FileError> {
+        let state = self.state();
+        let (path, ..) = state.source(source);
+        let bytes = state.sources.get(&path).and_then(|(bytes, _)| bytes.get(offset as usize..)?.get(..into.len()));
+        into.copy_from_slice(bytes.ok_or_else(|| FileError::Changed(format!("{path} is shorter than it was")))?);
+        Ok(())
+    }
+
     fn hash(&mut self, source: FileId) -> Result<FileHash, FileError> {
         let state = self.state();
         let (path, stamp, at) = state.source(source);

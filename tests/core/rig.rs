@@ -64,6 +64,8 @@ pub fn settings(role: Role) -> Settings {
         mode: Mode::Plain,
         send_types: ["any", "other"].map(String::from).into(),
         recv_types: ["any", "other"].map(String::from).into(),
+        pubsub_broker: false,
+        subscribe: Vec::new(),
         preserve_send_socket: true,
         preserve_receive_socket: true,
         connect_timeout: Duration::from_secs(10),
@@ -78,6 +80,7 @@ pub fn settings(role: Role) -> Settings {
         max_ring_bytes: 1 << 30,
         sync: Sync::Os,
         on_full: BTreeMap::new(),
+        priorities: BTreeMap::new(),
         session_ttl: Duration::from_secs(86_400),
         started_at: 1_800_000_000,
         start_sequence: 1_800_000_000_000_000,
@@ -117,6 +120,7 @@ impl Rig {
         let (outputs, sent, apps) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let mut rig = Self { core, now, outputs, sent, disks, files, settings, headers: Vec::new(), apps };
         rig.core.restore_places(rig.disks.places());
+        rig.core.restore_subscriptions(rig.disks.subscriptions());
         for name in rig.disks.names() {
             let opened = rig.disks.open(&name, rig.settings.seed);
             rig.core.ring_opened(&name, opened, now);

@@ -28,6 +28,8 @@ pub fn headers() -> Vec<Vec<u8>> {
 pub fn frames() -> Vec<Vec<u8>> {
     let mut out: Vec<Vec<u8>> = HEADERS.iter().map(|header| message(header, b"data")).collect();
     out.push(message_with_binary(HEADERS[2], b"", b"binary"));
+    out.push(message_with_binary(HEADERS[3], b"data", b"ownfile"));
+    out.push(message_with_binary(HEADERS[3], b"", &[9; 6000]));
     out.push(message(HEADERS[0], &[7; 3000]));
     out.push(out.concat());
     out

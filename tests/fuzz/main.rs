@@ -26,6 +26,11 @@ fn frames_come_out_of_any_bytes_however_they_are_cut() {
 }
 
 #[test]
+fn frames_that_are_divided_come_whole_in_their_parts() {
+    driver::run("divided", targets::divided, &corpus::frames());
+}
+
+#[test]
 fn headers_are_read_or_refused() {
     driver::run("header", targets::header, &corpus::headers());
 }

@@ -6,9 +6,10 @@ use aioconnectors::ring::header::{DATA_AT, Header as Page, PAGE, update};
 use aioconnectors::ring::recover::{recover, walk};
 use aioconnectors::ring::{Checkpoint, Durable, Ring};
 use aioconnectors::wire::file::{FileControl, Piece};
-use aioconnectors::wire::frame::{self, Deframer};
+use aioconnectors::wire::frame::{self, Deframer, Part};
 use aioconnectors::wire::header::{self, Header};
 use aioconnectors::wire::record::{Head, NewRecord, ORIGIN, frame_crc, read_record, write_record};
+use aioconnectors::wire::with_file::file_begins;
 
 /// The longest frame that the deframer under test takes.
 const LIMIT: usize = 4096;
@@ -30,6 +31,47 @@ fn cut(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Option<String>) {
         assert!(deframer.kept() <= fed.min(LIMIT + 4), "no more is kept than one frame");
     }
     (out, None)
+}
+
+/// The same of a stream whose files are handed out in parts, which are put together again.
+fn cut_and_divided(pieces: &[&[u8]]) -> (Vec<Vec<u8>>, Option<String>) {
+    let (mut deframer, mut out, mut fed) = (Deframer::new(LIMIT), Vec::<Vec<u8>>::new(), 0);
+    deframer.set_divide(file_begins);
+    let mut left = 0;
+    for piece in pieces {
+        fed += piece.len();
+        let mut frames = deframer.feed(piece);
+        loop {
+            match frames.next_part() {
+                Ok(Some(Part::Frame(frame))) => out.push(frame.bytes().to_vec()),
+                Ok(Some(Part::Head(frame, rest))) => {
+                    assert!(rest > 0 && frame.bytes().len() <= LIMIT + 4 && file_begins(frame.header()).is_some());
+                    left = rest;
+                    out.push(frame.bytes().to_vec());
+                }
+                Ok(Some(Part::Rest(bytes))) => {
+                    assert!(!bytes.is_empty() && bytes.len() <= left, "it is of the file");
+                    left -= bytes.len();
+                    out.last_mut().expect("its head came first").extend_from_slice(bytes);
+                }
+                Ok(None) => break,
+                Err(error) => return (out, Some(error.to_string())),
+            }
+        }
+        drop(frames);
+        assert!(deframer.kept() <= fed.min(LIMIT + 65_535), "no more is kept than the message of a frame");
+    }
+    (out, None)
+}
+
+/// Streams are cut the same with and without parts, but that what is too long as a whole may have parts that are not.
+pub fn divided(bytes: &[u8]) {
+    let size = bytes.first().map_or(1, |b| usize::from(*b) % 40 + 1);
+    let whole = cut_and_divided(&[bytes]);
+    assert_eq!(whole, cut_and_divided(&bytes.chunks(size).collect::<Vec<_>>()), "pieces of {size} bytes");
+    // What is wrong in a frame that is to be divided may be seen before the frame is there.
+    let (undivided, _) = cut(&[bytes]);
+    assert_eq!(whole.0[..undivided.len()], undivided);
 }
 
 pub fn deframer(bytes: &[u8]) {

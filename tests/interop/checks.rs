@@ -6,7 +6,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::common::traffic::{Account, END, difference, messages};
-use crate::common::{Frame, RawReceiver, RawSender, Setup, ask, wait};
+use crate::common::{Admin, Frame, RawReceiver, RawSender, Setup, ask, wait};
 use crate::pair::Pair;
 use crate::python;
 
@@ -41,12 +41,12 @@ pub fn messages_between_python_apps(pair: &Pair) {
     let up = messages("any", &client.id, &server.id, COUNT);
     let down = messages("any", &server.id, &client.id, COUNT);
     let mut receivers = [(server, "up"), (client, "down")].map(|(at, name)| {
-        let receiver = python::spawn("app_recv.py", at, &["any", &file(pair, &format!("{name}.got"))]);
+        let receiver = python::spawn("app_recv.py", at, &["any", &pair.file(&format!("{name}.got"))]);
         receiver.wait_output("ready");
         receiver
     });
     let mut senders = [(client, "up", &up), (server, "down", &down)].map(|(at, name, frames)| {
-        let path = file(pair, name);
+        let path = pair.file(name);
         fs::write(&path, frames.iter().flat_map(Frame::encode).collect::<Vec<_>>()).expect("a file of frames");
         python::spawn("app_send.py", at, &[&path])
     });
@@ -68,12 +68,18 @@ pub fn stored_messages(pair: &mut Pair) {
     let at_server = RawReceiver::listen(pair.server.receive_socket("any"));
     pair.start_server();
     at_server.wait_tag(END);
-    wait::until("an empty queue to the server", || {
-        let queues = client.ask("peek_queues__sync", json!({"dump_result": true})).ok()?;
+    wait_empty(&client);
+    Account::of(&up, &at_server.frames()).assert_exact("stored for a Python server");
+}
+
+/// Waits until nothing waits for a peer of this connector.
+#[track_caller]
+pub fn wait_empty(connector: &Admin) {
+    wait::until("empty queues to peers", || {
+        let queues = connector.ask("peek_queues__sync", json!({"dump_result": true})).ok()?;
         let queues: serde_json::Value = serde_json::from_str(&queues).ok()?;
         queues["queue_send"].as_object()?.values().all(|waiting| *waiting == 0).then_some(())
     });
-    Account::of(&up, &at_server.frames()).assert_exact("stored for a Python server");
 }
 
 /// A `_ping` that awaits its answer gets it from the other connector, whichever end asks.
@@ -103,9 +109,9 @@ pub fn requests_between_python_apps(pair: &Pair) {
         let answering = python::spawn("app_answer.py", answerer, &["ask"]);
         answering.wait_output("ready");
         let requests: Vec<_> = (0..REQUESTS).map(|i| request(asker, answerer, i)).collect();
-        let (asked, answered) = (file(pair, &format!("{name}.ask")), format!("{name}.answers"));
+        let (asked, answered) = (pair.file(&format!("{name}.ask")), format!("{name}.answers"));
         fs::write(&asked, requests.iter().flat_map(Frame::encode).collect::<Vec<_>>()).expect("a file of frames");
-        let mut asking = python::spawn("app_ask.py", asker, &[&asked, &file(pair, &answered)]);
+        let mut asking = python::spawn("app_ask.py", asker, &[&asked, &pair.file(&answered)]);
         assert_eq!(asking.exit_code(), 0, "the asking app failed");
         let answers = read(pair, &answered);
         assert_eq!(answers.len(), REQUESTS, "an answer to each request");
@@ -154,11 +160,7 @@ pub fn unknown_keys(pair: &Pair) {
     }
 }
 
-fn file(pair: &Pair, name: &str) -> String {
-    pair.place.file(name).to_str().expect("a path of UTF-8").to_owned()
-}
-
 #[track_caller]
 fn read(pair: &Pair, name: &str) -> Vec<Frame> {
-    Frame::read_all(&fs::read(file(pair, name)).expect("what an app wrote")).expect("whole frames")
+    Frame::read_all(&fs::read(pair.file(name)).expect("what an app wrote")).expect("whole frames")
 }

@@ -36,6 +36,10 @@ impl Files for NodeFiles {
         self.files.read(source, into)
     }
 
+    fn read_at(&mut self, source: FileId, offset: u64, into: &mut [u8]) -> Result<(), FileError> {
+        self.files.read_at(source, offset, into)
+    }
+
     fn hash(&mut self, source: FileId) -> Result<FileHash, FileError> {
         self.files.hash(source)
     }

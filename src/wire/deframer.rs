@@ -1,0 +1,577 @@
+//! Cuts what comes on a connection into frames, or into pieces of another kind.
+//!
+//! A frame that brings a file may be far larger than memory should be. With [`Deframer::set_divide`] such a frame is
+//! handed out in parts: its message, as soon as that is there, then what follows, as it comes.
+
+use super::frame::{BODY_MIN, Frame, FrameError, HEADER_START, LENGTH_SIZE, part, read_u32};
+
+/// Cuts a stream of bytes into frames.
+///
+/// Whole frames are handed out where they lie in the input; only the incomplete one at the end is copied and kept.
+/// Memory grows with the bytes that came, never with a length that a frame only claims.
+#[derive(Debug)]
+pub struct Deframer {
+    kept: Vec<u8>,
+    /// What lies before it in `kept` was handed out.
+    start: usize,
+    /// Bytes of a frame that was divided that were not handed out.
+    rest: usize,
+    rules: Rules,
+}
+
+/// What a stream is cut into.
+#[derive(Clone, Copy, Debug)]
+pub enum Unit {
+    /// Frames.
+    Frame,
+    /// Pieces whose size follows from their first bytes in another way.
+    Other {
+        /// Bytes that tell the size.
+        head: usize,
+        /// The length that the head gives, to be held against the limit, and the size of the whole piece.
+        measure: fn(&[u8]) -> (usize, usize),
+    },
+}
+
+/// Says of a header whether its frame is to be handed out in parts, and how many bytes of its binary belong to the
+/// first one.
+pub type Divide = fn(&[u8]) -> Option<u64>;
+
+/// What a stream of frames that may be divided gives.
+#[derive(Debug)]
+pub enum Part<'a> {
+    /// A whole frame.
+    Frame(Frame<'a>),
+    /// A frame's header, its data and the beginning of its binary, and how many bytes follow: never none.
+    Head(Frame<'a>, usize),
+    /// Bytes that follow the last head.
+    Rest(&'a [u8]),
+}
+
+/// Memory that an idle deframer may hold, bytes. There is one a connection, and thousands of those may be idle.
+const KEPT_CAPACITY: usize = 4 * 1024;
+
+/// How the stream is cut.
+#[derive(Debug)]
+struct Rules {
+    limit: usize,
+    unit: Unit,
+    divide: Option<Divide>,
+    /// What `divide` has said of the frame that is the next: it is asked once.
+    said: Option<Option<u64>>,
+}
+
+/// What bytes begin with.
+#[derive(Debug, PartialEq, Eq)]
+enum Front {
+    /// Something that is not to be seen yet: so many bytes are needed to see more.
+    Needs(usize),
+    /// Something of `size` bytes that is there, and `rest` bytes of it to follow.
+    Ready { size: usize, rest: usize },
+}
+
+impl Rules {
+    fn look(&mut self, bytes: &[u8]) -> Result<Front, FrameError> {
+        if let Unit::Other { head, measure } = self.unit {
+            let Some(head) = bytes.get(..head) else { return Ok(Front::Needs(head)) };
+            return match measure(head) {
+                (length, _) if length > self.limit => Err(self.too_long(length)),
+                (_, size) => Ok(whole(bytes, size)),
+            };
+        }
+        match read_u32(bytes, 0) {
+            None => Ok(Front::Needs(LENGTH_SIZE)),
+            Some(length) if length < BODY_MIN => Err(FrameError::TooShort { length }),
+            Some(length) if length > self.limit && self.divide.is_none() => Err(self.too_long(length)),
+            Some(length) if length > self.limit || bytes.len() < LENGTH_SIZE + length => self.look_into(bytes, length),
+            Some(length) => Ok(whole(bytes, LENGTH_SIZE + length)),
+        }
+    }
+
+    /// A frame of this length that is not there as a whole, or would be too long as a whole.
+    fn look_into(&mut self, bytes: &[u8], length: usize) -> Result<Front, FrameError> {
+        let total = LENGTH_SIZE + length;
+        let Some(divide) = self.divide else { return Ok(whole(bytes, total)) };
+        let Some(start) = bytes.first_chunk::<HEADER_START>() else { return Ok(Front::Needs(HEADER_START)) };
+        let header_end = HEADER_START + usize::from(u16::from_le_bytes([start[4], start[5]]));
+        if header_end + LENGTH_SIZE > total {
+            return Err(FrameError::header_beyond_end(total, header_end));
+        }
+        if self.said.is_none() {
+            let Some(header) = bytes.get(HEADER_START..header_end) else { return Ok(Front::Needs(header_end)) };
+            self.said = Some(divide(header));
+        }
+        match self.said.flatten() {
+            Some(own) => self.look_for_head(bytes, header_end, total, own),
+            None if length > self.limit => Err(self.too_long(length)),
+            None => Ok(whole(bytes, total)),
+        }
+    }
+
+    /// The same for a frame that is handed out in parts, with `own` bytes of its binary in the first.
+    fn look_for_head(&self, bytes: &[u8], header_end: usize, total: usize, own: u64) -> Result<Front, FrameError> {
+        let data_start = header_end + LENGTH_SIZE;
+        let Some(length) = read_u32(bytes, header_end) else { return Ok(Front::Needs(data_start)) };
+        let data = part("data", data_start, length, total)?;
+        self.check(data.end)?;
+        if data.end == total {
+            return Ok(whole(bytes, total));
+        }
+        if data.end + LENGTH_SIZE > total {
+            return Err(FrameError::TrailingBytes { offset: data.end, count: total - data.end });
+        }
+        let start = data.end + LENGTH_SIZE;
+        let Some(length) = read_u32(bytes, data.end).filter(|_| bytes.len() >= start) else {
+            return Ok(Front::Needs(start));
+        };
+        let binary = part("binary", start, length, total)?;
+        if binary.end < total {
+            return Err(FrameError::TrailingBytes { offset: binary.end, count: total - binary.end });
+        }
+        let size = start + length.min(usize::try_from(own).unwrap_or(usize::MAX));
+        self.check(size)?;
+        Ok(if bytes.len() < size { Front::Needs(size) } else { Front::Ready { size, rest: total - size } })
+    }
+
+    /// What is to be gathered must not be too long either.
+    fn check(&self, size: usize) -> Result<(), FrameError> {
+        let length = size - LENGTH_SIZE;
+        if length > self.limit { Err(self.too_long(length)) } else { Ok(()) }
+    }
+
+    fn too_long(&self, length: usize) -> FrameError {
+        FrameError::TooLong { length, limit: self.limit }
+    }
+}
+
+fn whole(bytes: &[u8], size: usize) -> Front {
+    if bytes.len() < size { Front::Needs(size) } else { Front::Ready { size, rest: 0 } }
+}
+
+impl Deframer {
+    /// A deframer for frames of which none may be longer than `limit` bytes, their length not counted.
+    #[must_use]
+    pub fn new(limit: usize) -> Self {
+        let rules = Rules { limit, unit: Unit::Frame, divide: None, said: None };
+        Self { kept: Vec::new(), start: 0, rest: 0, rules }
+    }
+
+    /// Changes the limit for the frames to come. Of frames that are divided it is the limit of their first parts.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.rules.limit = limit;
+    }
+
+    /// From now on these frames are handed out in parts, by [`Frames::next_part`], unless they are there as a whole.
+    pub fn set_divide(&mut self, divide: Divide) {
+        self.rules.divide = Some(divide);
+    }
+
+    /// Bytes that are kept until the rest of their frame arrives.
+    #[must_use]
+    pub fn kept(&self) -> usize {
+        self.kept.len() - self.start
+    }
+
+    /// The frames in what was kept and `input` behind it.
+    pub fn feed<'d, 'i: 'd>(&'d mut self, input: &'i [u8]) -> Frames<'d, 'i> {
+        Frames { after: self.rest, deframer: self, input, taken: 0 }
+    }
+
+    /// Moves bytes from `input` until something is ready at the beginning of `kept`; its size and what follows it, or
+    /// `None` when the input does not reach.
+    fn complete(&mut self, input: &mut &[u8]) -> Result<Option<(usize, usize)>, FrameError> {
+        loop {
+            let needs = match self.rules.look(&self.kept[self.start..])? {
+                Front::Ready { size, rest } => return Ok(Some((size, rest))),
+                Front::Needs(needs) => needs,
+            };
+            if input.is_empty() {
+                return Ok(None);
+            }
+            let (more, left) = input.split_at((needs - self.kept()).min(input.len()));
+            self.kept.extend_from_slice(more);
+            *input = left;
+        }
+    }
+
+    fn skip(&mut self, count: usize) {
+        self.start += count;
+        if self.start == self.kept.len() {
+            self.kept.clear();
+            self.start = 0;
+            // Given back whole: shrunk in place it would leave a hole behind each remainder.
+            if self.kept.capacity() > KEPT_CAPACITY {
+                self.kept = Vec::new();
+            }
+        }
+    }
+
+    fn keep(&mut self, rest: &[u8]) {
+        self.kept.drain(..self.start);
+        self.start = 0;
+        self.kept.extend_from_slice(rest);
+    }
+}
+
+/// The frames of one input; see [`Deframer::feed`].
+///
+/// Input that was not handed out goes to the deframer when this is dropped, so nothing is lost by stopping early.
+#[derive(Debug)]
+pub struct Frames<'d, 'i> {
+    deframer: &'d mut Deframer,
+    input: &'i [u8],
+    /// Size of what was handed out last: it counts as taken only at the next call.
+    taken: usize,
+    /// Bytes of a divided frame that are to be handed out when it is taken.
+    after: usize,
+}
+
+impl Frames<'_, '_> {
+    /// The next whole frame; `None` when there is none left.
+    ///
+    /// # Errors
+    /// A frame that is too long or whose parts do not fit; the stream cannot be read on.
+    #[allow(clippy::should_implement_trait)] // each frame is lent, which an iterator cannot do
+    pub fn next(&mut self) -> Result<Option<Frame<'_>>, FrameError> {
+        self.next_piece()?.map(Frame::parse).transpose()
+    }
+
+    /// The bytes of the next whole piece, whatever the stream is cut into; `None` when there is none left.
+    ///
+    /// # Errors
+    /// A piece that is too long; the stream cannot be read on.
+    pub fn next_piece(&mut self) -> Result<Option<&[u8]>, FrameError> {
+        self.take_last();
+        let found = self.find()?;
+        Ok(found.map(|(size, _)| self.front(size)))
+    }
+
+    /// The next frame, or the next part of one that is handed out in parts; `None` when there is nothing left.
+    ///
+    /// # Errors
+    /// A frame that is too long or whose parts do not fit; the stream cannot be read on.
+    pub fn next_part(&mut self) -> Result<Option<Part<'_>>, FrameError> {
+        self.take_last();
+        let rest = self.deframer.rest;
+        if rest > 0 {
+            let kept = self.deframer.kept();
+            let size = rest.min(if kept > 0 { kept } else { self.input.len() });
+            (self.taken, self.after) = (size, rest - size);
+            return Ok((size > 0).then(|| Part::Rest(self.front(size))));
+        }
+        Ok(match self.find()? {
+            None => None,
+            Some((size, 0)) => Some(Part::Frame(Frame::parse(self.front(size))?)),
+            Some((size, rest)) => Some(Part::Head(Frame::head(self.front(size))?, rest)),
+        })
+    }
+
+    /// The size of what is ready, and how many bytes of it follow.
+    fn find(&mut self) -> Result<Option<(usize, usize)>, FrameError> {
+        let found = if self.deframer.kept() > 0 {
+            self.deframer.complete(&mut self.input)?
+        } else {
+            match self.deframer.rules.look(self.input)? {
+                Front::Ready { size, rest } => Some((size, rest)),
+                Front::Needs(_) => None,
+            }
+        };
+        if let Some((size, rest)) = found {
+            (self.taken, self.after) = (size, rest);
+        }
+        Ok(found)
+    }
+
+    /// The next `size` bytes, which are there.
+    fn front(&self, size: usize) -> &[u8] {
+        let Deframer { kept, start, .. } = &*self.deframer;
+        if self.deframer.kept() > 0 { &kept[*start..*start + size] } else { &self.input[..size] }
+    }
+
+    /// What the stream is cut into now.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        self.deframer.rules.unit
+    }
+
+    /// Cuts what follows into something else.
+    pub fn set_unit(&mut self, unit: Unit) {
+        self.deframer.rules.unit = unit;
+    }
+
+    fn take_last(&mut self) {
+        let taken = std::mem::take(&mut self.taken);
+        if taken == 0 {
+            return;
+        }
+        self.deframer.rest = self.after;
+        self.deframer.rules.said = None;
+        if self.deframer.kept() > 0 {
+            self.deframer.skip(taken);
+        } else {
+            self.input = &self.input[taken..];
+        }
+    }
+
+    /// Changes the limit for the frames to come.
+    pub fn set_limit(&mut self, limit: usize) {
+        self.deframer.set_limit(limit);
+    }
+
+    /// As [`Deframer::set_divide`].
+    pub fn set_divide(&mut self, divide: Divide) {
+        self.deframer.set_divide(divide);
+    }
+
+    /// Of the frame that was handed out last only the first `size` bytes are taken: the others come as
+    /// [`Part::Rest`]. More than it has are all of it.
+    pub fn divide_last(&mut self, size: usize) {
+        let first = size.min(self.taken);
+        self.after += self.taken - first;
+        self.taken = first;
+    }
+
+    /// Gives the last frame, or part, back: it will be the first of the next input.
+    pub fn hold_back(mut self) {
+        self.taken = 0;
+    }
+}
+
+impl Drop for Frames<'_, '_> {
+    fn drop(&mut self) {
+        self.take_last();
+        if !self.input.is_empty() {
+            self.deframer.keep(self.input);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::frame::encode;
+
+    const HEADER: &[u8] = br#"{"message_type": "any"}"#;
+
+    fn sample(data: &[u8], binary: Option<&[u8]>) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(HEADER, data, binary, &mut out).unwrap();
+        out
+    }
+
+    fn collect(deframer: &mut Deframer, input: &[u8], out: &mut Vec<Vec<u8>>) {
+        let mut frames = deframer.feed(input);
+        while let Some(frame) = frames.next().unwrap() {
+            out.push(frame.bytes().to_vec());
+        }
+    }
+
+    #[test]
+    fn frames_split_at_every_byte_give_the_same_messages() {
+        let frames = [sample(b"one", None), sample(b"", Some(b"")), sample(&[7; 300], Some(b"xyz"))];
+        let stream = frames.concat();
+        for first in 0..=stream.len() {
+            for second in first..=stream.len() {
+                let (mut deframer, mut out) = (Deframer::new(4096), Vec::new());
+                for piece in [&stream[..first], &stream[first..second], &stream[second..]] {
+                    collect(&mut deframer, piece, &mut out);
+                }
+                assert_eq!(out, frames, "cut at {first} and {second}");
+                assert_eq!(deframer.kept(), 0);
+            }
+        }
+    }
+
+    #[test]
+    fn a_deframer_at_rest_holds_little_memory_whatever_has_come() {
+        let frame = sample(&[b'x'; 300_000], None);
+        let (mut deframer, mut out) = (Deframer::new(1_000_000), Vec::new());
+        for piece in frame.repeat(2).chunks(200_000) {
+            collect(&mut deframer, piece, &mut out);
+        }
+        assert_eq!(out.len(), 2);
+        assert!(deframer.kept.capacity() <= KEPT_CAPACITY);
+    }
+
+    #[test]
+    fn a_frame_held_back_comes_again_with_all_behind_it() {
+        let frames = [sample(b"one", None), sample(b"two", None), sample(b"three", None)];
+        let stream = frames.concat();
+        for cut in 0..=stream.len() {
+            for held in 0..3 {
+                let (mut deframer, mut out, mut refused) = (Deframer::new(4096), Vec::new(), false);
+                for piece in [&stream[..cut], &stream[cut..], &[], &[]] {
+                    let mut feed = deframer.feed(piece);
+                    while let Some(frame) = feed.next().unwrap() {
+                        if out.len() == held && !refused {
+                            refused = true;
+                            feed.hold_back();
+                            break;
+                        }
+                        out.push(frame.bytes().to_vec());
+                    }
+                }
+                assert_eq!(out, frames, "cut at {cut}, frame {held} held back");
+            }
+        }
+    }
+
+    #[test]
+    fn a_length_over_the_limit_is_refused_before_its_bytes_arrive() {
+        let mut deframer = Deframer::new(100);
+        let error = deframer.feed(&101u32.to_le_bytes()).next().unwrap_err();
+        assert_eq!(error, FrameError::TooLong { length: 101, limit: 100 });
+        assert_eq!(error.to_string(), "a frame of 101 bytes is over the limit of 100");
+        let tls = FrameError::TooLong { length: 0x0001_0316, limit: 100 };
+        assert!(tls.to_string().ends_with("(it begins like TLS, which is not expected here)"));
+        let error = Deframer::new(100).feed(&5u32.to_le_bytes()).next().unwrap_err();
+        assert_eq!(error, FrameError::TooShort { length: 5 });
+    }
+
+    const WITH_FILE: &[u8] = br#"{"message_type": "any", "with_file": {"binary_offset": 3}}"#;
+
+    fn with_file(data: &[u8], binary: &[u8]) -> Vec<u8> {
+        let mut out = Vec::new();
+        encode(WITH_FILE, data, Some(binary), &mut out).unwrap();
+        out
+    }
+
+    fn dividing(limit: usize) -> Deframer {
+        let mut deframer = Deframer::new(limit);
+        deframer.set_divide(|header| (header == WITH_FILE).then_some(3));
+        deframer
+    }
+
+    /// The frames that parts belong to, put together again. What is not held back is taken: the part of number `held`
+    /// is, once.
+    fn put_together(deframer: &mut Deframer, pieces: &[&[u8]], held: usize) -> Vec<Vec<u8>> {
+        let (mut out, mut number, mut refused): (Vec<Vec<u8>>, _, _) = (Vec::new(), 0, false);
+        for piece in pieces {
+            let mut frames = deframer.feed(piece);
+            while let Some(part) = frames.next_part().unwrap() {
+                if number == held && !refused {
+                    refused = true;
+                    frames.hold_back();
+                    break;
+                }
+                number += 1;
+                match part {
+                    Part::Frame(frame) => out.push(frame.bytes().to_vec()),
+                    Part::Head(frame, _) => {
+                        assert_eq!((frame.header(), frame.data()), (WITH_FILE, &b"data"[..]));
+                        assert_eq!(frame.binary(), Some(&b"own"[..]));
+                        out.push(frame.bytes().to_vec());
+                    }
+                    Part::Rest(bytes) => out.last_mut().unwrap().extend_from_slice(bytes),
+                }
+            }
+        }
+        out
+    }
+
+    #[test]
+    fn a_frame_that_is_divided_comes_whole_in_its_parts_however_it_is_cut() {
+        let frames = [sample(b"one", None), with_file(b"data", b"ownfile bytes"), sample(b"", Some(b"x"))];
+        let stream = frames.concat();
+        for first in 0..=stream.len() {
+            for second in first..=stream.len() {
+                let pieces = [&stream[..first], &stream[first..second], &stream[second..]];
+                // The whole of it is over the limit, its first part is not.
+                let mut deframer = dividing(frames[1].len() - 6);
+                assert_eq!(put_together(&mut deframer, &pieces, usize::MAX), frames, "cut at {first} and {second}");
+                assert_eq!((deframer.kept(), deframer.rest), (0, 0));
+            }
+        }
+    }
+
+    #[test]
+    fn a_part_held_back_comes_again_with_all_behind_it() {
+        let frames = [sample(b"one", None), with_file(b"data", b"ownfile bytes"), sample(b"", Some(b"x"))];
+        let stream = frames.concat();
+        for cut in 0..=stream.len() {
+            for held in 0..6 {
+                let pieces = [&stream[..cut], &stream[cut..], &[], &[]];
+                let mut deframer = dividing(4096);
+                assert_eq!(put_together(&mut deframer, &pieces, held), frames, "cut at {cut}, part {held} held back");
+            }
+        }
+    }
+
+    #[test]
+    fn a_frame_that_came_whole_can_be_divided_all_the_same() {
+        let stream = [sample(b"one", None), with_file(b"data", b"ownfile bytes"), sample(b"two", None)].concat();
+        for cut in 0..=stream.len() {
+            let (mut deframer, mut rest, mut whole) = (Deframer::new(4096), Vec::new(), 0);
+            for piece in [&stream[..cut], &stream[cut..], &[]] {
+                let mut frames = deframer.feed(piece);
+                loop {
+                    let first = match frames.next_part().unwrap() {
+                        Some(Part::Frame(frame)) if frame.header() == WITH_FILE => {
+                            let (head, left) = frame.divided(3);
+                            assert_eq!((head.binary(), left), (Some(&b"own"[..]), 10));
+                            head.bytes().len()
+                        }
+                        Some(Part::Frame(_)) => {
+                            whole += 1;
+                            continue;
+                        }
+                        Some(Part::Rest(bytes)) => {
+                            rest.extend_from_slice(bytes);
+                            continue;
+                        }
+                        _ => break,
+                    };
+                    frames.divide_last(first);
+                }
+            }
+            assert_eq!((rest.as_slice(), whole), (&b"file bytes"[..], 2), "cut at {cut}");
+        }
+    }
+
+    #[test]
+    fn memory_does_not_grow_with_what_follows_the_first_part() {
+        let frame = with_file(b"data", &[b'x'; 1_000_000]);
+        let (mut deframer, mut largest) = (dividing(1000), 0);
+        let mut came = 0;
+        for piece in frame.chunks(10_000) {
+            let mut frames = deframer.feed(piece);
+            while let Some(part) = frames.next_part().unwrap() {
+                if let Part::Rest(bytes) = part {
+                    came += bytes.len();
+                }
+            }
+            drop(frames);
+            largest = largest.max(deframer.kept.capacity());
+        }
+        assert_eq!(came, 1_000_000 - 3);
+        assert!(largest <= 20_000, "{largest}");
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_before_it_comes() {
+        let whole = with_file(&[b'd'; 600], b"ownfile");
+        let refused = |frame: &[u8], limit: usize| {
+            let mut deframer = dividing(limit);
+            let mut frames = deframer.feed(frame);
+            frames.next_part().map(|_| ()).unwrap_err()
+        };
+        // The data alone is over the limit: it is not gathered.
+        let header_end = 6 + WITH_FILE.len();
+        let length = header_end + 600;
+        assert_eq!(refused(&whole[..header_end + 4], 500), FrameError::TooLong { length, limit: 500 });
+        let mut beyond = whole.clone();
+        beyond[header_end + 2] = 1;
+        let error = refused(&beyond[..header_end + 4], 4096);
+        assert_eq!(error, Frame::parse(&beyond).unwrap_err());
+        let at = header_end + 4 + 600;
+        for (length, cut) in [(200, at + 4), (6, at + 4)] {
+            let mut beyond = whole.clone();
+            beyond[at] = length;
+            assert_eq!(refused(&beyond[..cut], 4096), Frame::parse(&beyond).unwrap_err());
+        }
+        // A frame that is not divided is refused as soon as its header has said so.
+        let ordinary = sample(&[0; 600], None);
+        let error = refused(&ordinary[..6 + HEADER.len()], 500);
+        assert_eq!(error, FrameError::TooLong { length: ordinary.len() - 4, limit: 500 });
+    }
+}
