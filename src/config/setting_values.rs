@@ -213,7 +213,8 @@ impl Entry for FileRecv {
         };
         let mut members = Members::new(members, scope);
         let target_directory = members.text("target_directory").filter(|folder| folder.starts_with('/'));
-        let owner = members.text("owner");
+        // As the Python package documents it, with nothing between the quotes.
+        let owner = members.text("owner").filter(|owner| !owner.is_empty());
         let override_existing = members.get::<bool>("override_existing");
         if target_directory.is_none() {
             members.wrong("target_directory", "an absolute path of a folder");

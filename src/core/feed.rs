@@ -26,6 +26,11 @@ pub(super) const FEEDS_FROM: usize = 2048;
 /// Most feeds of a peer: its link has so many numbers for them.
 const FEEDS_MAX: usize = 2048;
 
+/// The feed that a lane's number is of, if it is of one.
+pub(super) fn feed_number(lane: u32) -> Option<usize> {
+    usize::try_from(lane).ok()?.checked_sub(FEEDS_FROM)
+}
+
 /// A subscriber of a topic.
 #[derive(Debug)]
 pub(super) struct Feed {
@@ -34,6 +39,9 @@ pub(super) struct Feed {
     pub reader: Reader,
     /// The peer has taken over all records with smaller numbers.
     pub taken: u64,
+    /// The same, as far as the peer has said so: what it was not sent for want of room, or from before its subscription,
+    /// it knows nothing of.
+    told: u64,
     /// Bytes of the topic's life up to there, as far as that is known.
     taken_bytes: u64,
     /// What was sent: all below this number, and bytes of the topic's life up to there.
@@ -64,6 +72,7 @@ impl Feed {
             lasts,
             reader: Reader::default(),
             taken: from,
+            told: 0,
             taken_bytes: 0,
             sent: VecDeque::new(),
             announced: false,
@@ -107,9 +116,10 @@ impl Feed {
 
     /// The peer has taken over all records with smaller numbers.
     fn take(&mut self, next: u64) {
-        self.taken = self.taken.max(next);
-        while let Some((_, bytes)) = self.sent.pop_front_if(|(below, _)| *below <= next) {
+        (self.taken, self.told) = (self.taken.max(next), self.told.max(next));
+        while let Some((_, bytes)) = self.sent.front().copied().filter(|(below, _)| *below <= next) {
             self.taken_bytes = bytes;
+            self.sent.pop_front();
         }
     }
 
@@ -313,7 +323,7 @@ impl Connector {
         let (message_type, epoch) = (lane_name(&topic.message_type), topic.epoch);
         let feed = topic.readers.get_mut(&peer)?;
         feed.announced = true;
-        Some(LinkControl::Lane { lane: (FEEDS_FROM + number) as u32, message_type, epoch, released: feed.taken })
+        Some(LinkControl::Lane { lane: (FEEDS_FROM + number) as u32, message_type, epoch, released: feed.told })
     }
 
     /// The peer says something of a feed: that it has taken over what is below a number, if it can have got that.
@@ -415,7 +425,7 @@ impl Connector {
         let topic_id = self.peers.get(peer_id)?.topic_of(number)?;
         let (feed, _) = self.topics.reader(topic_id, peer_id)?;
         let (begun, announced) = (feed.reader.is_begun(), feed.announced);
-        let said = if announced { None } else { self.feed_said(peer_id, topic_id, number) };
+        let said = if announced || begun { None } else { self.feed_said(peer_id, topic_id, number) };
         let Conn { kind: Kind::Link(Link { link2: Some(link2), .. }), control, .. } = self.conns.get_mut(id)? else {
             return None;
         };

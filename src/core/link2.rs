@@ -24,7 +24,7 @@ use super::conn::{Conn, Kind, Link, State};
 use super::connector::{Connector, Step};
 use super::durable::RingRef;
 use super::event::{Cause, Event};
-use super::feed::FEEDS_FROM;
+use super::feed::feed_number;
 use super::file_link::LinkFiles;
 use super::link::ForApp;
 use super::peer::{Lane, Peer};
@@ -113,12 +113,8 @@ pub(super) enum Came {
     Done(Option<usize>),
     /// There is no room for it in this inbox.
     NoRoom(usize),
-    /// It was published, and is in a file.
-    Stored,
-    /// It was published, and is taken over when it was sent to somebody.
-    Published,
-    /// It was published, and there is no room for it in this topic.
-    TopicFull(Id),
+    /// It was published.
+    Published(Published),
     End(Cause),
 }
 
@@ -319,20 +315,7 @@ impl Connector {
                 }
             }
             Came::NoRoom(inbox) => self.stop_lane(id, lane, slot, inbox),
-            Came::Published => self.places.receive(slot, sequence),
-            Came::Stored => {
-                self.places.receive(slot, sequence);
-                if self.stored.last() != Some(&slot) {
-                    self.stored.push(slot);
-                }
-            }
-            Came::TopicFull(topic) => {
-                if let Some(topic) = self.topics.get_mut(topic) {
-                    topic.stopped.push((id, lane as u32));
-                }
-                self.topics.touch(topic);
-                self.close_lane(id, lane, slot);
-            }
+            Came::Published(published) => self.lane_published(id, lane, origin, published, (peer, frame), now),
             Came::End(cause) => return Step::End(cause),
         }
         Step::Taken
@@ -348,7 +331,7 @@ impl Connector {
             return self.keep_message(inbox, frame.bytes(), origin, now);
         }
         if let Some(published) = self.publish_again(id, frame, Some(origin), now) {
-            return self.came(published, peer, frame, now);
+            return Came::Published(published);
         }
         let header = match Header::parse(frame.header()) {
             // The bytes of a file are not in the frame on this kind of link.
@@ -358,16 +341,7 @@ impl Connector {
         let step = match self.wrong_source(peer, &header, now) {
             Some(step) => step,
             None if header.message_type == control::PUBSUB && self.settings.pubsub_broker => {
-                if header.publishes.is_none() {
-                    match self.subscriber_says(id, peer, frame, &header, now) {
-                        Step::End(cause) => return Came::End(cause),
-                        _ => return Came::Done(None),
-                    }
-                }
-                return match self.publish_from(id, frame, &header, Some(origin), now) {
-                    Ok(published) => self.came(published, peer, frame, now),
-                    Err(cause) => Came::End(cause),
-                };
+                return self.for_broker(id, peer, frame, &header, origin, now);
             }
             None if header.message_type == control::PING && header.await_response => {
                 self.answer_ping(id, frame, &header)
@@ -382,20 +356,6 @@ impl Connector {
         };
         let inbox = self.inbox_of_type.get(header.message_type.as_ref()).copied();
         if let Step::End(cause) = step { Came::End(cause) } else { Came::Done(inbox) }
-    }
-
-    /// What became of a publication that came in a lane.
-    fn came(&mut self, published: Published, peer: Id, frame: &Frame<'_>, now: Instant) -> Came {
-        match published {
-            Published::Stored => Came::Stored,
-            Published::Taken { later: true } => Came::Published,
-            Published::Taken { later: false } => Came::Done(None),
-            Published::Waits(topic) => Came::TopicFull(topic),
-            Published::Refused(reason) => {
-                self.count_publication(peer, frame, reason, now);
-                Came::Done(None)
-            }
-        }
     }
 
     /// Puts a message that came in a lane into an inbox.
@@ -432,7 +392,7 @@ impl Connector {
     }
 
     /// Takes nothing more of a lane, and says so.
-    fn close_lane(&mut self, id: Id, lane: usize, slot: u32) {
+    pub(super) fn close_lane(&mut self, id: Id, lane: usize, slot: u32) {
         let next = self.places.get(slot).map_or(0, |place| place.received);
         let Some(link2) = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut()) else {
             return;
@@ -667,9 +627,4 @@ impl Connector {
         let may_send = peer.mid_frame().is_some() || peer.next_lane(|lane| lane.may_send(window)).is_some();
         may_send || self.may_send_piece(id) || self.feeds_pending(id, peer_id)
     }
-}
-
-/// The feed that a lane's number is of, if it is of one.
-fn feed_number(lane: u32) -> Option<usize> {
-    usize::try_from(lane).ok()?.checked_sub(FEEDS_FROM)
 }

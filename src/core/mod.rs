@@ -28,6 +28,7 @@ mod outbox;
 mod peer;
 mod places;
 pub mod priority;
+mod publish;
 mod receipts;
 mod requests;
 pub mod settings;
@@ -37,6 +38,7 @@ mod stop;
 mod subscriber;
 pub mod subscriptions;
 mod timers;
+mod topic_room;
 mod topics;
 mod transmit;
 

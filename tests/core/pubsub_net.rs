@@ -2,9 +2,11 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Cause, Covered, Id, Secured, Settings};
+use aioconnectors::core::{Cause, Covered, Id, Output, Secured, Settings};
+use aioconnectors::wire::admin::encode_request;
 use aioconnectors::wire::names::Role;
 use aioconnectors::wire::topics::Pattern;
+use serde_json::Map;
 
 use crate::disk::Disks;
 use crate::rig::{Rig, message, settings};
@@ -103,7 +105,7 @@ impl Net {
                 rig.closed(end, Cause::Failed("cut".to_owned()));
             }
         }
-        client.rig.outputs.clear();
+        client.rig.outputs.retain(|output| matches!(output, Output::DialApp(..)));
         client.rig.pass(Duration::from_secs(10));
     }
 
@@ -148,7 +150,7 @@ impl Net {
                 if !client.rig.is_closed(ours) {
                     client.rig.closed(ours, Cause::Failed("cut".to_owned()));
                 }
-                client.rig.outputs.clear();
+                client.rig.outputs.retain(|output| matches!(output, Output::DialApp(..)));
                 client.rig.pass(Duration::from_secs(10));
             }
         }
@@ -168,6 +170,14 @@ impl Net {
     pub fn publish(&mut self, number: usize, message_type: &str, data: &[u8]) {
         let app = self.clients[number].rig.app();
         self.clients[number].rig.input(app, &publication(message_type, data));
+    }
+
+    /// What waits at the broker or a client.
+    pub fn queues(&mut self, client: Option<usize>) -> String {
+        let rig = client.map_or(&mut self.broker, |number| &mut self.clients[number].rig);
+        let admin = rig.core.accept_admin(rig.now);
+        rig.input(admin, &encode_request("peek_queues__sync", &Map::new()));
+        String::from_utf8(rig.sent(admin)[4..].to_vec()).unwrap()
     }
 
     /// What a client has read, as texts `TYPE DATA`.

@@ -10,9 +10,11 @@ mod common;
 
 mod acks;
 mod checks;
+mod files;
 mod harness;
-mod orders;
 mod pair;
+mod priorities;
+mod pubsub;
 mod python;
 mod requests;
 mod scenarios;

@@ -50,7 +50,8 @@ pub struct Pair {
     // Dropped in this order: a client that loses its server would only talk about it.
     client_process: Process,
     server_process: Process,
-    server_kind: Kind,
+    pub server_kind: Kind,
+    pub client_kind: Kind,
     mode: Mode,
 }
 
@@ -61,11 +62,11 @@ impl Pair {
         Pair::start_with(server_kind, client_kind, mode, |client| client)
     }
 
-    /// The same with a client whose config `change` has changed.
+    /// The same with configs that `change` has changed.
     #[track_caller]
-    pub fn start_with(server_kind: Kind, client_kind: Kind, mode: Mode, change: impl FnOnce(Setup) -> Setup) -> Pair {
+    pub fn start_with(server_kind: Kind, client_kind: Kind, mode: Mode, change: impl Fn(Setup) -> Setup) -> Pair {
         let (place, port) = (Place::new(), free_port());
-        let server = secure(Setup::server(&place, port), mode);
+        let server = change(secure(Setup::server(&place, port), mode));
         let client = change(secure(Setup::client(&place, "client1", port), mode));
         give_certificates(&place, &server, &client, mode);
         let mut server_process = start(server_kind, &server, mode);
@@ -83,7 +84,7 @@ impl Pair {
         if mode.enrols() {
             check_enrolment(&server, &client);
         }
-        Pair { place, server, client, client_process, server_process, server_kind, mode }
+        Pair { place, server, client, client_process, server_process, server_kind, client_kind, mode }
     }
 
     /// A path in the pair's folder.

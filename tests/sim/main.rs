@@ -17,6 +17,7 @@ mod disk;
 #[path = "../core/file_system.rs"]
 mod file_system;
 mod files;
+mod gates;
 mod message;
 mod model;
 mod network;

@@ -11,6 +11,7 @@ use fastrand::Rng;
 use crate::disk::{Backup, Disk};
 use crate::file_system::FileSystem;
 use crate::files::NodeFiles;
+use crate::gates;
 
 /// The types that apps send; the last two are refused, here and there.
 pub const SENT: [&str; 5] = ["one", "two", "three", "unwanted", "forbidden"];
@@ -55,6 +56,8 @@ pub struct Profile {
     pub priorities: BTreeMap<String, f64>,
     /// What each node is like.
     pub nodes: Vec<Traits>,
+    /// The server asks about its clients.
+    pub gates: bool,
 }
 
 /// What differs from node to node.
@@ -120,6 +123,7 @@ impl Profile {
             on_full: on_full.into_iter().map(|t| (t.to_string(), policies[rng.usize(..3)])).collect(),
             priorities,
             nodes,
+            gates: rng.u8(..3) == 0,
         }
     }
 }
@@ -225,6 +229,9 @@ impl Node {
         self.lives += 1;
         self.core = Connector::new(settings(self.number, self.lives, &self.id, self.role, profile, since));
         self.core.set_files(Box::new(NodeFiles::new(&self.files, &self.disk)));
+        if profile.gates {
+            self.core.set_gates(gates::ALL);
+        }
         (self.stopping, self.stopped) = (false, false);
         (self.peers_up, self.enrolled, self.replaced) = (0, 0, 0);
         if !self.forgets {

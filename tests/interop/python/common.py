@@ -24,8 +24,8 @@ def folders(path):
     return {"connector_files_dirpath": folder, "default_logger_dirpath": folder}
 
 
-def api(path):
-    return aioconnectors.ConnectorAPI(config_file_path=path, logger=logger(), **folders(path))
+def api(path, **arguments):
+    return aioconnectors.ConnectorAPI(config_file_path=path, logger=logger(), **folders(path), **arguments)
 
 
 def arguments(header):
