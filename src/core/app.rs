@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::conn::{App, AppMemo, RequestKey};
 use super::connector::{Connector, Step};
 use super::event::{Cause, Event};
+use super::frame_out::has_room_for_file;
 use super::ledger::Reason;
 use super::outbox::{Letter, Queued};
 use super::settings::{ANSWERS_MAX, PEERS_MAX, REQUESTS_MAX, Settings};
@@ -124,6 +125,7 @@ impl Connector {
             return Queued::Refused(Reason::HeaderTooLong);
         };
         let flags = if number.is_some() { record::WAITS_ACK } else { 0 };
+        let flags = if header.with_file { flags | record::WITH_FILE } else { flags };
         let letter = Letter { frame, header: rewritten.as_deref(), flags, origin: self.next_origin(id) };
         let queued = self.enqueue(id, peer, lane, &letter, now);
         if let (Queued::Taken, Some(request)) = (&queued, request) {
@@ -195,8 +197,8 @@ impl Connector {
             }
             request = Some(id);
         }
-        if header.with_file {
-            changes.push(("with_file", Some(without_file(frame.header()))));
+        if header.with_file && !has_room_for_file(frame.header()) {
+            return Err(HeaderTooLong);
         }
         if changes.is_empty() {
             return Ok((None, request));
@@ -290,13 +292,3 @@ impl Connector {
 
 /// A header that has no room for what the connector must write into it.
 struct HeaderTooLong;
-
-/// The value of `with_file` for a message whose file is not sent.
-fn without_file(header: &[u8]) -> String {
-    let header: serde_json::Value = serde_json::from_slice(header).unwrap_or_default();
-    let mut with_file = header.get("with_file").cloned().unwrap_or_default();
-    if let Some(object) = with_file.as_object_mut() {
-        object.insert("file_error".to_owned(), Cow::Borrowed("this connector does not send files yet").into());
-    }
-    with_file.to_string()
-}

@@ -4,7 +4,7 @@
 //! `closed`, `timeout`), asks it for what is to be sent (`transmit`) and does what [`Connector::poll_output`] says.
 //! The shell must take all outputs after each call, before it makes the next: ids of closed connections come back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -13,7 +13,8 @@ use super::conn::{App, Conn, Kind, Link, State};
 use super::delivery::Inbox;
 use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
-use super::files::{Files, NoFiles};
+use super::files::{FileId, Files, NoFiles, Stamp};
+use super::frame_out::Piece;
 use super::ledger::{Ledger, Reason};
 use super::link2;
 use super::peer::Peers;
@@ -26,10 +27,11 @@ use super::settings::{
 use super::slots::{Id, Slots};
 use super::timers::{Timer, Timers};
 use crate::ring::Ring;
-use crate::wire::frame::{Deframer, Frame, FrameError, Unit};
+use crate::wire::frame::{Deframer, Frame, FrameError, Part, Unit};
 use crate::wire::names::Role;
 use crate::wire::receipts::RefusedReason;
 use crate::wire::record::{self, Origin};
+use crate::wire::with_file::file_begins;
 
 /// Bytes that are gathered from small frames for one write: four TLS records.
 pub(super) const SCRATCH: usize = 64 * 1024;
@@ -45,6 +47,10 @@ pub(super) enum Step {
     Records,
     /// There is no room for it now; the connection waits.
     Blocked,
+    /// It is done with, but nothing more is looked at before something else is done.
+    Waits,
+    /// So many of its first bytes are done with; those that follow are a file's.
+    Divided(usize),
     /// The connection must end.
     End(Cause),
 }
@@ -96,6 +102,12 @@ pub struct Connector {
     pub(super) stamp: u64,
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
+    /// Links of the first kind that wait until something is done with a file.
+    pub(super) worked_on: BTreeMap<FileId, Id>,
+    /// Bytes of a file on their way out.
+    pub(super) piece: Piece,
+    /// Files that peers have, to be removed.
+    pub(super) to_remove: Vec<(String, Stamp)>,
     pub(super) ledger: Ledger,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
@@ -136,6 +148,9 @@ impl Connector {
             began: None,
             stamp,
             files: Box::new(NoFiles),
+            worked_on: BTreeMap::new(),
+            piece: Piece::default(),
+            to_remove: Vec::new(),
             ledger: Ledger::default(),
             timers: Timers::default(),
             backoff,
@@ -224,9 +239,20 @@ impl Connector {
 
     /// Hands the frames in `bytes` on, until there are no more or one finds no room.
     pub(super) fn feed(&mut self, id: Id, bytes: &[u8], now: Instant) {
+        let amid_file = |conn: &Conn| !conn.paused && conn.link().is_some_and(|link| link.file_in.is_some());
+        if self.conns.get(id).is_some_and(amid_file) {
+            match self.go_on_with_frame(id, now) {
+                Step::Waits => self.pause(id),
+                Step::End(cause) => return self.close(id, cause, now),
+                _ => {}
+            }
+        }
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut deframer = std::mem::replace(&mut conn.deframer, Deframer::new(0));
         deframer.set_limit(conn.frame_limit);
+        if conn.link().is_some_and(Link::brings_files) {
+            deframer.set_divide(file_begins);
+        }
         let paused = conn.paused;
         let end = self.feed_frames(id, &mut deframer, bytes, paused, now);
         if let Some(conn) = self.conns.get_mut(id) {
@@ -251,8 +277,10 @@ impl Connector {
         }
         loop {
             let step = match frames.unit() {
-                Unit::Frame => match frames.next() {
-                    Ok(Some(frame)) => self.frame(id, &frame, now),
+                Unit::Frame => match frames.next_part() {
+                    Ok(Some(Part::Frame(frame))) => self.frame(id, &frame, now),
+                    Ok(Some(Part::Head(head, size))) => self.file_head(id, &head, size, now),
+                    Ok(Some(Part::Rest(bytes))) => self.file_bytes(id, bytes, now),
                     Ok(None) => return None,
                     Err(error) => return self.not_a_frame(id, &error, now),
                 },
@@ -262,9 +290,21 @@ impl Connector {
                     Err(error) => return Some(Cause::BadInput(error.to_string())),
                 },
             };
+            let step = match step {
+                Step::Divided(first) => {
+                    frames.divide_last(first);
+                    self.go_on_with_frame(id, now)
+                }
+                step => step,
+            };
             match step {
-                Step::Taken => {}
-                Step::Identified => frames.set_limit(self.settings.link_frame_max()),
+                Step::Taken | Step::Divided(_) => {}
+                Step::Identified => {
+                    frames.set_limit(self.settings.link_frame_max());
+                    if self.conns.get(id).and_then(Conn::link).is_some_and(Link::brings_files) {
+                        frames.set_divide(file_begins);
+                    }
+                }
                 Step::Records => {
                     frames.set_limit(self.settings.link_frame_max());
                     frames.set_unit(link2::RECORDS);
@@ -274,13 +314,17 @@ impl Connector {
                     self.pause(id);
                     return None;
                 }
+                Step::Waits => {
+                    self.pause(id);
+                    return None;
+                }
                 Step::End(cause) => return Some(cause),
             }
         }
     }
 
     /// Whether what comes on a connection is not to be looked at, now or at all.
-    fn is_held_back(&mut self, id: Id) -> Option<Step> {
+    pub(super) fn is_held_back(&mut self, id: Id) -> Option<Step> {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.closing.is_none()) else { return Some(Step::Taken) };
         conn.awaits_control = conn.control.used() > CONTROL_HIGH;
         conn.awaits_control.then_some(Step::Blocked)
@@ -348,7 +392,11 @@ impl Connector {
         self.outputs.push_back(Output::Close(id));
         self.count_held(&mut conn, now);
         match conn.kind {
-            Kind::Link(link) => self.link_closed(id, &link, cause, now),
+            Kind::Link(mut link) => {
+                self.leave_file_in(id, &mut link, now);
+                self.leave_file_out(&mut link);
+                self.link_closed(id, &link, cause, now);
+            }
             Kind::App(app) => self.app_closed(id, app, cause, now),
             Kind::Delivery(delivery) => self.delivery_closed(&delivery, conn.progress, cause, now),
             Kind::Admin(_) => {

@@ -248,6 +248,7 @@ impl Connector {
                 self.timers.arm_if_idle(Timer::Sync, now + interval);
             }
         }
+        self.remove_sources();
         self.tell_taken();
         self.tell_receipts(now);
     }

@@ -228,6 +228,22 @@ pub enum Event {
         /// How many.
         messages: u64,
     },
+    /// A message has gone on without its file.
+    FileFailed {
+        /// The peer that it came from, or is for.
+        peer: String,
+        /// Its type.
+        message_type: String,
+        /// Why.
+        why: String,
+    },
+    /// A file that the peer has could not be removed.
+    SourceStays {
+        /// Its path.
+        path: String,
+        /// Why.
+        why: String,
+    },
 }
 
 impl Event {
@@ -300,6 +316,15 @@ impl fmt::Display for Event {
                 "peer {peer} has forgotten messages of type {message_type:?} that it had taken over: was its folder \
                  restored from a backup? They are not here any more"
             ),
+            Event::FileFailed { peer, message_type, why } => write!(
+                f,
+                "a message of type {message_type:?} goes without its file, peer {}: {}",
+                printable(peer),
+                printable(why)
+            ),
+            Event::SourceStays { path, why } => {
+                write!(f, "{} was sent and cannot be removed: {}", printable(path), printable(why))
+            }
             Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
         }
     }
@@ -327,10 +352,14 @@ impl fmt::Display for Drops<'_> {
             Reason::HeaderTooLong => "the header has no room for what the connector must write into it",
             Reason::StoreFailed => "the queue's file cannot be written",
             Reason::Damaged => "what was stored is not as it was written",
+            Reason::FileFailed => "the message has come",
         };
         let n = self.messages;
         let peer = printable(peer);
         let s = if n == 1 { "" } else { "s" };
+        if *reason == Reason::FileFailed {
+            return write!(f, "{n} message{s} went without file: peer {peer}, type {message_type:?}");
+        }
         write!(f, "{n} message{s} dropped: peer {peer}, type {message_type:?}, reason {reason} ({hint})")
     }
 }

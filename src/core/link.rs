@@ -30,6 +30,7 @@ use crate::wire::frame::{self, Frame};
 use crate::wire::header::{self, Change, Header};
 use crate::wire::link;
 use crate::wire::names::{Role, validate_client_name};
+use crate::wire::with_file::{WithFile, file_begins};
 
 impl Connector {
     /// Opens a connection to the server.
@@ -379,7 +380,7 @@ impl Connector {
             control::CLOSE => self.peer_says_goodbye(id, frame, header),
             control::ACK => {
                 if let Some(number) = header.transport_id {
-                    self.peer_acknowledges(peer, number, now);
+                    self.peer_acknowledges(id, peer, number, now);
                 }
                 Step::Taken
             }
@@ -455,6 +456,13 @@ impl Connector {
 
     /// A message for an app: an answer to its asker, all else to the inbox of its type.
     fn ordinary(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
+        if let Some(own) = header.with_file.then(|| file_begins(frame.header())).flatten() {
+            let (head, size) = frame.divided(own);
+            return match self.begin_target(id, peer, &head, size, header, now) {
+                Step::Taken => Step::Divided(head.bytes().len()),
+                step => step,
+            };
+        }
         let step = match self.for_app(id, peer, frame, header, now) {
             Ok(Some(ForApp { inbox, changed })) => {
                 self.deliver(inbox, &[changed.as_deref().unwrap_or(frame.bytes())], peer, id, now)
@@ -513,9 +521,13 @@ impl Connector {
 
     pub(super) fn keep_alive_overdue(&mut self, id: Id, now: Instant) {
         let Some(settings) = self.settings.keep_alive else { return };
-        // While this side does not read, because an app does not, silence is its own doing.
-        let Some(conn) = self.conns.get_mut(id).filter(|c| !c.paused) else { return };
+        // While this side does not read, because an app does not, silence is its own doing; also while the question
+        // waits for the end of a message that goes out. Nor can a peer answer in the middle of one that comes.
+        let Some(conn) = self.conns.get_mut(id).filter(|c| !c.paused && c.control.is_empty()) else { return };
         let Some(link) = conn.link_mut() else { return };
+        if std::mem::take(&mut link.heard) {
+            return;
+        }
         link.unanswered += 1;
         if link.unanswered >= settings.unanswered_max {
             self.close(id, Cause::KeepAlive(settings.unanswered_max), now);
@@ -570,11 +582,10 @@ fn changed_for_app(frame: &Frame<'_>, header: &Header<'_>) -> Result<Option<Vec<
     Ok(Some(out))
 }
 
-/// The app's own binary in a frame that carries a file behind it.
+/// The app's own binary in a frame that carries a file behind it, or says why it does not.
 fn own_binary<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
-    let header: serde_json::Value = serde_json::from_slice(frame.header()).unwrap_or_default();
-    let offset = header["with_file"]["binary_offset"].as_u64().unwrap_or(0);
-    let binary = frame.binary()?;
-    let own = &binary[..binary.len().min(usize::try_from(offset).unwrap_or(usize::MAX))];
-    (!own.is_empty()).then_some(own)
+    let with_file = WithFile::of(frame.header());
+    let all = if with_file.error().is_some() { u64::MAX } else { 0 };
+    let (own, _) = frame.divided(with_file.binary_offset().unwrap_or(all));
+    own.binary().filter(|own| !own.is_empty())
 }

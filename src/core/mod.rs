@@ -13,6 +13,8 @@ mod delivery;
 mod durable;
 mod event;
 pub mod files;
+mod frame_in;
+mod frame_out;
 pub mod ledger;
 mod link;
 mod link2;

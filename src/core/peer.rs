@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::conn::RequestKey;
+use super::frame_out::{self, Sources};
 use super::settings::OUTBOX_LOW;
 use super::slots::{Id, Slots};
 use crate::ring::Ring;
@@ -55,6 +56,8 @@ pub(super) struct Lane {
     pub confirmed: u64,
     /// Link 1: records that the peer has acknowledged one by one.
     pub acknowledged: BTreeSet<u64>,
+    /// Link 1: the files of its messages that were begun to be sent.
+    pub sources: Sources,
 }
 
 impl Lane {
@@ -76,6 +79,7 @@ impl Lane {
             go_back: None,
             confirmed: 0,
             acknowledged: BTreeSet::new(),
+            sources: Sources::new(),
         }
     }
 
@@ -140,6 +144,7 @@ impl Lane {
         }
         (self.announced, self.stopped, self.go_back, self.confirmed) = (false, false, None, 0);
         self.acknowledged.clear();
+        frame_out::rewind(&mut self.sources);
     }
 }
 

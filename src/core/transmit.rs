@@ -6,11 +6,11 @@ use super::conn::{Conn, Kind, Link, State};
 use super::connector::{Connector, SCRATCH};
 use super::durable::RingRef;
 use super::event::Cause;
-use super::peer::Lane;
 use super::settings::CONTROL_HIGH;
 use super::slots::Id;
 use super::timers::Timer;
 use crate::ring::Ring;
+use crate::wire::record;
 
 impl Connector {
     /// Gives what is to be sent on a connection to `sink`, at most `budget` bytes of it. The sink says how much it has
@@ -87,7 +87,7 @@ impl Connector {
             return Some(sent);
         }
         let peer = peer.as_mut()?;
-        let number = mid.or_else(|| peer.next_lane(Lane::has_unsent))?;
+        let number = mid.or_else(|| peer.next_frame_lane(link))?;
         // Frames that wait to go ahead do so as soon as the frame that was begun is out; types take turns.
         let alone = peer.lanes.iter().filter(|lane| lane.has_unsent()).count() == 1;
         let ring = peer.lanes[number].ring.as_mut()?;
@@ -96,9 +96,13 @@ impl Connector {
             self.ring_damaged(RingRef::Outbox(peer_id, number), &name, &message_type, now);
             return Some((0, 0));
         }
+        if ring.front_flags() & record::WITH_FILE != 0 {
+            return self.transmit_file(id, peer_id, number, left, now, sink);
+        }
         let (taken, offered) = offer(ring, left, control.is_empty() && alone, &mut self.scratch, sink);
         let completed = ring.sent(taken);
         link.written += taken as u64;
+        link.since_piece += taken as u64;
         if completed > 0 {
             link.mark(number, ring.front_sequence().unwrap_or(ring.next_sequence()));
         }

@@ -1,7 +1,7 @@
 //! What is taken out of a ring: looked at, sent, given up.
 
 use super::ring::{Damaged, Ring, Run, Skipped};
-use crate::wire::record::{Head, RECORD_HEADER, RecordView, write_skip};
+use crate::wire::record::{Head, RECORD_HEADER, RecordView, WITH_FILE, write_skip};
 
 /// What is called for each record that is given up.
 type OnRelease<'a> = &'a mut dyn FnMut(&RecordView);
@@ -77,6 +77,10 @@ impl Ring {
         let (mut offset, mut filled) = (self.next, 0);
         for _ in self.sent_records()..self.records.min(self.verified) {
             let Some((at, head)) = self.locate(offset) else { break };
+            // What brings a file is sent by itself.
+            if head.flags & WITH_FILE != 0 {
+                break;
+            }
             let (from, to) = if offset == self.next { self.rest(&head) } else { bounds(&head) };
             let frame = &bytes[at + from..at + to];
             let count = frame.len().min(out.len() - filled);
@@ -88,6 +92,23 @@ impl Ring {
             offset = at + head.size();
         }
         filled
+    }
+
+    /// The flags of the first record that is not wholly sent; none of a durable ring that has not seen it yet.
+    #[must_use]
+    pub fn front_flags(&self) -> u8 {
+        if self.unsent == 0 || self.sent_records() >= self.verified {
+            return 0;
+        }
+        self.locate(self.next).map_or(0, |(_, head)| head.flags)
+    }
+
+    /// Whether the first record that is not wholly sent counts as sent in part, of which the connection has got none of
+    /// its own bytes: something else that stands for it goes out.
+    pub fn set_begun(&mut self, begun: bool) {
+        if self.unsent > 0 {
+            (self.next_sent, self.run) = (usize::from(begun), Run::default());
+        }
     }
 
     /// `count` more bytes of frames were sent; how many frames that completed.

@@ -50,6 +50,9 @@ pub const CONTROL: u8 = 4;
 /// Flag, on a link only: the frame is a lane's number, a `u32`; the records that follow are of that lane.
 pub const SWITCH: u8 = 8;
 
+/// Flag: the message brings a file.
+pub const WITH_FILE: u8 = 32;
+
 /// Whose message a record holds: a place in the table of places, and the message's number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -85,7 +88,7 @@ impl Origin {
 pub struct RecordView {
     /// Its number, greater than those of all records before it in the ring.
     pub sequence: u64,
-    /// [`ORIGIN`], [`WAITS_ACK`], [`CONTROL`], [`SWITCH`].
+    /// [`ORIGIN`], [`WAITS_ACK`], [`CONTROL`], [`SWITCH`], [`WITH_FILE`].
     pub flags: u8,
     /// Whose message it is, if that is kept.
     pub origin: Option<Origin>,
