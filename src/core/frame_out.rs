@@ -138,6 +138,11 @@ impl FileOut {
         self.index + 1 >= self.count
     }
 
+    /// Some of its frame has gone out.
+    pub fn is_amid(&self) -> bool {
+        self.sent > 0
+    }
+
     /// The message that others may go before now, though it is older: a piece of it was the last that went out.
     pub fn lets_others(&self, since_piece: u64) -> Option<u64> {
         (self.index > 0 && self.sent == 0 && since_piece < self.piece_size).then_some(self.sequence)

@@ -521,11 +521,12 @@ impl Connector {
 
     pub(super) fn keep_alive_overdue(&mut self, id: Id, now: Instant) {
         let Some(settings) = self.settings.keep_alive else { return };
-        // While this side does not read, because an app does not, silence is its own doing; also while the question
-        // waits for the end of a message that goes out. Nor can a peer answer in the middle of one that comes.
-        let Some(conn) = self.conns.get_mut(id).filter(|c| !c.paused && c.control.is_empty()) else { return };
+        // While this side does not read, because an app does not, silence is its own doing.
+        let Some(conn) = self.conns.get_mut(id).filter(|c| !c.paused) else { return };
         let Some(link) = conn.link_mut() else { return };
-        if std::mem::take(&mut link.heard) {
+        // No question goes out in the middle of a file, and no answer comes.
+        let asks = link.file_out.as_ref().is_none_or(|out| !out.is_amid());
+        if std::mem::take(&mut link.heard) || !asks {
             return;
         }
         link.unanswered += 1;

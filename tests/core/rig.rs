@@ -10,6 +10,7 @@ use aioconnectors::wire::names::Role;
 use serde_json::Value;
 
 use crate::disk::Disks;
+use crate::file_system::FileSystem;
 
 pub const SERVER: &str = "('10.0.0.1', 10673)";
 
@@ -96,21 +97,26 @@ pub struct Rig {
     sent: BTreeMap<Id, u64>,
     /// Where queues in files are.
     pub disks: Disks,
+    /// Where files are.
+    pub files: FileSystem,
     settings: Settings,
+    /// The headers of what apps have read.
+    pub headers: Vec<Value>,
     /// Apps that receive, whose connections are open: what they receive, and how many of their messages were read.
     apps: BTreeMap<Id, String>,
 }
 
 impl Rig {
     pub fn new(settings: Settings) -> Self {
-        Self::on(settings, Disks::default(), Instant::now())
+        Self::on(settings, Disks::default(), FileSystem::default(), Instant::now())
     }
 
     /// A connector that finds its files on these disks.
-    pub fn on(settings: Settings, disks: Disks, now: Instant) -> Self {
-        let core = Connector::new(settings.clone());
+    pub fn on(settings: Settings, disks: Disks, files: FileSystem, now: Instant) -> Self {
+        let mut core = Connector::new(settings.clone());
+        core.set_files(files.start());
         let (outputs, sent, apps) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
-        let mut rig = Self { core, now, outputs, sent, disks, settings, apps };
+        let mut rig = Self { core, now, outputs, sent, disks, files, settings, headers: Vec::new(), apps };
         rig.core.restore_places(rig.disks.places());
         for name in rig.disks.names() {
             let opened = rig.disks.open(&name, rig.settings.seed);
@@ -129,12 +135,12 @@ impl Rig {
 
     /// The same, with other disks.
     pub fn restart_on(self, disks: Disks) -> Self {
-        let Self { core, mut settings, now, .. } = self;
+        let Self { core, mut settings, files, now, .. } = self;
         drop(core);
         settings.seed += 1;
         settings.started_at += 1;
         settings.start_sequence += 1_000_000;
-        Self::on(settings, disks, now + Duration::from_secs(1))
+        Self::on(settings, disks, files, now + Duration::from_secs(1))
     }
 
     pub fn server() -> Self {
@@ -154,6 +160,7 @@ impl Rig {
     }
 
     pub fn drain(&mut self) {
+        while self.core.work(self.now) {}
         self.core.settle(self.now);
         while let Some(output) = self.core.poll_output() {
             match output {
@@ -274,7 +281,7 @@ impl Rig {
         self.outputs.iter().rev().find_map(|o| if let Output::DialApp(id, _) = o { Some(*id) } else { None })
     }
 
-    /// What all apps that listen read now: types and data. They say nothing.
+    /// What all apps that listen read now: types and data. They say nothing. Headers are kept.
     pub fn read_apps(&mut self) -> Vec<(String, Vec<u8>)> {
         let mut out = Vec::new();
         loop {
@@ -289,7 +296,10 @@ impl Rig {
             self.drain();
             let before = out.len();
             for (id, message_type) in self.apps.clone() {
-                out.extend(frames(&self.sent(id)).into_iter().map(|(_, data)| (message_type.clone(), data)));
+                for (header, data) in frames(&self.sent(id)) {
+                    self.headers.push(header);
+                    out.push((message_type.clone(), data));
+                }
             }
             if out.len() == before && !self.outputs.iter().any(|o| matches!(o, Output::DialApp(..))) {
                 return out;

@@ -11,6 +11,9 @@ mod corpus;
 #[path = "../core/disk.rs"]
 mod disk;
 mod driver;
+#[allow(dead_code, reason = "the bench of the core's tests: some of it is for them alone")]
+#[path = "../core/file_system.rs"]
+mod file_system;
 mod link;
 #[allow(dead_code, reason = "the bench of the core's tests: some of it is for them alone")]
 #[path = "../core/rig.rs"]

@@ -1,0 +1,415 @@
+//! Files in memory, which outlast the connector that has them open, with all that can go wrong with files.
+
+use std::cell::{RefCell, RefMut};
+use std::collections::BTreeMap;
+use std::rc::Rc;
+
+use aioconnectors::core::files::{FileError, FileHash, FileId, Files, Incoming, Stamp, Step, TransferKey, Worked};
+use serde_json::Value;
+
+/// What goes wrong.
+#[derive(Clone, Debug, Default)]
+pub struct Faults {
+    /// Targets have no room for more than this in all.
+    pub room: Option<usize>,
+    /// Nothing can be opened or begun for now.
+    pub busy: bool,
+    /// What may take long does, for so many calls of `work`.
+    pub slow: u32,
+    /// A source is changed after so many bytes of it were read.
+    pub change_after: Option<u64>,
+    /// What is written is not what is kept: one bit of it.
+    pub flips: bool,
+}
+
+/// What is there of a file of a peer's message.
+#[derive(Clone, Debug)]
+struct Part {
+    bytes: Vec<u8>,
+    size: u64,
+    stamp: Stamp,
+    name: String,
+    /// It has its name.
+    whole: bool,
+}
+
+#[derive(Clone, Debug)]
+enum Open {
+    Source {
+        path: String,
+        stamp: Stamp,
+        at: u64,
+    },
+    Target {
+        key: TransferKey,
+    },
+    /// One of a link of the first kind: nothing is remembered of it.
+    Loose {
+        name: String,
+        bytes: Vec<u8>,
+        size: u64,
+        ends: bool,
+    },
+}
+
+#[derive(Debug, Default)]
+struct State {
+    sources: BTreeMap<String, (Vec<u8>, Stamp)>,
+    parts: BTreeMap<TransferKey, Part>,
+    /// Files that have their names, in the order in which they got them.
+    arrived: Vec<(String, Vec<u8>)>,
+    open: BTreeMap<FileId, Open>,
+    /// What is done later: after so many calls, and for `finish` with which hash.
+    later: Vec<(FileId, u32, Option<FileHash>)>,
+    faults: Faults,
+    next: u64,
+    /// Bytes that were read, and written.
+    moved: (u64, u64),
+}
+
+/// All files of a machine.
+#[derive(Clone, Debug, Default)]
+pub struct FileSystem(Rc<RefCell<State>>);
+
+impl FileSystem {
+    /// As a connector has them that starts: nothing is open.
+    pub fn start(&self) -> Box<dyn Files> {
+        let mut state = self.state();
+        state.open.clear();
+        state.later.clear();
+        drop(state);
+        Box::new(self.clone())
+    }
+
+    fn state(&self) -> RefMut<'_, State> {
+        self.0.borrow_mut()
+    }
+
+    /// Puts a file there for an app to send.
+    pub fn put(&self, path: &str, bytes: &[u8]) {
+        let mut state = self.state();
+        state.next += 1;
+        let stamp = Stamp { size: bytes.len() as u64, changed: state.next, inode: state.next };
+        state.sources.insert(path.to_owned(), (bytes.to_vec(), stamp));
+    }
+
+    pub fn take_away(&self, path: &str) {
+        self.state().sources.remove(path);
+    }
+
+    pub fn has(&self, path: &str) -> bool {
+        self.state().sources.contains_key(path)
+    }
+
+    pub fn set_faults(&self, change: impl FnOnce(&mut Faults)) {
+        change(&mut self.state().faults);
+    }
+
+    /// The files that came whole, in their order.
+    pub fn arrived(&self) -> Vec<(String, Vec<u8>)> {
+        self.state().arrived.clone()
+    }
+
+    /// Bytes that are there of files that are not whole.
+    pub fn partial(&self) -> usize {
+        self.state().parts.values().filter(|p| !p.whole).map(|p| p.bytes.len()).sum()
+    }
+
+    /// Messages whose files are remembered.
+    pub fn remembered(&self) -> usize {
+        self.state().parts.len()
+    }
+
+    /// Files that are open.
+    pub fn open(&self) -> usize {
+        self.state().open.len()
+    }
+
+    /// Bytes that were read, and written.
+    pub fn moved(&self) -> (u64, u64) {
+        self.state().moved
+    }
+
+    /// The machine dies: of what is not whole only the beginning is there.
+    pub fn lose_tails(&self, keep: impl Fn(usize) -> usize) {
+        for part in self.state().parts.values_mut().filter(|p| !p.whole) {
+            let kept = keep(part.bytes.len()).min(part.bytes.len());
+            part.bytes.truncate(kept);
+        }
+    }
+
+    /// A copy of what is there now, or what it is set back to.
+    pub fn image(&self) -> FileSystem {
+        let state = self.state();
+        let (sources, parts, arrived) = (state.sources.clone(), state.parts.clone(), state.arrived.clone());
+        FileSystem(Rc::new(RefCell::new(State { sources, parts, arrived, next: state.next, ..State::default() })))
+    }
+}
+
+/// Some hash: all bytes and their places count.
+fn hash(bytes: &[u8]) -> FileHash {
+    let mut sums = [0xcbf2_9ce4_8422_2325_u64; 4];
+    for (at, byte) in bytes.iter().enumerate() {
+        let sum = &mut sums[at % 4];
+        *sum = (*sum ^ u64::from(*byte)).wrapping_mul(0x0100_0000_01b3);
+    }
+    let mut out = [0; 32];
+    for (at, sum) in sums.iter().enumerate() {
+        out[at * 8..at * 8 + 8].copy_from_slice(&(sum ^ bytes.len() as u64).to_le_bytes());
+    }
+    out
+}
+
+impl State {
+    fn id(&mut self) -> FileId {
+        self.next += 1;
+        FileId(self.next)
+    }
+
+    fn later(&mut self, file: FileId, hash: Option<FileHash>) -> Option<Step> {
+        let calls = self.faults.slow;
+        if calls > 0 {
+            self.later.push((file, calls, hash));
+        }
+        (calls > 0).then_some(Step::Working)
+    }
+
+    fn source(&self, file: FileId) -> (String, Stamp, u64) {
+        match self.open.get(&file) {
+            Some(Open::Source { path, stamp, at }) => (path.clone(), *stamp, *at),
+            other => panic!("{file:?} is a source, not {other:?}"),
+        }
+    }
+
+    /// Whether a file of this name came.
+    fn is_there(&self, name: &str) -> bool {
+        self.arrived.iter().any(|(other, _)| other == name)
+    }
+
+    fn target(&mut self, file: FileId) -> TransferKey {
+        match self.open.get(&file) {
+            Some(Open::Target { key }) => key.clone(),
+            other => panic!("{file:?} is a target, not {other:?}"),
+        }
+    }
+
+    fn finish(&mut self, file: FileId, expected: Option<&FileHash>) -> Result<Step, FileError> {
+        if let Some(Open::Loose { name, bytes, size, .. }) = self.open.get(&file).cloned() {
+            assert_eq!((bytes.len() as u64, expected), (size, None), "all is there, and there is no hash");
+            self.open.remove(&file);
+            self.arrived.push((name, bytes));
+            return Ok(Step::Done(size));
+        }
+        let key = self.target(file);
+        self.open.remove(&file);
+        let Some(part) = self.parts.get_mut(&key) else { panic!("what is finished was begun: {key:?}") };
+        if part.whole {
+            return Ok(Step::Done(part.size));
+        }
+        assert_eq!(part.bytes.len() as u64, part.size, "all is there before it is finished");
+        if expected != Some(&hash(&part.bytes)) {
+            self.parts.remove(&key);
+            return Err(FileError::Changed("the hash is another".to_owned()));
+        }
+        part.whole = true;
+        let (name, bytes, size) = (part.name.clone(), std::mem::take(&mut part.bytes), part.size);
+        self.arrived.push((name, bytes));
+        Ok(Step::Done(size))
+    }
+
+    fn there(&self, file: FileId) -> u64 {
+        match self.open.get(&file) {
+            Some(Open::Source { at, .. }) => *at,
+            Some(Open::Target { key }) => {
+                self.parts.get(key).map_or(0, |p| if p.whole { p.size } else { p.bytes.len() as u64 })
+            }
+            Some(Open::Loose { .. }) | None => 0,
+        }
+    }
+}
+
+impl Files for FileSystem {
+    fn open(&mut self, path: &str) -> Result<(FileId, Stamp), FileError> {
+        let mut state = self.state();
+        if state.faults.busy {
+            return Err(FileError::Later("too many open files".to_owned()));
+        }
+        let Some((_, stamp)) = state.sources.get(path).cloned() else {
+            return Err(FileError::Refused(format!("there is no file {path}")));
+        };
+        let file = state.id();
+        state.open.insert(file, Open::Source { path: path.to_owned(), stamp, at: 0 });
+        Ok((file, stamp))
+    }
+
+    fn seek(&mut self, source: FileId, offset: u64) -> Result<Step, FileError> {
+        let mut state = self.state();
+        let (_, stamp, _) = state.source(source);
+        assert!(offset <= stamp.size, "what there is not is not sought");
+        if let Some(Open::Source { at, .. }) = state.open.get_mut(&source) {
+            *at = offset;
+        }
+        Ok(state.later(source, None).unwrap_or(Step::Done(offset)))
+    }
+
+    fn read(&mut self, source: FileId, into: &mut [u8]) -> Result<usize, FileError> {
+        let mut state = self.state();
+        assert!(!state.later.iter().any(|l| l.0 == source), "what is worked on is not read");
+        let (path, stamp, at) = state.source(source);
+        assert!(!into.is_empty() && at + into.len() as u64 <= stamp.size, "no more is read than there is");
+        if state.faults.change_after.is_some_and(|after| at >= after) {
+            state.faults.change_after = None;
+            state.next += 1;
+            let next = state.next;
+            if let Some((bytes, stamp)) = state.sources.get_mut(&path) {
+                bytes.iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
+                stamp.changed = next;
+            }
+        }
+        let Some((bytes, _)) = state.sources.get(&path) else {
+            return Err(FileError::Changed(format!("{path} is gone")));
+        };
+        let rest = bytes.get(at as usize..).unwrap_or_default();
+        let count = rest.len().min(into.len());
+        into[..count].copy_from_slice(&rest[..count]);
+        state.moved.0 += count as u64;
+        if let Some(Open::Source { at, .. }) = state.open.get_mut(&source) {
+            *at += count as u64;
+        }
+        Ok(count)
+    }
+
+    fn read_at(&mut self, source: FileId, offset: u64, into: &mut [u8]) -> Result<(), FileError> {
+        let mut state = self.state();
+        let (path, ..) = state.source(source);
+        let rest = state.sources.get(&path).and_then(|(bytes, _)| bytes.get(offset as usize..)).unwrap_or_default();
+        let Some(part) = rest.get(..into.len()) else {
+            return Err(FileError::Changed(format!("{path} has become shorter")));
+        };
+        into.copy_from_slice(part);
+        state.moved.0 += into.len() as u64;
+        Ok(())
+    }
+
+    fn hash(&mut self, source: FileId) -> Result<FileHash, FileError> {
+        let state = self.state();
+        let (path, stamp, at) = state.source(source);
+        assert_eq!(at, stamp.size, "all was read");
+        match state.sources.get(&path) {
+            Some((bytes, now)) if *now == stamp => Ok(hash(&bytes[..stamp.size as usize])),
+            _ => Err(FileError::Changed(format!("{path} was changed"))),
+        }
+    }
+
+    fn remove(&mut self, path: &str, stamp: &Stamp) -> Result<(), FileError> {
+        let mut state = self.state();
+        match state.sources.get(path) {
+            Some((_, now)) if now == stamp => drop(state.sources.remove(path)),
+            Some(_) => return Err(FileError::Refused("it is another file now".to_owned())),
+            None => return Err(FileError::Refused("there is no such file".to_owned())),
+        }
+        Ok(())
+    }
+
+    fn begin(&mut self, incoming: &Incoming<'_>) -> Result<(FileId, Step), FileError> {
+        let mut state = self.state();
+        let header: Value = serde_json::from_slice(incoming.header).unwrap();
+        let name = header["with_file"]["dst_name"].as_str().unwrap_or("nameless").to_owned();
+        if name.contains("..") {
+            return Err(FileError::Refused(format!("{name} leads elsewhere")));
+        }
+        if state.faults.busy {
+            return Err(FileError::Later("too many open files".to_owned()));
+        }
+        let Some(key) = incoming.key.cloned() else {
+            if state.is_there(&name) {
+                return Err(FileError::Refused(format!("{name} is there already")));
+            }
+            let file = state.id();
+            state.open.insert(file, Open::Loose { name, bytes: Vec::new(), size: incoming.size, ends: false });
+            return Ok((file, state.later(file, None).unwrap_or(Step::Done(0))));
+        };
+        let is_open = |open: &Open| matches!(open, Open::Target { key: other } if *other == key);
+        assert!(!state.open.values().any(is_open), "one target a message");
+        let (size, stamp) = (incoming.size, incoming.stamp);
+        let goes_on = state.parts.get(&key).is_some_and(|p| p.whole || (p.size, p.stamp) == (size, stamp));
+        if !goes_on {
+            state.parts.insert(key.clone(), Part { bytes: Vec::new(), size, stamp, name, whole: false });
+        }
+        // What is whole is what was sent, whatever has become of the source since.
+        if let Some(part) = state.parts.get_mut(&key) {
+            part.size = size;
+        }
+        let file = state.id();
+        state.open.insert(file, Open::Target { key });
+        let there = state.there(file).min(size);
+        Ok((file, state.later(file, None).unwrap_or(Step::Done(there))))
+    }
+
+    fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<(), FileError> {
+        let mut state = self.state();
+        assert!(!state.later.iter().any(|l| l.0 == target), "what is worked on is not written");
+        let loose = state.open.values().map(|o| if let Open::Loose { bytes, .. } = o { bytes.len() } else { 0 });
+        let used: usize = state.parts.values().map(|p| p.bytes.len()).chain(loose).sum();
+        if state.faults.room.is_some_and(|room| used + bytes.len() > room) {
+            return Err(FileError::Later("no space left".to_owned()));
+        }
+        if let Some(Open::Loose { bytes: there, size, .. }) = state.open.get_mut(&target) {
+            there.extend_from_slice(bytes);
+            assert!(there.len() as u64 <= *size, "no more is written than was said");
+            state.moved.1 += bytes.len() as u64;
+            return Ok(());
+        }
+        let (key, flips) = (state.target(target), std::mem::take(&mut state.faults.flips));
+        let Some(part) = state.parts.get_mut(&key) else { panic!("what is written was begun: {key:?}") };
+        assert!(!part.whole, "what is whole is not written again");
+        part.bytes.extend_from_slice(bytes);
+        if let Some(last) = part.bytes.last_mut().filter(|_| flips) {
+            *last ^= 1;
+        }
+        assert!(part.bytes.len() as u64 <= part.size, "no more is written than was said");
+        state.moved.1 += bytes.len() as u64;
+        Ok(())
+    }
+
+    fn finish(&mut self, target: FileId, hash: Option<&FileHash>) -> Result<Step, FileError> {
+        let mut state = self.state();
+        if let Some(Open::Loose { ends, .. }) = state.open.get_mut(&target) {
+            *ends = true;
+        }
+        if let Some(step) = state.later(target, hash.copied()) {
+            return Ok(step);
+        }
+        state.finish(target, hash)
+    }
+
+    fn close(&mut self, file: FileId) {
+        let mut state = self.state();
+        state.open.remove(&file);
+        state.later.retain(|l| l.0 != file);
+    }
+
+    fn forget(&mut self, key: &TransferKey) {
+        let mut state = self.state();
+        state.parts.retain(|other, _| {
+            let is_of_lane = (&other.peer, &other.message_type) == (&key.peer, &key.message_type);
+            !is_of_lane || (other.epoch == key.epoch && other.sequence > key.sequence)
+        });
+    }
+
+    fn work(&mut self) -> (Vec<Worked>, bool) {
+        let mut state = self.state();
+        let mut done = Vec::new();
+        for (file, calls, hash) in std::mem::take(&mut state.later) {
+            if calls > 1 {
+                state.later.push((file, calls - 1, hash));
+            } else if hash.is_some() || matches!(state.open.get(&file), Some(Open::Loose { ends: true, .. })) {
+                done.push((file, state.finish(file, hash.as_ref())));
+            } else {
+                done.push((file, Ok(Step::Done(state.there(file)))));
+            }
+        }
+        let more = !state.later.is_empty();
+        (done, more)
+    }
+}
