@@ -20,6 +20,8 @@ pub mod config;
 #[cfg(feature = "daemon")]
 pub mod core;
 #[cfg(feature = "daemon")]
+pub mod hooks;
+#[cfg(feature = "daemon")]
 pub mod logger;
 #[cfg(feature = "daemon")]
 pub mod manager;

@@ -1,26 +1,85 @@
-//! Wires a connector together from its config, and runs it.
+//! Connectors as a whole: made of their configs, run, watched and stopped.
+//!
+//! A program of its own is `aioconnectorsd`. Another program can hold connectors as well, several if it likes:
+//!
+//! ```
+//! use std::sync::mpsc::channel;
+//! use std::time::Duration;
+//!
+//! use aioconnectors::hooks::Hooks;
+//! use aioconnectors::manager::{ConnectorManager, Stop};
+//!
+//! # fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let dir = tempfile::tempdir()?; // or /var/lib/something
+//! # let free = std::net::TcpListener::bind("127.0.0.1:0")?;
+//! # let port = free.local_addr()?.port();
+//! # drop(free);
+//! let server = ConnectorManager::server("127.0.0.1", port)
+//!     .files_dir(dir.path().join("s"))
+//!     .use_ssl(false)
+//!     .hooks(Hooks::new().server_auth_client(|client| client.name == "alice"))
+//!     .build()?;
+//! let client = ConnectorManager::client("alice", "127.0.0.1", port)
+//!     .files_dir(dir.path().join("c"))
+//!     .use_ssl(false)
+//!     .build()?;
+//! let (at_server, at_client) = (server.api()?, client.api()?);
+//! let (server, client) = (server.spawn()?, client.spawn()?);
+//! server.wait_until_serving(Duration::from_secs(10))?;
+//! client.wait_until_serving(Duration::from_secs(10))?;
+//!
+//! let (sender, receiver) = channel();
+//! at_server.start_waiting_for_messages("any", move |message| sender.send(message).unwrap())?;
+//! while client.status()?.connected(at_server.id()).is_none() {
+//!     std::thread::sleep(Duration::from_millis(10));
+//! }
+//! at_client.send_message("any").text("hello").send()?;
+//! assert_eq!(receiver.recv_timeout(Duration::from_secs(60))?.data(), b"hello");
+//!
+//! client.end(Stop::Soft)?;
+//! server.end(Stop::Soft)?;
+//! # Ok(())
+//! # }
+//! ```
+
+mod active;
+mod builder;
+mod control;
+mod daemon;
+mod error;
 
 use std::collections::BTreeSet;
-use std::fmt;
-use std::fs::{self, File};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt;
+use std::mem;
 use std::path::{Path, PathBuf};
-use std::process::ExitCode;
 use std::thread;
-use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mio::Events;
-use nix::fcntl::{Flock, FlockArg};
 
-use crate::config::{self, Address, Config, Coverage, Loaded, PersistenceSync};
+pub use builder::Builder;
+pub use control::{Control, Phase, Running, Stop};
+pub use daemon::run;
+pub use error::{ControlError, StartError};
+
+pub use crate::core::{InboxStatus, PeerStatus, Status};
+
+use active::ActiveConnector;
+use control::Order;
+
+use crate::api::{ApiError, ConnectorApi};
+use crate::config::{self, Address, Config, ConfigErrors, Coverage, Loaded, PersistenceSync, Warning};
 use crate::core::{Connector, Covered, KeepAlive, Mode, OnFull, Settings, Sync};
-use crate::logger::{self, LogError, LogTarget};
+use crate::hooks::{Hook, Hooks, Program, ProgramError, Runner};
+use crate::logger;
 use crate::net::dial::Target;
-use crate::net::listener::{self, ListenError};
+use crate::net::hooks::ActiveHooks;
+use crate::net::listener;
 use crate::net::rings::Rings;
 use crate::net::security::{ClientSecurity, Security, SecurityError, ServerSecurity};
 use crate::net::shell::{Parts, Shell, Wish};
+use crate::net::stop::Signals;
 use crate::store::{Spool, StoreError};
 use crate::sys::size_limit::ignore_size_signal;
 use crate::wire::names::{self, Role};
@@ -28,114 +87,284 @@ use crate::wire::names::{self, Role};
 /// Events that are taken from the poller at a time.
 const EVENTS: usize = 1024;
 
-/// Longest wait for the lock of the list of running connectors.
-const TURN_TIMEOUT: Duration = Duration::from_secs(5);
-
-/// Wait before that lock is tried again.
-const TURN_AGAIN: Duration = Duration::from_millis(2);
-
-/// The list of running connectors in `connector_files_dirpath`, for the Python tools.
-const ACTIVE_CONNECTORS: &str = "active_connectors.json";
-
-/// Why a connector cannot run.
+/// A connector that can be run. See [the module](self) for an example.
+///
+/// It takes nothing that is the whole process's, unless [`own_process`](Self::own_process) says so: signals and limits
+/// stay as they are, and what it logs goes to the `log` facade, wherever that leads.
 #[derive(Debug)]
-pub enum StartError {
-    /// A folder cannot be made.
-    Folder {
-        /// The folder.
-        path: PathBuf,
-        /// Why not.
-        error: io::Error,
-    },
-    /// A socket cannot be listened on.
-    Listen(ListenError),
-    /// Certificates or TLS are not as they must be.
-    Security(SecurityError),
-    /// The queues on disk cannot be used.
-    Spool(StoreError),
-    /// The log cannot be written.
-    Log(LogError),
-    /// The system refuses what the loop needs.
-    System(io::Error),
+pub struct ConnectorManager {
+    config: Config,
+    warnings: Vec<Warning>,
+    /// Where the config is from.
+    file: Option<PathBuf>,
+    hooks: Hooks,
+    owns_process: bool,
+    control: Control,
 }
 
-impl fmt::Display for StartError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            StartError::Folder { path, error } => {
-                write!(f, "connector_files_dirpath: cannot make the folder {}: {error}", path.display())
+/// What comes after the end of a loop.
+enum Next {
+    Nothing,
+    /// A new beginning, with another config if there is a file.
+    Again(Option<Loaded>),
+}
+
+impl ConnectorManager {
+    /// The connector of a config file.
+    ///
+    /// # Errors
+    /// All that is wrong with the file.
+    pub fn from_file(path: impl AsRef<Path>) -> Result<Self, ConfigErrors> {
+        Ok(Self::made_of(Config::load(path.as_ref())?, Some(path.as_ref().to_owned())))
+    }
+
+    /// The connector of a config that was read, or changed, by the program.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self::made_of(Loaded { config, warnings: Vec::new() }, None)
+    }
+
+    /// The server connector that listens at this address.
+    pub fn server(host: &str, port: u16) -> Builder {
+        Builder::new(true, host, port)
+    }
+
+    /// The client connector `name` of the server at this address.
+    pub fn client(name: &str, host: &str, port: u16) -> Builder {
+        Builder::new(false, host, port).set("client_name", name)
+    }
+
+    fn made_of(loaded: Loaded, file: Option<PathBuf>) -> Self {
+        let Loaded { config, warnings } = loaded;
+        Self { config, warnings, file, hooks: Hooks::new(), owns_process: false, control: Control::new() }
+    }
+
+    /// What is asked where the config alone would decide. A closure goes before a program that the config names.
+    #[must_use]
+    pub fn hooks(mut self, hooks: Hooks) -> Self {
+        self.hooks = hooks;
+        self
+    }
+
+    /// Whether the process is there for this connector, as that of the daemon is; by default it is not. If so, SIGTERM and
+    /// SIGINT stop it, SIGHUP reloads it, the process may open as many files as the system allows, a file that is as large
+    /// as it may be (SIGXFSZ) does not end it, and a reload sets the level of the log.
+    #[must_use]
+    pub fn own_process(mut self, owns: bool) -> Self {
+        self.owns_process = owns;
+        self
+    }
+
+    /// Its config.
+    #[must_use]
+    pub fn config(&self) -> &Config {
+        &self.config
+    }
+
+    /// What in its config is probably not what its author thinks. It is logged at the start.
+    #[must_use]
+    pub fn warnings(&self) -> &[Warning] {
+        &self.warnings
+    }
+
+    /// What stops it and asks it for things once it runs, from other threads.
+    #[must_use]
+    pub fn control(&self) -> Control {
+        self.control.clone()
+    }
+
+    /// The api of an app of this connector, in this program or another.
+    ///
+    /// # Errors
+    /// [`ApiError::ClientName`], [`ApiError::PathTooLong`].
+    pub fn api(&self) -> Result<ConnectorApi, ApiError> {
+        let Address { host, port } = &self.config.server_sockaddr;
+        let builder = match self.config.role() {
+            Role::Server => ConnectorApi::server(host, *port),
+            Role::Client => ConnectorApi::client(&self.config.id()).server_address(host, *port),
+        };
+        builder
+            .files_dir(&self.config.connector_files_dirpath)
+            .send_message_types(self.config.send_message_types.iter().map(String::as_str))
+            .recv_message_types(self.config.recv_message_types.iter().map(String::as_str))
+            .keep_connection(self.config.uds_path_send_preserve_socket)
+            .any_connector_owner(self.config.receive_from_any_connector_owner)
+            .build()
+    }
+
+    /// Runs the connector on a thread of its own.
+    ///
+    /// # Errors
+    /// There is no thread to be had.
+    pub fn spawn(self) -> io::Result<Running> {
+        let control = self.control();
+        let thread = thread::Builder::new().name("connector".to_owned()).spawn(move || self.run())?;
+        Ok(Running::new(control, thread))
+    }
+
+    /// Runs the connector on this thread, until it is stopped.
+    ///
+    /// # Errors
+    /// It cannot start, or go on.
+    pub fn run(mut self) -> Result<(), StartError> {
+        let _ended = Ended(self.control.clone());
+        let mut signals = None;
+        if self.owns_process {
+            raise_file_limit();
+            // A file that is as large as it may be is then an error of whoever writes it: the log as well as a queue.
+            ignore_size_signal()?;
+            signals = Some(Signals::take_over()?);
+        }
+        loop {
+            match self.live(&mut signals)? {
+                Next::Nothing => return Ok(()),
+                Next::Again(Some(Loaded { config, warnings })) => {
+                    (self.config, self.warnings) = (config, warnings);
+                    self.control.over(Phase::Starting);
+                }
+                Next::Again(None) => self.control.over(Phase::Starting),
             }
-            StartError::Listen(e) => e.fmt(f),
-            StartError::Security(e) => e.fmt(f),
-            StartError::Spool(e) => write!(f, "queues on disk: {e}"),
-            StartError::Log(e) => e.fmt(f),
-            StartError::System(e) => write!(f, "the system refuses what the loop needs: {e}"),
         }
     }
-}
 
-impl std::error::Error for StartError {}
-
-impl From<ListenError> for StartError {
-    fn from(e: ListenError) -> Self {
-        StartError::Listen(e)
-    }
-}
-
-impl From<SecurityError> for StartError {
-    fn from(e: SecurityError) -> Self {
-        StartError::Security(e)
-    }
-}
-
-impl From<io::Error> for StartError {
-    fn from(e: io::Error) -> Self {
-        StartError::System(e)
-    }
-}
-
-/// Runs the connector of a config file until it is told to stop. The exit code: 0 stopped, 1 failed.
-#[must_use]
-pub fn run(config_path: &Path) -> ExitCode {
-    let loaded = match Config::load(config_path) {
-        Ok(loaded) => loaded,
-        Err(errors) => {
-            eprintln!("{errors}");
-            return ExitCode::FAILURE;
+    /// One life, from its start to its end.
+    fn live(&mut self, signals: &mut Option<Signals>) -> Result<Next, StartError> {
+        for warning in mem::take(&mut self.warnings) {
+            log::warn!("{warning}");
         }
-    };
-    // Where the log goes to a file only, whoever started the connector must see the error as well.
-    let quiet = loaded.config.silent && logger::log_file(&loaded.config, LogTarget::Daemon).is_some();
-    match start_and_run(loaded, config_path) {
-        Ok(()) => return ExitCode::SUCCESS,
-        Err(StartError::Log(error)) => eprintln!("{}: {error}", config_path.display()),
-        Err(error) => {
-            log::error!("{}: {error}", config_path.display());
-            if quiet {
-                eprintln!("{}: {error}", config_path.display());
+        let config = &self.config;
+        let hooks = with_programs(&self.hooks, config).map_err(|(hook, error)| StartError::Hook { hook, error })?;
+        let mut parts = parts(config, &hooks)?;
+        parts.signals = signals.take();
+        let mut shell = Shell::new(parts)?;
+        let active = ActiveConnector::add(config);
+        let (version, links) = (env!("CARGO_PKG_VERSION"), describe_links(config));
+        let origin = self.file.as_deref().map(|file| format!(", config {}", file.display())).unwrap_or_default();
+        log::info!("{} runs: version {version}, {links}{origin}", describe(config));
+        self.control.serves(shell.waker());
+        let result = self.turn_until_stopped(&mut shell);
+        *signals = shell.give_signals_back();
+        drop(active);
+        log::info!("{} stopped", describe(&self.config));
+        result
+    }
+
+    fn turn_until_stopped(&self, shell: &mut Shell) -> Result<Next, StartError> {
+        let mut events = Events::with_capacity(EVENTS);
+        let mut next = Next::Nothing;
+        loop {
+            if shell.is_told_to_end() {
+                self.control.set_phase(Phase::Stopping);
+            }
+            for order in self.control.take() {
+                self.carry_out(order, shell, &mut next);
+            }
+            match shell.turn(&mut events)? {
+                Wish::GoOn => {}
+                Wish::Reload => {
+                    if let Err(error) = self.reload(shell) {
+                        log::error!("not reloaded, all stays as it was: {error}");
+                    }
+                }
+                // A signal counts for more than a restart that is under way.
+                Wish::End if shell.is_told_to_end() => return Ok(Next::Nothing),
+                Wish::End => return Ok(next),
             }
         }
     }
-    ExitCode::FAILURE
+
+    fn carry_out(&self, order: Order, shell: &mut Shell, next: &mut Next) {
+        // If nobody waits for an answer any more, it is of no use.
+        match order {
+            Order::Status(answer) => drop(answer.send(shell.status())),
+            Order::Reload(answer) => drop(answer.send(self.reload(shell))),
+            Order::Restart(_, answer) if shell.is_stopping() => drop(answer.send(Err(ControlError::Stopping))),
+            Order::Restart(how, answer) => {
+                let prepared = self.prepare();
+                if let Ok(loaded) = prepared {
+                    *next = Next::Again(loaded);
+                    self.control.set_phase(Phase::Restarting);
+                    log::info!("restarting");
+                    halt_or_stop(shell, how);
+                    drop(answer.send(Ok(())));
+                } else {
+                    drop(answer.send(prepared.map(drop)));
+                }
+            }
+            Order::Stop(how) => {
+                *next = Next::Nothing;
+                self.control.set_phase(Phase::Stopping);
+                halt_or_stop(shell, how);
+            }
+        }
+    }
+
+    /// Reads the config for another life: what can be checked without ending this one.
+    fn prepare(&self) -> Result<Option<Loaded>, ControlError> {
+        let loaded = self.file.as_deref().map(Config::load).transpose().map_err(ControlError::Config)?;
+        let config = loaded.as_ref().map_or(&self.config, |loaded| &loaded.config);
+        with_programs(&self.hooks, config).map_err(|(hook, error)| ControlError::Hook { hook, error })?;
+        security(config).map_err(ControlError::Security)?;
+        Ok(loaded)
+    }
+
+    /// Takes over what can change while the connector runs: the log level, if the process is its own, and the
+    /// certificates in the folder that it has used from the start. All else stays as it is.
+    fn reload(&self, shell: &mut Shell) -> Result<(), ControlError> {
+        let loaded = self.file.as_deref().map(Config::load).transpose().map_err(ControlError::Config)?;
+        shell.set_security(security(&self.config).map_err(ControlError::Security)?);
+        if let Some(Loaded { config, .. }) = loaded.filter(|_| self.owns_process) {
+            logger::set_level(config.default_logger_log_level);
+        }
+        log::info!("reloaded: log level and certificates");
+        Ok(())
+    }
 }
 
-fn start_and_run(loaded: Loaded, config_path: &Path) -> Result<(), StartError> {
-    let Loaded { config, warnings } = loaded;
-    logger::init(&config, LogTarget::Daemon).map_err(StartError::Log)?;
-    for warning in warnings {
-        log::warn!("{warning}");
+fn halt_or_stop(shell: &mut Shell, how: Stop) {
+    match how {
+        Stop::Soft => shell.stop(Instant::now()),
+        Stop::Hard => shell.halt(Instant::now()),
     }
-    raise_file_limit();
-    // A file that is as large as it may be is then an error of whoever writes it: the log as well as a queue.
-    ignore_size_signal()?;
-    let mut shell = Shell::new(parts(&config)?)?;
-    let active = ActiveConnector::add(&config);
-    let (version, links) = (env!("CARGO_PKG_VERSION"), describe_links(&config));
-    log::info!("{} runs: version {version}, {links}, config {}", describe(&config), config_path.display());
-    let result = turn_until_stopped(&mut shell, &config, config_path);
-    drop(active);
-    log::info!("{} stopped", describe(&config));
-    result
+}
+
+/// Says that the connector has ended, however it did.
+struct Ended(Control);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        self.0.over(Phase::Ended);
+    }
+}
+
+/// The programs that the config names, where there is no closure; of one that cannot be asked, which and why.
+fn with_programs(hooks: &Hooks, config: &Config) -> Result<Hooks, (Hook, ProgramError)> {
+    let programs = [
+        (Hook::ServerAuthClient, &config.hook_server_auth_client),
+        (Hook::WhitelistClients, &config.hook_whitelist_clients),
+        (Hook::AllowCertificateCreation, &config.hook_allow_certificate_creation),
+        (Hook::TargetDirectory, &config.hook_target_directory),
+        (Hook::ProxyAuthorization, &config.hook_proxy_authorization),
+        (Hook::StoreToken, &config.hook_store_token),
+        (Hook::LoadToken, &config.hook_load_token),
+    ];
+    let mut hooks = hooks.clone();
+    for (hook, path) in programs {
+        if let Some(path) = path {
+            hooks.set_program(hook, Program::new(path).map_err(|error| (hook, error))?);
+        }
+    }
+    Ok(hooks)
+}
+
+/// Allows as many open files as this process may have: each peer and each app needs one.
+fn raise_file_limit() {
+    use nix::sys::resource::{Resource, getrlimit, setrlimit};
+    let raised =
+        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
+    if let Err(error) = raised {
+        log::warn!("the limit of open files stays as it is: {error}");
+    }
 }
 
 fn describe(config: &Config) -> String {
@@ -162,45 +391,7 @@ fn mode(config: &Config) -> Mode {
     }
 }
 
-/// Allows as many open files as this process may have: each peer and each app needs one.
-fn raise_file_limit() {
-    use nix::sys::resource::{Resource, getrlimit, setrlimit};
-    let raised =
-        getrlimit(Resource::RLIMIT_NOFILE).and_then(|(_, most)| setrlimit(Resource::RLIMIT_NOFILE, most, most));
-    if let Err(error) = raised {
-        log::warn!("the limit of open files stays as it is: {error}");
-    }
-}
-
-fn turn_until_stopped(shell: &mut Shell, config: &Config, config_path: &Path) -> Result<(), StartError> {
-    let mut events = Events::with_capacity(EVENTS);
-    loop {
-        match shell.turn(&mut events)? {
-            Wish::GoOn => {}
-            Wish::Reload => reload(shell, config, config_path),
-            Wish::End => return Ok(()),
-        }
-    }
-}
-
-/// Takes over what can change while the connector runs: the log level, and the certificates in the folder that it has
-/// used from the start. All else stays as it is in `running`.
-fn reload(shell: &mut Shell, running: &Config, config_path: &Path) {
-    let config = match Config::load(config_path) {
-        Ok(loaded) => loaded.config,
-        Err(errors) => {
-            return log::error!("not reloaded, all stays as it was: {errors}");
-        }
-    };
-    match security(running) {
-        Ok(security) => shell.set_security(security),
-        Err(error) => return log::error!("not reloaded, all stays as it was: {error}"),
-    }
-    logger::set_level(config.default_logger_log_level);
-    log::info!("reloaded: log level and certificates");
-}
-
-fn parts(config: &Config) -> Result<Parts, StartError> {
+fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     let folder = &config.connector_files_dirpath;
     fs::create_dir_all(folder).map_err(|error| StartError::Folder { path: folder.clone(), error })?;
     let paths = config.socket_paths();
@@ -217,10 +408,26 @@ fn parts(config: &Config) -> Result<Parts, StartError> {
     let apps_mode = if config.everybody_can_send_messages { 0o777 } else { 0o770 };
     let apps = listener::unix(&paths.send(), apps_mode, config.reuse_uds_path_send_to_connector)?;
     let rings = Rings::new(spool, &settings.id, settings.max_ring_bytes);
+    let runner = Runner::new(&settings.id, config.hook_timeout);
     let mut connector = Connector::new(settings);
+    connector.set_gates(ActiveHooks::gates(hooks, config.hook_timeout));
     rings.restore(&mut connector, Instant::now()).map_err(StartError::Spool)?;
     let (shutdown_timeout, send_timeout) = (config.shutdown_timeout, config.send_timeout);
-    Ok(Parts { connector, security, links, target, apps, admins, paths, rings, shutdown_timeout, send_timeout })
+    let (hooks, signals) = (ActiveHooks::new(hooks, runner), None);
+    Ok(Parts {
+        connector,
+        security,
+        links,
+        target,
+        apps,
+        admins,
+        paths,
+        rings,
+        hooks,
+        signals,
+        shutdown_timeout,
+        send_timeout,
+    })
 }
 
 /// The folder of the queues on disk. It is of use also to a connector that stores no messages: what apps and peers were
@@ -320,91 +527,4 @@ fn on_full(policy: config::OnFull) -> OnFull {
 fn unique(types: &[String]) -> Vec<String> {
     let mut seen = BTreeSet::new();
     types.iter().filter(|t| seen.insert(*t)).cloned().collect()
-}
-
-/// The connector's entry in the list of running ones; gone when this is dropped.
-struct ActiveConnector {
-    path: PathBuf,
-    name: String,
-}
-
-impl ActiveConnector {
-    fn add(config: &Config) -> Self {
-        let name = match config.role() {
-            Role::Server => format!("{} {}", config.server_sockaddr.host, config.server_sockaddr.port),
-            Role::Client => config.id(),
-        };
-        let active = Self { path: config.connector_files_dirpath.join(ACTIVE_CONNECTORS), name };
-        active.change(|names| {
-            names.insert(active.name.clone());
-        });
-        active
-    }
-
-    fn change(&self, change: impl FnOnce(&mut BTreeSet<String>)) {
-        if let Err(error) = self.rewrite(change) {
-            log::warn!("{}: the list of running connectors cannot be written: {error}", self.path.display());
-        }
-    }
-
-    /// Rewrites the list whole; a list that cannot be read is begun anew. Connectors that share the folder take turns.
-    fn rewrite(&self, change: impl FnOnce(&mut BTreeSet<String>)) -> io::Result<()> {
-        let folder = self.path.parent().unwrap_or(Path::new("/"));
-        let _turn = take_turn(folder);
-        let text = fs::read_to_string(&self.path).unwrap_or_default();
-        let mut names: BTreeSet<String> = serde_json::from_str(&text).unwrap_or_default();
-        change(&mut names);
-        let mut draft = tempfile::Builder::new().permissions(fs::Permissions::from_mode(0o644)).tempfile_in(folder)?;
-        serde_json::to_writer(&mut draft, &names)?;
-        draft.persist(&self.path)?;
-        Ok(())
-    }
-}
-
-/// The lock of a folder. Without it, since it cannot be had or another holds it for too long, a list may lack a name:
-/// that is better than a connector that does not start.
-fn take_turn(folder: &Path) -> Option<Flock<File>> {
-    let mut file = File::open(folder).ok()?;
-    let start = Instant::now();
-    while start.elapsed() < TURN_TIMEOUT {
-        match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
-            Ok(lock) => return Some(lock),
-            Err((unlocked, _)) => file = unlocked,
-        }
-        thread::sleep(TURN_AGAIN);
-    }
-    None
-}
-
-impl Drop for ActiveConnector {
-    fn drop(&mut self) {
-        self.change(|names| {
-            names.remove(&self.name);
-        });
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn connectors_that_start_and_stop_at_once_keep_one_list() {
-        let dir = tempfile::tempdir().unwrap();
-        let add = &|name: String| {
-            let active = ActiveConnector { path: dir.path().join(ACTIVE_CONNECTORS), name };
-            active.rewrite(|names| _ = names.insert(active.name.clone())).unwrap();
-            active
-        };
-        let _running: Vec<ActiveConnector> = thread::scope(|scope| {
-            let stay: Vec<_> = (0..8).map(|number| scope.spawn(move || add(format!("stays{number}")))).collect();
-            for number in 0..8 {
-                scope.spawn(move || drop(add(format!("goes{number}"))));
-            }
-            stay.into_iter().map(|thread| thread.join().unwrap()).collect()
-        });
-        let list: Vec<String> = serde_json::from_slice(&fs::read(dir.path().join(ACTIVE_CONNECTORS)).unwrap()).unwrap();
-        assert_eq!(list, (0..8).map(|n| format!("stays{n}")).collect::<Vec<_>>());
-        assert_eq!(fs::read_dir(dir.path()).unwrap().count(), 1, "no draft is left");
-    }
 }

@@ -9,6 +9,8 @@
 //! # Ok::<(), aioconnectors::remote::RemoteError>(())
 //! ```
 
+mod connect;
+
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};
 use std::os::unix::net::UnixStream;
@@ -16,6 +18,8 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
+
+pub(crate) use connect::connect;
 
 use crate::wire::admin::{ANSWER_MAX, encode_request};
 
@@ -136,7 +140,7 @@ impl Remote {
     /// See [`RemoteError`].
     pub fn command(&self, command: &str, arguments: &Map<String, Value>) -> Result<String, RemoteError> {
         let call = Call { remote: self, command, start: Instant::now() };
-        let mut stream = UnixStream::connect(&self.path).map_err(|e| call.fail(e))?;
+        let mut stream = connect(&self.path, call.left()?).map_err(|e| call.fail(e))?;
         stream.set_write_timeout(Some(call.left()?)).map_err(|e| call.fail(e))?;
         stream.write_all(&encode_request(command, arguments)).map_err(|e| call.fail(e))?;
         let mut length = [0; 4];
@@ -172,6 +176,38 @@ impl Remote {
         let arguments = Map::from_iter([("dump_result".to_owned(), Value::Bool(true))]);
         let peers = self.command_json("show_connected_peers__sync", &arguments)?;
         Ok(peers.as_object().map(|peers| peers.keys().cloned().collect()).unwrap_or_default())
+    }
+
+    /// Has the connector, a client's, subscribe to these message types and to no others: published messages of these
+    /// come to it as messages of their type.
+    ///
+    /// ```no_run
+    /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
+    /// # let api = aioconnectors::api::ConnectorApi::client("client1").build()?;
+    /// api.remote().subscribe(&["news", "sensors.>"])?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// As [`command`](Self::command).
+    pub fn subscribe<T: AsRef<str>>(&self, message_types: &[T]) -> Result<(), RemoteError> {
+        let types = message_types.iter().map(|t| Value::from(t.as_ref())).collect();
+        let arguments = Map::from_iter([("message_types".to_owned(), Value::Array(types))]);
+        self.command("set_subscribe_message_types", &arguments).map(drop)
+    }
+
+    /// The message types that the connector subscribes to.
+    ///
+    /// # Errors
+    /// As [`command_json`](Self::command_json).
+    pub fn subscriptions(&self) -> Result<Vec<String>, RemoteError> {
+        let command = "show_subscribe_message_types__sync";
+        let answer = self.command(command, &Map::new())?;
+        // A connector of the Python package words a list as Python does.
+        let types = serde_json::from_str(&answer).or_else(|_| serde_json::from_str(&answer.replace('\'', "\"")));
+        let (path, command) = (self.path.clone(), command.to_owned());
+        types.map_err(|_| RemoteError::NotJson { path, command, answer })
     }
 }
 
@@ -253,6 +289,16 @@ mod tests {
         });
         assert_eq!(request.command, "show_connected_peers");
         assert_eq!(request.arguments["dump_result"], true);
+    }
+
+    #[test]
+    fn subscriptions_are_set_and_read_as_json_and_as_python_words_them() {
+        let request = asked(&encode_answer("{}"), |remote| remote.subscribe(&["a", "b.>"]).unwrap());
+        assert_eq!(request.command, "set_subscribe_message_types");
+        assert_eq!(request.arguments["message_types"], serde_json::json!(["a", "b.>"]));
+        for answer in [r#"["a", "b.>"]"#, "['a', 'b.>']"] {
+            asked(&encode_answer(answer), |remote| assert_eq!(remote.subscriptions().unwrap(), ["a", "b.>"]));
+        }
     }
 
     #[test]

@@ -8,14 +8,16 @@ use std::time::Duration;
 use log::debug;
 
 use super::error::{ApiError, Step};
+use crate::remote;
 
-/// Connects to a connector's socket, on which writing gives up when no byte is taken for `timeout`.
+/// Connects to a connector's socket, for `timeout` at most; writing on it gives up when no byte is taken for as long.
 pub(super) fn connect(path: &Path, timeout: Duration) -> Result<UnixStream, ApiError> {
     let fail = |e: io::Error| match e.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => ApiError::NotRunning { path: path.to_owned() },
+        ErrorKind::TimedOut => ApiError::TimedOut { path: path.to_owned(), step: Step::Connect, after: timeout },
         _ => ApiError::io(path, Step::Connect, e),
     };
-    let stream = UnixStream::connect(path).map_err(fail)?;
+    let stream = remote::connect(path, timeout).map_err(fail)?;
     stream.set_write_timeout(Some(timeout)).map_err(|e| ApiError::io(path, Step::Connect, e))?;
     Ok(stream)
 }
@@ -116,14 +118,22 @@ fn write_all(stream: &mut UnixStream, bytes: &[u8]) -> (usize, Option<io::Error>
 /// Where the frame begins that has the byte at `offset`; `frames` are whole frames, one after another.
 fn frame_start(frames: &[u8], offset: usize) -> usize {
     let mut start = 0;
-    while let Some(length) = frames.get(start..).and_then(<[u8]>::first_chunk::<4>) {
-        let next = start + 4 + u32::from_le_bytes(*length) as usize;
+    while start < frames.len() {
+        let next = frame_end(frames, start);
         if next > offset {
             return start;
         }
         start = next;
     }
     start
+}
+
+/// Where the frame ends that begins at `start`.
+pub(super) fn frame_end(frames: &[u8], start: usize) -> usize {
+    match frames.get(start..).and_then(<[u8]>::first_chunk::<4>) {
+        Some(length) => start + 4 + u32::from_le_bytes(*length) as usize,
+        None => frames.len(),
+    }
 }
 
 #[cfg(test)]

@@ -6,10 +6,11 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use crate::wire::frame::{EncodeError, FrameError};
-use crate::wire::header::HeaderError;
+use crate::wire::header::{HeaderError, MessageId};
 use crate::wire::names::{NameError, SOCKET_PATH_MAX};
 use crate::wire::receipts::{Level, RefusedReason, SessionNameError};
 
+use super::no_answer::NoAnswer;
 use super::receipt_error::ReceiptError;
 
 /// Why a config file does not tell which connector is meant.
@@ -210,6 +211,19 @@ pub enum ApiError {
         /// The type.
         message_type: String,
     },
+    /// A file cannot go with a message.
+    File {
+        /// The file, as the app named it.
+        path: PathBuf,
+        /// Why.
+        problem: String,
+    },
+    /// A key of the header that this api writes itself, so that an app cannot give it.
+    HeaderKey(String),
+    /// A request of this app under the same id still waits for its answer.
+    RequestIdInUse(MessageId),
+    /// So many requests of this [`Requester`](super::Requester) wait for their answers already.
+    TooManyRequests(usize),
     /// A tag has letters, digits, `-`, `_` and `:`, 128 at most.
     Tag(String),
     /// The data cannot be written as JSON.
@@ -265,6 +279,18 @@ impl ApiError {
     pub(crate) fn io(path: &Path, step: Step, source: io::Error) -> Self {
         ApiError::Io { path: path.to_owned(), step, source }
     }
+
+    /// Why a request has no answer, if that is what this says.
+    #[must_use]
+    pub fn no_answer(&self) -> Option<NoAnswer> {
+        match self {
+            ApiError::NoAnswer { .. } => Some(NoAnswer::ConnectionLost),
+            ApiError::Refused { error, .. } => Some(NoAnswer::from_word(error)),
+            ApiError::TimedOut { step: Step::AwaitAnswer, .. } => Some(NoAnswer::TimedOut),
+            ApiError::MessageRefused { reason, .. } => Some(NoAnswer::Refused(reason.clone())),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for ApiError {
@@ -316,6 +342,10 @@ impl fmt::Display for ApiError {
             ApiError::NoDestination { message_type } => {
                 write!(f, "a message of type {message_type:?} from a server needs a destination")
             }
+            ApiError::File { path, problem } => write!(f, "{} cannot be sent: {problem}", path.display()),
+            ApiError::HeaderKey(key) => write!(f, "the header's {key:?} is written by the library itself"),
+            ApiError::RequestIdInUse(id) => write!(f, "a request with the id {id} waits for its answer already"),
+            ApiError::TooManyRequests(count) => write!(f, "{count} requests wait for their answers already"),
             ApiError::Tag(tag) => write!(f, "a tag has 1 to 128 letters, digits, '-', '_' and ':', found {tag:?}"),
             ApiError::Json(e) => write!(f, "the data cannot be written as JSON: {e}"),
             ApiError::Encode(e) => e.fmt(f),

@@ -8,6 +8,7 @@ use std::sync::Arc;
 use serde::de::Deserialize;
 use serde_json::{Map, Value};
 
+use super::file::ReceivedFile;
 use crate::wire::frame::Frame;
 use crate::wire::header::{Header, HeaderError, MessageId};
 
@@ -120,6 +121,13 @@ impl Message {
         self.header.fields.get("tag").and_then(Value::as_str)
     }
 
+    /// What it says of the file that came with it, if one did. The file itself is where the connector's
+    /// `file_recv_config` says.
+    #[must_use]
+    pub fn file(&self) -> Option<ReceivedFile<'_>> {
+        ReceivedFile::of(&self.header.fields)
+    }
+
     /// All keys of the header.
     #[must_use]
     pub fn header(&self) -> &Map<String, Value> {
@@ -192,6 +200,19 @@ mod tests {
         assert!(message.awaits_answer());
         assert_eq!((message.text().unwrap(), message.json::<Vec<u8>>().unwrap()), ("[1]", vec![1]));
         assert_eq!(message.header()["tag"], "x");
+    }
+
+    #[test]
+    fn a_file_that_came_and_one_that_did_not_are_told() {
+        let read = |header: &[u8]| message(&mut MessageReader::default(), header, b"", None);
+        let came =
+            read(br#"{"message_type": "t", "with_file": {"dst_type": "any", "dst_name": "n", "delete": false}}"#);
+        let file = came.file().unwrap();
+        assert_eq!((file.dst_type(), file.dst_name(), file.error()), (Some("any"), Some("n"), None));
+        let failed = read(br#"{"message_type": "t", "with_file": {"file_error": "disk full"}}"#);
+        assert_eq!(failed.file().unwrap().error(), Some("disk full"));
+        assert!(read(br#"{"message_type": "t"}"#).file().is_none());
+        assert!(read(br#"{"message_type": "t", "with_file": null}"#).file().is_none());
     }
 
     #[test]

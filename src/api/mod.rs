@@ -29,14 +29,17 @@ mod builder;
 mod connection;
 mod conversation;
 mod error;
+mod file;
 mod heard;
 mod kept;
 mod message;
+mod no_answer;
 mod receipt_error;
 mod receipt_sender;
 mod receipts;
 mod receive;
 mod request;
+mod requester;
 mod resume;
 mod send;
 mod sender;
@@ -52,10 +55,13 @@ use std::time::Duration;
 
 pub use builder::{Builder, WRITE_TIMEOUT};
 pub use error::{ApiError, ConfigError, Step};
+pub use file::{File, ReceivedFile};
 pub use message::Message;
+pub use no_answer::NoAnswer;
 pub use receipt_error::ReceiptError;
 pub use receipt_sender::ReceiptSender;
 pub use receipts::{HELLO_TIMEOUT, PATIENCE, Receipts, WINDOW_BYTES, WINDOW_MESSAGES};
+pub use requester::{IN_FLIGHT_MAX, Pending, Requester};
 pub use send::{Id, SendMessage};
 pub use sender::Sender;
 pub use settings::{FILES_DIR, SERVER_ADDRESS};
@@ -83,13 +89,11 @@ const KEPT_CAPACITY: usize = 256 * 1024;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Answer {
     None,
-    Awaited,
+    /// For so long.
+    Awaited(Duration),
 }
 
 /// An app's side of one connector. Threads may share it; their messages go out in the order in which they get hold of it.
-///
-/// Connecting itself has no time limit: std knows of none for Unix sockets. It takes no time, unless the connector's
-/// process stands still and a thousand apps or so are in line already.
 pub struct ConnectorApi {
     settings: Settings,
     paths: SocketPaths,
@@ -190,6 +194,23 @@ impl ConnectorApi {
         SendMessage::new(self, message_type)
     }
 
+    /// A message for all who subscribe to `message_type` at the server that is their broker. It is sent as others are,
+    /// and comes to them as an ordinary message of that type, from the server.
+    ///
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let _connector = std::os::unix::net::UnixListener::bind(dir.path().join("uds_path_send_to_connector_client_client1"))?;
+    /// # use aioconnectors::api::ConnectorApi;
+    /// # let api = ConnectorApi::client("client1").files_dir(dir.path()).build()?;
+    /// api.publish_message("sensors.kitchen.temp").json(&21.5).send()?;
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
+    ///
+    /// See also [`Remote::subscribe`].
+    pub fn publish_message<'a>(&'a self, message_type: &'a str) -> SendMessage<'a> {
+        SendMessage::publication(self, message_type)
+    }
+
     /// The answer to a message: its type, to where it came from, with its request id.
     ///
     /// ```no_run
@@ -215,6 +236,33 @@ impl ConnectorApi {
             Some(id) => answer.response_id(id),
             None => answer,
         }
+    }
+
+    /// A connection of its own for requests: many threads may ask on it, and many requests wait for their answers at a
+    /// time.
+    ///
+    /// ```no_run
+    /// # use std::time::Duration;
+    /// # use aioconnectors::api::{ApiError, ConnectorApi};
+    /// # fn main() -> Result<(), ApiError> {
+    /// # let api = ConnectorApi::client("client1").build()?;
+    /// let requester = api.requester();
+    /// let timeout = Duration::from_secs(5);
+    /// // One at a time, from any thread:
+    /// let answer = api.send_message("any").text("?").await_response_with(&requester, timeout)?;
+    /// // Many at a time:
+    /// let asked = ["a", "b", "c"].map(|text| requester.start(api.send_message("any").text(text), timeout));
+    /// for pending in asked {
+    ///     println!("{:?}", pending?.wait()?);
+    /// }
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
+    /// It takes a connector of this project: that of the Python package takes one request a connection.
+    #[must_use]
+    pub fn requester(&self) -> Requester {
+        Requester::new(self.paths.send(), self.write_timeout)
     }
 
     /// A connection of its own with a write buffer, for many messages a second.
@@ -360,7 +408,7 @@ impl ConnectorApi {
     fn await_response(&self, message: &SendMessage<'_>, timeout: Duration) -> Result<Message, ApiError> {
         let deadline = Deadline::after(timeout);
         let mut frame = Vec::new();
-        Encoder::default().encode(message, Answer::Awaited, &mut frame)?;
+        Encoder::default().encode(message, Answer::Awaited(timeout), &mut frame)?;
         let write_timeout = self.write_timeout.min(timeout).max(WRITE_TIMEOUT_MIN);
         let connection = Connection::new(self.paths.send(), write_timeout, false);
         let stream = connection.open(&frame).map_err(|unsent| unsent.error)?;

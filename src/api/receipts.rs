@@ -114,7 +114,7 @@ impl<'a> Receipts<'a> {
 }
 
 /// A name that no other session has: of this process, this moment, and the first to ask.
-fn made_up_name() -> String {
+pub(super) fn made_up_name() -> String {
     static ASKED: AtomicU64 = AtomicU64::new(0);
     let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
     let asked = ASKED.fetch_add(1, Ordering::Relaxed);

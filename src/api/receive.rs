@@ -8,7 +8,7 @@ use std::os::fd::OwnedFd;
 use std::os::unix::fs::MetadataExt;
 use std::os::unix::net::{UnixListener, UnixStream};
 use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
@@ -49,6 +49,7 @@ struct Shared {
     /// The connector is told which messages are done with.
     acknowledges: bool,
     connections: Mutex<Connections>,
+    stopped: Condvar,
 }
 
 #[derive(Default)]
@@ -80,7 +81,14 @@ impl Waiter {
         let file = identity(&path).map_err(fail)?;
         let handle = UnixStream::from(OwnedFd::from(listener.try_clone().map_err(fail)?));
         let work = Mutex::new(Work { callback, handled: Handled::default() });
-        let shared = Shared { path: path.clone(), file, work, acknowledges, connections: Mutex::default() };
+        let shared = Shared {
+            path: path.clone(),
+            file,
+            work,
+            acknowledges,
+            connections: Mutex::default(),
+            stopped: Condvar::new(),
+        };
         let shared = Arc::new(shared);
         let accepting = thread::Builder::new().name("aioconnectors-wait".into());
         let accepting = accepting.spawn({
@@ -191,12 +199,18 @@ impl Shared {
         match said {
             Err(e) => warn!("{}: the connector is gone before it knew what is done with: {e}", self.path.display()),
             // The message comes again on the next connection, but not at once.
-            Ok(()) if given_back => thread::sleep(AGAIN),
+            Ok(()) if given_back => self.pause(),
             Ok(()) if deframer.kept() > 0 => {
                 warn!("{}: the connection ended within a message", self.path.display());
             }
             Ok(()) => {}
         }
+    }
+
+    /// Waits for [`AGAIN`], or until no more messages are wanted.
+    fn pause(&self) {
+        let goes_on = |connections: &mut Connections| !connections.stopping;
+        drop(self.stopped.wait_timeout_while(lock(&self.connections), AGAIN, goes_on));
     }
 
     /// Reads once; `None` when messages need be held back no longer. `timed`: the last read had a time limit.
@@ -262,6 +276,7 @@ impl Shared {
     fn end_connections(&self) {
         let mut connections = lock(&self.connections);
         connections.stopping = true;
+        self.stopped.notify_all();
         for (stream, _) in connections.open.values() {
             if let Err(e) = stream.shutdown(Shutdown::Read) {
                 debug!("{}: a connection has ended by itself: {e}", self.path.display());

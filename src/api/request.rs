@@ -5,12 +5,11 @@ use std::os::unix::net::UnixStream;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use serde_json::{Map, Value};
-
 use super::FRAME_MAX;
 use super::error::{ApiError, Step};
 use super::message::{Message, MessageReader};
-use crate::wire::frame::{Deframer, Frame};
+use super::requester::understand;
+use crate::wire::frame::Deframer;
 
 /// Read at once, bytes.
 const READ_SIZE: usize = 16 * 1024;
@@ -52,17 +51,7 @@ pub(super) fn read_answer(mut stream: UnixStream, path: &Path, deadline: Deadlin
         };
         let bad_frame = |source| ApiError::BadFrame { path: path.into(), source };
         if let Some(frame) = deframer.feed(input).next().map_err(bad_frame)? {
-            return answer(&frame, path);
+            return understand(&frame, path, &mut MessageReader::default())?.1;
         }
     }
-}
-
-fn answer(frame: &Frame<'_>, path: &Path) -> Result<Message, ApiError> {
-    // In place of an answer comes a frame that only says why there is none; it need not have a type.
-    let fields: Option<Map<String, Value>> = serde_json::from_slice(frame.header()).ok();
-    if let Some(Value::String(error)) = fields.as_ref().and_then(|f| f.get("error")) {
-        return Err(ApiError::Refused { path: path.into(), error: error.clone() });
-    }
-    let read = MessageReader::default().read(frame);
-    read.map_err(|source| ApiError::BadHeader { path: path.into(), source })
 }

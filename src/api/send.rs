@@ -4,11 +4,15 @@ use std::io;
 use std::time::Duration;
 
 use serde::Serialize;
+use serde_json::{Map, Value};
 
 use super::error::ApiError;
+use super::file::File;
 use super::message::Message;
+use super::requester::Requester;
 use super::sender::Sender;
 use super::{Answer, ConnectorApi, receipts};
+use crate::wire::control::PUBSUB;
 use crate::wire::frame;
 use crate::wire::header::{HeaderWriter, MessageId};
 use crate::wire::names::Role;
@@ -16,6 +20,25 @@ use crate::wire::receipts::Level;
 
 /// Longest tag, characters.
 const TAG_MAX: usize = 128;
+
+/// The keys of a header that this api or the connector write.
+const OWN_KEYS: [&str; 15] = [
+    "message_type",
+    "source_id",
+    "destination_id",
+    "request_id",
+    "response_id",
+    "with_binary",
+    "await_response",
+    "await_response_timeout",
+    "wait_for_ack",
+    "with_file",
+    "message_type_publish",
+    "transport_id",
+    "tag",
+    "link",
+    "error",
+];
 
 /// The id of a message: a number or a text.
 #[derive(Clone, Copy, Debug)]
@@ -26,6 +49,16 @@ pub enum Id<'a> {
     Text(&'a str),
     /// The id of a message that came.
     Of(&'a MessageId),
+}
+
+impl Id<'_> {
+    pub(super) fn to_message_id(self) -> MessageId {
+        match self {
+            Id::Number(number) => MessageId::from(number),
+            Id::Text(text) => MessageId::from(text),
+            Id::Of(id) => id.clone(),
+        }
+    }
 }
 
 impl From<i64> for Id<'_> {
@@ -75,6 +108,11 @@ pub struct SendMessage<'a> {
     data: Data<'a>,
     binary: Option<&'a [u8]>,
     tag: Option<&'a str>,
+    file: Option<File<'a>>,
+    /// The type of a publication.
+    publish: Option<&'a str>,
+    wait_for_ack: bool,
+    more: Option<&'a Map<String, Value>>,
 }
 
 impl<'a> SendMessage<'a> {
@@ -88,7 +126,15 @@ impl<'a> SendMessage<'a> {
             data: Data::Bytes(b""),
             binary: None,
             tag: None,
+            file: None,
+            publish: None,
+            wait_for_ack: false,
+            more: None,
         }
+    }
+
+    pub(super) fn publication(api: &'a ConnectorApi, message_type: &'a str) -> Self {
+        Self { publish: Some(message_type), ..Self::new(api, PUBSUB) }
     }
 
     /// The connector that it goes to. On a client that is always the server, whatever stands here.
@@ -131,6 +177,22 @@ impl<'a> SendMessage<'a> {
         Self { tag: Some(tag), ..self }
     }
 
+    /// A file that goes with it.
+    pub fn file(self, file: File<'a>) -> Self {
+        Self { file: Some(file), ..self }
+    }
+
+    /// Has the connector keep the message until the peer's connector says that it has it. Towards a peer of this
+    /// project that is so anyway; towards one of the Python package it costs it an answer a message.
+    pub fn wait_for_ack(self) -> Self {
+        Self { wait_for_ack: true, ..self }
+    }
+
+    /// Further keys of the header, which come to the receiving app as they are.
+    pub fn header(self, more: &'a Map<String, Value>) -> Self {
+        Self { more: Some(more), ..self }
+    }
+
     /// Hands the message to the connector: returns when its bytes are in the socket.
     ///
     /// # Errors
@@ -149,11 +211,32 @@ impl<'a> SendMessage<'a> {
     }
 
     /// Sends the message, on a connection of its own, and waits for the answer of the peer's app (or, to a `_ping`, of
-    /// the peer). `timeout` is for all of it.
+    /// the peer). `timeout` is for all of it. For many requests at a time see [`ConnectorApi::requester`].
+    ///
+    /// ```
+    /// # use std::{io::{Read, Write}, os::unix::net::UnixListener, thread, time::Duration};
+    /// # use aioconnectors::{api::{ApiError, ConnectorApi}, wire::frame::encode};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let listener = UnixListener::bind(dir.path().join("uds_path_send_to_connector_client_client1"))?;
+    /// # thread::spawn(move || {
+    /// #     let (mut stream, _) = listener.accept().unwrap();
+    /// #     assert!(stream.read(&mut [0; 4096]).unwrap() > 0);
+    /// #     let mut out = Vec::new();
+    /// #     encode(br#"{"message_type": "any", "response_id": 7}"#, b"4", None, &mut out).unwrap();
+    /// #     stream.write_all(&out).unwrap();
+    /// # });
+    /// let api = ConnectorApi::client("client1").files_dir(dir.path()).build()?;
+    /// let question = api.send_message("any").request_id(7).text("what is 2 + 2?");
+    /// match question.await_response(Duration::from_secs(5)) {
+    ///     Ok(answer) => assert_eq!(answer.data(), b"4"),
+    ///     Err(error) => eprintln!("{error}: {:?}", error.no_answer()),
+    /// }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
+    /// ```
     ///
     /// # Errors
-    /// As [`send`](Self::send); [`ApiError::NoAnswer`] if the peer is not connected, [`ApiError::Refused`] if it went
-    /// away meanwhile, [`ApiError::TimedOut`].
+    /// As [`send`](Self::send); [`ApiError::no_answer`] tells the reasons apart: [`ApiError::Refused`] if the connector
+    /// says why there is no answer, [`ApiError::NoAnswer`] if it only closes the connection, [`ApiError::TimedOut`].
     pub fn await_response(self, timeout: Duration) -> Result<Message, ApiError> {
         self.api.await_response(&self, timeout)
     }
@@ -181,6 +264,20 @@ impl<'a> SendMessage<'a> {
         receipts::await_receipt(self.api, &self, level, timeout)
     }
 
+    /// Sends the message on the connection of `requester`, which it shares with other requests, and waits for the answer
+    /// as [`await_response`](Self::await_response) does.
+    ///
+    /// # Errors
+    /// As [`Requester::start`] and [`Pending::wait`](super::Pending::wait).
+    pub fn await_response_with(self, requester: &Requester, timeout: Duration) -> Result<Message, ApiError> {
+        requester.start(self, timeout)?.wait()
+    }
+
+    /// What the app has named the message.
+    pub(super) fn own_request_id(&self) -> Option<Id<'a>> {
+        self.request_id
+    }
+
     fn check(&self) -> Result<(), ApiError> {
         let message_type = || self.message_type.to_owned();
         let settings = &self.api.settings;
@@ -194,8 +291,11 @@ impl<'a> SendMessage<'a> {
                 known: known.clone(),
             });
         }
-        if settings.role == Role::Server && self.destination.is_none() && self.message_type != "_pubsub" {
+        if settings.role == Role::Server && self.destination.is_none() && self.message_type != PUBSUB {
             return Err(ApiError::NoDestination { message_type: message_type() });
+        }
+        if let Some(key) = self.more.and_then(|more| more.keys().find(|key| OWN_KEYS.contains(&key.as_str()))) {
+            return Err(ApiError::HeaderKey(key.clone()));
         }
         match self.tag {
             Some(tag) if !is_tag(tag) => Err(ApiError::Tag(tag.to_owned())),
@@ -203,7 +303,7 @@ impl<'a> SendMessage<'a> {
         }
     }
 
-    fn header(&self, buffer: Vec<u8>, answer: Answer) -> Vec<u8> {
+    fn write_header(&self, buffer: Vec<u8>, answer: Answer) -> Result<Vec<u8>, ApiError> {
         let settings = &self.api.settings;
         let mut header = HeaderWriter::reusing(buffer);
         header.text("message_type", self.message_type).text("source_id", &settings.id);
@@ -214,11 +314,23 @@ impl<'a> SendMessage<'a> {
         };
         write_id(&mut header, "request_id", self.request_id);
         write_id(&mut header, "response_id", self.response_id);
-        header.flag("with_binary", self.binary.is_some()).flag("await_response", answer == Answer::Awaited);
-        if let Some(tag) = self.tag {
-            header.text("tag", tag);
+        header.flag("with_binary", self.binary.is_some()).flag("wait_for_ack", self.wait_for_ack);
+        if let Answer::Awaited(timeout) = answer {
+            header.flag("await_response", true);
+            header.json("await_response_timeout", &timeout.as_secs_f64().to_string());
         }
-        header.finish()
+        for (key, value) in [("message_type_publish", self.publish), ("tag", self.tag)] {
+            if let Some(value) = value {
+                header.text(key, value);
+            }
+        }
+        if let Some(file) = self.file {
+            header.json("with_file", &file.to_json(self.publish.unwrap_or(self.message_type))?);
+        }
+        for (key, value) in self.more.into_iter().flatten() {
+            header.json(key, &value.to_string());
+        }
+        Ok(header.finish())
     }
 }
 
@@ -247,7 +359,7 @@ impl Encoder {
     /// Appends the message's frame to `out`, which is as it was if there is an error.
     pub fn encode(&mut self, message: &SendMessage<'_>, answer: Answer, out: &mut Vec<u8>) -> Result<(), ApiError> {
         message.check()?;
-        self.header = message.header(std::mem::take(&mut self.header), answer);
+        self.header = message.write_header(std::mem::take(&mut self.header), answer)?;
         let data = match message.data {
             Data::Bytes(bytes) => bytes,
             Data::Json(value) => {

@@ -2,7 +2,7 @@
 
 use log::warn;
 
-use super::connection::{Connection, Unsent};
+use super::connection::{Connection, Unsent, frame_end};
 use super::error::ApiError;
 use super::send::{Encoder, SendMessage};
 use super::{Answer, ConnectorApi};
@@ -10,7 +10,8 @@ use super::{Answer, ConnectorApi};
 /// A full buffer goes out, bytes: enough for a write to cost little beside the messages in it.
 const BUFFER: usize = 64 * 1024;
 
-/// A connection with a write buffer: many messages go out in one write. See [`ConnectorApi::sender`].
+/// A connection with a write buffer: many messages go out in one write. See [`ConnectorApi::sender`]. With
+/// `uds_path_send_preserve_socket` false it is a connection a message.
 ///
 /// Its messages keep their order; against messages sent otherwise they have none.
 /// Dropped, it writes what is in its buffer, and can only log what goes wrong then: [`flush`](Self::flush) before.
@@ -19,13 +20,16 @@ pub struct Sender<'a> {
     connection: Connection,
     encoder: Encoder,
     frames: Vec<u8>,
+    /// The connector takes one message a connection: more would not be read.
+    one_each: bool,
     api: &'a ConnectorApi,
 }
 
 impl<'a> Sender<'a> {
     pub(super) fn new(api: &'a ConnectorApi) -> Self {
-        let connection = Connection::new(api.paths.send(), api.write_timeout, true);
-        Self { connection, encoder: Encoder::default(), frames: Vec::with_capacity(2 * BUFFER), api }
+        let keep = api.settings.keep_connection;
+        let connection = Connection::new(api.paths.send(), api.write_timeout, keep);
+        Self { connection, encoder: Encoder::default(), frames: Vec::with_capacity(2 * BUFFER), one_each: !keep, api }
     }
 
     /// The api whose connector it sends to: `sender.api().send_message("any").text("x").send_with(&mut sender)`.
@@ -55,7 +59,7 @@ impl<'a> Sender<'a> {
         if self.frames.is_empty() {
             return Ok(());
         }
-        match self.connection.write(&self.frames) {
+        match self.write() {
             Ok(()) => {
                 self.frames.clear();
                 self.frames.shrink_to(super::KEPT_CAPACITY);
@@ -66,6 +70,21 @@ impl<'a> Sender<'a> {
                 Err(error)
             }
         }
+    }
+}
+
+impl Sender<'_> {
+    fn write(&mut self) -> Result<(), Unsent> {
+        if !self.one_each {
+            return self.connection.write(&self.frames);
+        }
+        let mut from = 0;
+        while from < self.frames.len() {
+            let to = frame_end(&self.frames, from);
+            self.connection.write(&self.frames[from..to]).map_err(|unsent| Unsent { from, ..unsent })?;
+            from = to;
+        }
+        Ok(())
     }
 }
 

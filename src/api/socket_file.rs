@@ -3,16 +3,21 @@
 use std::fs;
 use std::io::{self, ErrorKind};
 use std::os::unix::fs::{FileTypeExt, PermissionsExt};
-use std::os::unix::net::{UnixListener, UnixStream};
+use std::os::unix::net::UnixListener;
 use std::path::Path;
+use std::time::Duration;
 
 use log::info;
 
 use super::error::{ApiError, Step};
 use super::users;
+use crate::remote;
 
 /// Who may connect: the owner and the group.
 const MODE: u32 = 0o770;
+
+/// Who does not take a connection within this is busy, and so lives.
+const PROBE_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// Listens at `path`, where the file of a process that is gone gives way.
 pub(super) fn listen(path: &Path, any_connector_owner: bool) -> Result<UnixListener, ApiError> {
@@ -41,11 +46,11 @@ fn remove_stale(path: &Path) -> Result<(), ApiError> {
     if !fs::symlink_metadata(path).map_err(fail)?.file_type().is_socket() {
         return Err(ApiError::NotASocket { path: path.to_owned() });
     }
-    match UnixStream::connect(path) {
+    match remote::connect(path, PROBE_TIMEOUT) {
         Err(e) if e.kind() == ErrorKind::ConnectionRefused => {}
         Err(e) if e.kind() == ErrorKind::NotFound => return Ok(()),
-        Err(e) => return Err(fail(e)),
-        Ok(_) => return Err(ApiError::InUse { path: path.to_owned() }),
+        Err(e) if e.kind() != ErrorKind::TimedOut => return Err(fail(e)),
+        Ok(_) | Err(_) => return Err(ApiError::InUse { path: path.to_owned() }),
     }
     info!("{}: left by a process that is gone, taken over", path.display());
     fs::remove_file(path).map_err(fail)

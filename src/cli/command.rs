@@ -6,8 +6,12 @@ use std::io::{self, Write};
 use std::path::Path;
 use std::process::ExitCode;
 use std::str::FromStr;
+use std::time::Duration;
 
 use lexopt::Arg;
+
+/// The longest time that an option can give: a year.
+pub const SECONDS_MAX: Duration = Duration::from_secs(31_536_000);
 
 /// A command, or a whole program: what it takes, what is said of it, what it does.
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +38,7 @@ pub type Run = fn(&Args, &mut dyn Write) -> Result<ExitCode, Failure>;
 /// An argument that is known by its place.
 #[derive(Clone, Copy, Debug)]
 pub struct Operand {
-    /// In capitals.
+    /// In capitals. With `…` at its end, which only the last one may have, it can be given several times.
     pub name: &'static str,
     /// Whether the command needs it.
     pub required: bool,
@@ -50,7 +54,8 @@ pub const CONFIG: Operand = Operand { name: "CONFIG", required: true, help: "the
 pub struct Opt {
     /// Without the `--`.
     pub long: &'static str,
-    /// What its value is called, if it has one; in capitals.
+    /// What its value is called, if it has one; in capitals. With `[=` before it, as in `[=SECONDS]`, it may be left
+    /// out, and otherwise stands behind a `=`.
     pub value: Option<&'static str>,
     /// What it does.
     pub help: &'static str,
@@ -68,6 +73,13 @@ pub enum Failure {
     },
     /// It did not work; the line says what and where. Exit code 1.
     Failed(String),
+    /// The same with an exit code that tells scripts more.
+    Exit {
+        /// The exit code.
+        code: u8,
+        /// The line; may be empty, if all has been said.
+        text: String,
+    },
     /// Stdout could not be written. No error if its reader went away, else exit code 1.
     Output(io::Error),
 }
@@ -120,6 +132,11 @@ impl Args {
         self.operands.iter().find(|(n, _)| *n == name).map(|(_, value)| value.as_os_str())
     }
 
+    /// All that was typed for the operand `name`.
+    pub fn operands(&self, name: &str) -> impl Iterator<Item = &OsStr> {
+        self.operands.iter().filter(move |(n, _)| *n == name).map(|(_, value)| value.as_os_str())
+    }
+
     /// The operand `name` as a path, if it was typed.
     #[must_use]
     pub fn path(&self, name: &str) -> Option<&Path> {
@@ -146,6 +163,11 @@ impl Args {
         self.options.iter().rev().find(|(l, _)| *l == long).map(|(_, value)| value.as_os_str())
     }
 
+    /// All values of the option `--long`.
+    pub fn options(&self, long: &str) -> impl Iterator<Item = &OsStr> {
+        self.options.iter().filter(move |(l, _)| *l == long).map(|(_, value)| value.as_os_str())
+    }
+
     /// The value of the option `--long`, the last one if there are several.
     ///
     /// # Errors
@@ -158,6 +180,18 @@ impl Args {
         let text = value.to_string_lossy();
         let wrong = |error| Failure::usage(format!("--{long}: found {text:?}: {error}"));
         text.parse().map(Some).map_err(wrong)
+    }
+}
+
+impl Args {
+    /// The value of the option `--long` as a time in seconds.
+    ///
+    /// # Errors
+    /// If it is none, or zero: a usage error.
+    pub fn seconds(&self, long: &str) -> Result<Option<Duration>, Failure> {
+        let Some(value) = self.value::<f64>(long)? else { return Ok(None) };
+        let time = Duration::try_from_secs_f64(value).ok().filter(|time| !time.is_zero() && *time <= SECONDS_MAX);
+        time.map(Some).ok_or_else(|| Failure::usage(format!("--{long}: {value} is no time in seconds")))
     }
 }
 
@@ -194,7 +228,11 @@ impl Command {
                     let Some(option) = self.options.iter().find(|option| option.long == long) else {
                         return Err(arg.unexpected().into());
                     };
-                    let value = if option.value.is_some() { parser.value()? } else { OsString::new() };
+                    let value = match option.value {
+                        Some(name) if name.starts_with('[') => parser.optional_value().unwrap_or_default(),
+                        Some(_) => parser.value()?,
+                        None => OsString::new(),
+                    };
                     args.options.push((option.long, value));
                 }
                 Arg::Short(_) => return Err(arg.unexpected().into()),
@@ -207,7 +245,8 @@ impl Command {
     }
 
     fn next_operand(&self, args: &Args, value: &OsStr) -> Result<&'static str, Failure> {
-        let operand = self.operands.get(args.operands.len());
+        let repeated = self.operands.last().filter(|operand| operand.name.ends_with('…'));
+        let operand = self.operands.get(args.operands.len()).or(repeated);
         operand.map(|operand| operand.name).ok_or_else(|| Failure::usage(format!("unexpected argument {value:?}")))
     }
 }
@@ -229,6 +268,7 @@ mod tests {
         options: &[
             Opt { long: "fast", value: None, help: "do it fast" },
             Opt { long: "count", value: Some("N"), help: "do it so often" },
+            Opt { long: "wait", value: Some("[=SECONDS]"), help: "wait" },
         ],
         run: |_, _| Ok(ExitCode::SUCCESS),
     };
@@ -251,6 +291,23 @@ mod tests {
         assert_eq!(args.path("DIR"), Some(Path::new("-d")));
         assert_eq!(args.value::<u32>("count").unwrap(), Some(3));
         assert!(args.has("fast"));
+    }
+
+    #[test]
+    fn an_optional_value_stands_behind_an_equals_sign() {
+        assert_eq!(args("a --wait b").option("wait"), Some(OsStr::new("")));
+        assert_eq!(args("a --wait=5").value::<u32>("wait").unwrap(), Some(5));
+    }
+
+    #[test]
+    fn what_may_be_given_several_times_is_all_there() {
+        let types = Operand { name: "TYPE…", required: true, help: "types" };
+        let operands: &'static [Operand] = Box::leak(Box::new([CONFIG, types]));
+        let command = Command { operands, ..COMMAND };
+        let parse = |line: &str| command.parse(&mut lexopt::Parser::from_args(line.split_whitespace()));
+        let Ok(Request::Run(args)) = parse("c.json a b --count 1 c --count 2") else { panic!() };
+        assert!(args.operands("TYPE…").eq(["a", "b", "c"]) && args.options("count").eq(["1", "2"]));
+        assert!(matches!(parse("c.json"), Err(Failure::Usage { .. })));
     }
 
     #[test]

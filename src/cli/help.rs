@@ -53,6 +53,7 @@ pub fn synopsis(command: &Command) -> String {
 
 fn option_synopsis(long: &str, value: Option<&str>) -> String {
     match value {
+        Some(value) if value.starts_with('[') => format!("--{long}{value}"),
         Some(value) => format!("--{long} {value}"),
         None => format!("--{long}"),
     }

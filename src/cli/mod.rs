@@ -2,16 +2,22 @@
 //!
 //! To add a command, write a file with its [`Command`] and add a line to [`COMMANDS`]; its help follows from that.
 
+mod base64;
 pub mod check_config;
 pub mod command;
 pub mod create_certificates;
 pub mod create_connector;
 pub mod daemon;
 pub mod demo;
+mod exit;
 pub mod help;
 pub mod interrupt;
+mod message_json;
 pub mod ping;
 pub mod print_config_templates;
+mod progress;
+pub mod receive;
+pub mod send;
 pub mod spool;
 pub mod test_receive_messages;
 pub mod test_send_messages;
@@ -41,6 +47,8 @@ pub static COMMANDS: &[Command] = &[
     check_config::COMMAND,
     create_certificates::COMMAND,
     create_connector::COMMAND,
+    send::COMMAND,
+    receive::COMMAND,
     ping::COMMAND,
     test_send_messages::COMMAND,
     test_receive_messages::COMMAND,
@@ -167,6 +175,12 @@ fn conclude(program: &str, result: Result<ExitCode, Failure>, out: &mut dyn Writ
         Failure::Output(error) if error.kind() == ErrorKind::BrokenPipe => return ExitCode::SUCCESS,
         Failure::Output(error) => _ = writeln!(err, "{program}: stdout cannot be written: {error}"),
         Failure::Failed(text) => _ = writeln!(err, "{program}: {text}"),
+        Failure::Exit { code, text } => {
+            if !text.is_empty() {
+                _ = writeln!(err, "{program}: {text}");
+            }
+            return ExitCode::from(code);
+        }
         Failure::Usage { text, command } => {
             let command = command.map(|name| format!(" {name}")).unwrap_or_default();
             _ = writeln!(err, "{program}: {text}\nTry '{program}{command} --help'.");

@@ -13,7 +13,7 @@ use super::values::{
 };
 
 use Effect::{Apps, NotYet, Now, Refused};
-use Limits::{Bytes, Free, Integer, IpOrInterface, MessageTypes, Seconds};
+use Limits::{Bytes, Free, Integer, IpOrInterface, MessageTypes, Program, Seconds};
 
 /// What holds of a key's value beyond its type.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -30,6 +30,8 @@ pub enum Limits {
     MessageTypes,
     /// The text is an IP address or the name of a network interface.
     IpOrInterface,
+    /// The path is that of a program, and absolute.
+    Program,
 }
 
 /// What a key does as of now.
@@ -124,6 +126,9 @@ const FRAME_MAX: u64 = u32::MAX as u64;
 /// No time in a config is longer than a year.
 const YEAR: f64 = 31_536_000.0;
 
+/// The longest time that a hook may take, in seconds: links wait for it.
+const HOUR: f64 = 3600.0;
+
 /// The shortest time that a timeout can have, in seconds.
 const TICK: f64 = 0.001;
 
@@ -158,6 +163,7 @@ macro_rules! keys {
 }
 
 const CLIENT_LISTS: Effect = Refused("lists of clients are");
+const PROXIES: Effect = Refused("proxies are");
 const TOKENS: Effect = Refused("tokens are");
 
 keys! {
@@ -204,6 +210,22 @@ keys! {
         "Whether apps of every user may send; if not, only those of the connector's user and group.";
     file_recv_config: BTreeMap<String, FileRecv> = "{}", Free, NotYet, Manager,
         "Where received files go, by destination type: `target_directory`, `owner`, `override_existing`.";
+    hook_allow_certificate_creation: Option<PathBuf> = "null", Program, Now, Manager,
+        "Server: a program that is asked before a new client gets a certificate.";
+    hook_load_token: Option<PathBuf> = "null", Program, TOKENS, Manager,
+        "Client: a program that makes the token of what `hook_store_token` made of it.";
+    hook_proxy_authorization: Option<PathBuf> = "null", Program, PROXIES, Manager,
+        "Client: a program that is asked for the name and password that the proxy wants.";
+    hook_server_auth_client: Option<PathBuf> = "null", Program, Now, Manager,
+        "Server: a program that is asked before the link of a client that is identified comes up.";
+    hook_store_token: Option<PathBuf> = "null", Program, TOKENS, Manager,
+        "Client: a program that makes of the token what is kept in its file.";
+    hook_target_directory: Option<PathBuf> = "null", Program, NotYet, Manager,
+        "A program that is asked for the folder of each file that is received.";
+    hook_timeout: Duration = "10", Seconds(TICK, HOUR), Now, Manager,
+        "How many seconds the answer of a hook may take; then the program is killed, and the answer is no.";
+    hook_whitelist_clients: Option<PathBuf> = "null", Program, Now, Manager,
+        "Server: a program that is asked whether a client may come in that no whitelist names.";
     ignore_peer_traffic: IgnorePeerTraffic = "false", Free, Refused("ignoring peers is"), Manager,
         "Whose messages are dropped: everybody's, nobody's, or those of a list of peers.";
     is_server: bool = "true", Free, Now, Both,
@@ -235,7 +257,7 @@ keys! {
         "When queues on disk are written through. `os`: when the system likes, so that they survive the end of the \
         process, not a loss of power; `interval:MILLISECONDS`: so long after a change at most; `always`: before anybody \
         is told that a message is stored.";
-    proxy: Proxy = "{}", Free, Refused("proxies are"), Manager,
+    proxy: Proxy = "{}", Free, PROXIES, Manager,
         "Client: the HTTP proxy to go through: `enabled`, `address`, `port`, `authorization`.";
     pubsub_central_broker: bool = "false", Free, NotYet, Both,
         "Server: whether it hands published messages to those who subscribed.";

@@ -150,13 +150,19 @@ impl Setting for PathBuf {
 }
 
 impl Setting for Option<PathBuf> {
-    fn expected(_: Limits) -> String {
-        "a path or null".to_owned()
+    fn expected(limits: Limits) -> String {
+        match limits {
+            Limits::Program => "the absolute path of a program, or null".to_owned(),
+            _ => "a path or null".to_owned(),
+        }
     }
 
     fn read(value: &Value, scope: Scope) -> Read<Self> {
         match value {
             Value::Null => Ok(None),
+            Value::String(text) if scope.limits == Limits::Program && !text.starts_with('/') => {
+                Self::wrong(value, scope)
+            }
             Value::String(_) => PathBuf::read(value, scope).map(Some),
             _ => Self::wrong(value, scope),
         }

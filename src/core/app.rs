@@ -3,15 +3,16 @@
 use std::borrow::Cow;
 use std::time::Instant;
 
-use super::conn::{App, AppMemo, RequestKey};
+use super::conn::{App, AppMemo};
 use super::connector::{Connector, Step};
 use super::event::{Cause, Event};
 use super::frame_out::has_room_for_file;
 use super::ledger::Reason;
 use super::outbox::{Letter, Queued};
-use super::settings::{ANSWERS_MAX, PEERS_MAX, REQUESTS_MAX, Settings};
+use super::requests::Ids;
+use super::settings::PEERS_MAX;
 use super::slots::Id;
-use crate::wire::control::{self, DISCONNECTED_DURING_WAIT, OVERRIDDEN};
+use crate::wire::control;
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::{self, Change, Header, MessageId, json_string};
 use crate::wire::names::{Role, validate_client_name};
@@ -32,7 +33,7 @@ impl Connector {
             let destination = if let Queued::Refused(_) = queued { self.name_of(memo.peer) } else { String::new() };
             let message_type = if destination.is_empty() { String::new() } else { self.type_of(memo.peer, memo.lane) };
             self.remember(id, memo);
-            let step = self.after_queued(id, queued, &destination, &message_type, false, now);
+            let step = self.after_queued(id, queued, &destination, &message_type, None, now);
             return self.after_one(id, step);
         }
         let header = match Header::parse(frame.header()) {
@@ -46,12 +47,18 @@ impl Connector {
         if header.message_type == control::APP_HELLO {
             return self.app_hello(id, frame, &header, now);
         }
+        if header.await_response_timeout.is_some()
+            && let Some(app) = self.conns.get_mut(id).and_then(|conn| conn.app_mut())
+        {
+            app.sets_timeouts = true;
+        }
         let destination = match self.settings.role {
             Role::Client => Cow::Owned(self.settings.server_id.clone()),
             Role::Server => Cow::Borrowed(header.destination_id.as_deref().unwrap_or_default()),
         };
         let queued = self.forward(id, frame, &header, &destination, now);
-        let step = self.after_queued(id, queued, &destination, &header.message_type, header.await_response, now);
+        let request = header.await_response.then_some(header.request_id.as_ref());
+        let step = self.after_queued(id, queued, &destination, &header.message_type, request, now);
         self.after_one(id, step)
     }
 
@@ -63,15 +70,15 @@ impl Connector {
         self.peers.get(peer).map(|peer| peer.lanes[lane].message_type.clone()).unwrap_or_default()
     }
 
-    /// Tells the app what became of its message, if it wants to know. A message that goes nowhere is counted; who waits
-    /// for an answer learns from the end of the connection that none will come.
+    /// Tells the app what became of its message, if it wants to know. A message that goes nowhere is counted. `request` is
+    /// there if it awaits an answer: its id, if it gave one.
     fn after_queued(
         &mut self,
         id: Id,
         queued: Queued,
         destination: &str,
         message_type: &str,
-        awaits_answer: bool,
+        request: Option<Option<&MessageId>>,
         now: Instant,
     ) -> Step {
         if let Some(app) = self.conns.get_mut(id).and_then(|conn| conn.app_mut()) {
@@ -85,7 +92,10 @@ impl Connector {
             Queued::Refused(reason) => {
                 self.count_drop(destination, message_type, reason, 1, now);
                 self.passed(id, Some(reason));
-                if awaits_answer { Step::End(Cause::Done) } else { Step::Taken }
+                match request {
+                    Some(request_id) => self.request_refused(id, request_id, reason, now),
+                    None => Step::Taken,
+                }
             }
             Queued::Blocked => Step::Blocked,
             Queued::End(cause) => Step::End(cause),
@@ -102,7 +112,8 @@ impl Connector {
     /// connector; with a request it stays for the answer, and with receipts for these.
     fn after_one(&mut self, id: Id, step: Step) -> Step {
         let stays = |app: &mut App| !app.requests.is_empty() || app.receipts.is_some();
-        let stays = self.conns.get_mut(id).and_then(|conn| conn.app_mut()).is_some_and(stays);
+        let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.closing.is_none()) else { return step };
+        let stays = conn.app_mut().is_some_and(stays);
         if matches!(step, Step::Taken) && !self.settings.preserve_send_socket && !stays {
             return Step::End(Cause::Done);
         }
@@ -110,7 +121,7 @@ impl Connector {
     }
 
     fn forward(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, destination: &str, now: Instant) -> Queued {
-        let (peer, lane) = match self.way_to(destination, header) {
+        let (peer, lane) = match self.way_to(id, destination, header) {
             Ok(way) => way,
             Err(reason) => return Queued::Refused(reason),
         };
@@ -121,15 +132,16 @@ impl Connector {
             Err(reason) => return Queued::Refused(reason),
         }
         let number = self.ack_number(peer, lane, header);
-        let Ok((rewritten, request)) = self.prepare(frame, header, destination, number) else {
+        let ids = header.await_response.then(|| self.ids_for(peer, header));
+        let Ok(rewritten) = self.prepare(frame, header, destination, number, ids.as_ref()) else {
             return Queued::Refused(Reason::HeaderTooLong);
         };
         let flags = if number.is_some() { record::WAITS_ACK } else { 0 };
         let flags = if header.with_file { flags | record::WITH_FILE } else { flags };
         let letter = Letter { frame, header: rewritten.as_deref(), flags, origin: self.next_origin(id) };
         let queued = self.enqueue(id, peer, lane, &letter, now);
-        if let (Queued::Taken, Some(request)) = (&queued, request) {
-            self.await_answer(id, peer, (header.message_type.clone().into_owned(), request), now);
+        if let (Queued::Taken, Some(ids)) = (&queued, ids) {
+            self.await_answer(id, peer, header, ids, now);
         } else if matches!(queued, Queued::Taken) && !header.with_file && number.is_none() {
             let (header, with_binary) = (frame.header().to_vec(), header.with_binary);
             self.remember(id, AppMemo { header, with_binary, peer, lane, rewritten });
@@ -138,7 +150,7 @@ impl Connector {
     }
 
     /// The peer that a message is for, and its lane; or why it cannot go there.
-    fn way_to(&mut self, destination: &str, header: &Header<'_>) -> Result<(Id, usize), Reason> {
+    fn way_to(&mut self, app: Id, destination: &str, header: &Header<'_>) -> Result<(Id, usize), Reason> {
         if !self.may_send(&header.message_type) {
             return Err(Reason::TypeNotAllowed);
         }
@@ -152,8 +164,10 @@ impl Connector {
         if !durable && self.peers.get(peer).is_none_or(|p| p.link.is_none()) {
             return Err(Reason::PeerAway);
         }
-        if header.await_response && self.requests >= REQUESTS_MAX {
-            return Err(Reason::TooManyRequests);
+        if header.await_response
+            && let Some(reason) = self.no_more_requests(app)
+        {
+            return Err(reason);
         }
         Ok((peer, self.lane_for(peer, &header.message_type)))
     }
@@ -170,15 +184,15 @@ impl Connector {
         self.settings.send_types.contains(message_type) || matches!(message_type, control::PING | control::PUBSUB)
     }
 
-    /// The header to send in place of the app's own, if it must be another, and the id of a request that awaits its
-    /// answer.
+    /// The header to send in place of the app's own, if it must be another.
     fn prepare(
-        &mut self,
+        &self,
         frame: &Frame<'_>,
         header: &Header<'_>,
         destination: &str,
         ack_number: Option<u64>,
-    ) -> Result<(Option<Vec<u8>>, Option<MessageId>), HeaderTooLong> {
+        ids: Option<&Ids>,
+    ) -> Result<Option<Vec<u8>>, HeaderTooLong> {
         let mut changes: Vec<Change<'_>> = Vec::new();
         if header.source_id.as_deref() != Some(self.settings.id.as_str()) {
             changes.push(("source_id", Some(json_string(&self.settings.id))));
@@ -189,100 +203,28 @@ impl Connector {
         if let Some(number) = ack_number {
             changes.push(("transport_id", Some(number.to_string())));
         }
-        let mut request = None;
-        if header.await_response {
-            let id = header.request_id.clone().unwrap_or_else(|| self.make_up_id());
-            if header.request_id.is_none() {
-                changes.push(("request_id", Some(id.to_json())));
-            }
-            request = Some(id);
+        if let Some(ids) = ids.filter(|ids| header.request_id.as_ref() != Some(&ids.sent)) {
+            changes.push(("request_id", Some(ids.sent.to_json())));
         }
         if header.with_file && !has_room_for_file(frame.header()) {
             return Err(HeaderTooLong);
         }
         if changes.is_empty() {
-            return Ok((None, request));
+            return Ok(None);
         }
         let rewritten = header::rewrite(frame.header(), &changes).map_err(|_| HeaderTooLong)?;
         if rewritten.len() > frame::HEADER_MAX {
             return Err(HeaderTooLong);
         }
-        Ok((Some(rewritten), request))
-    }
-
-    /// An id that no other request has: of the connector's life before this one answers may still come.
-    fn make_up_id(&mut self) -> MessageId {
-        self.made_up_ids += 1;
-        let Settings { id, seed, .. } = &self.settings;
-        MessageId::Text(format!("{id}#{seed:x}.{}", self.made_up_ids))
-    }
-
-    fn await_answer(&mut self, app_id: Id, peer_id: Id, key: RequestKey, now: Instant) {
-        let Some(peer) = self.peers.get_mut(peer_id) else { return };
-        // The newer of two requests with one id gets the answer, as with the Python connector.
-        match peer.requests.insert(key.clone(), app_id) {
-            None => self.requests += 1,
-            Some(older) => self.forget_older(older, peer_id, &key, app_id, now),
-        }
-        if let Some(app) = self.conns.get_mut(app_id).and_then(|c| c.app_mut()) {
-            app.requests.insert((peer_id, key));
-        }
-    }
-
-    /// Another request has come under the id of one that was waiting, which will get no answer.
-    fn forget_older(&mut self, older: Id, peer: Id, key: &RequestKey, newer: Id, now: Instant) {
-        if older == newer {
-            return;
-        }
-        if let Some(app) = self.conns.get_mut(older).and_then(|c| c.app_mut()) {
-            app.requests.remove(&(peer, key.clone()));
-        }
-        self.answer_app(older, control::no_answer(&key.1, OVERRIDDEN), now);
-    }
-
-    /// The app's connection that awaits this answer of `peer`; it is awaited no longer.
-    pub(super) fn take_asker(&mut self, peer: Id, header: &Header<'_>) -> Option<Id> {
-        let key = (header.message_type.clone().into_owned(), header.response_id.clone()?);
-        let asker = self.peers.get_mut(peer)?.requests.remove(&key)?;
-        self.requests -= 1;
-        if let Some(app) = self.conns.get_mut(asker).and_then(|c| c.app_mut()) {
-            app.requests.remove(&(peer, key));
-        }
-        Some(asker)
-    }
-
-    /// Gives an app the answer to its request.
-    pub(super) fn answer_app(&mut self, asker: Id, frame: Vec<u8>, now: Instant) {
-        if self.conns.get(asker).is_some_and(|conn| conn.control.used() > ANSWERS_MAX) {
-            let what = format!("it asks and does not read: more than {ANSWERS_MAX} bytes of answers wait for it");
-            return self.close(asker, Cause::BadInput(what), now);
-        }
-        self.send_control(asker, frame);
-    }
-
-    /// Tells all who await an answer of this peer that it will not come.
-    pub(super) fn fail_requests(&mut self, peer: Id, now: Instant) {
-        let Some(entry) = self.peers.get_mut(peer) else { return };
-        let requests = std::mem::take(&mut entry.requests);
-        self.requests -= requests.len();
-        for (key, asker) in requests {
-            self.answer_app(asker, control::no_answer(&key.1, DISCONNECTED_DURING_WAIT), now);
-            if let Some(app) = self.conns.get_mut(asker).and_then(|c| c.app_mut()) {
-                app.requests.remove(&(peer, key));
-            }
-        }
+        Ok(Some(rewritten))
     }
 
     pub(super) fn app_closed(&mut self, id: Id, app: App, cause: Cause, now: Instant) {
         if let Some(receipts) = &app.receipts {
             self.detach_session(id, receipts, now);
         }
-        for (peer, key) in app.requests {
-            let Some(peer) = self.peers.get_mut(peer) else { continue };
-            if peer.requests.get(&key) == Some(&id) {
-                peer.requests.remove(&key);
-                self.requests -= 1;
-            }
+        for serial in app.requests.into_values() {
+            self.take_request(serial);
         }
         if let Cause::BadInput(_) | Cause::SendTimeout(_) = cause {
             self.tell(Event::AppRefused { cause });

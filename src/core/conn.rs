@@ -1,6 +1,6 @@
 //! One connection as the core sees it.
 
-use std::collections::{BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -8,12 +8,13 @@ use super::confirm::Mark;
 use super::event::Cause;
 use super::frame_in::FileIn;
 use super::frame_out::{FileOut, PieceAck};
+use super::gate::{Gate, Wants};
 use super::link2::Link2;
 use super::receipts::Receipts;
+use super::requests::RequestKey;
 use super::slots::Id;
 use crate::wire::control::CloseReason;
 use crate::wire::frame::Deframer;
-use crate::wire::header::MessageId;
 
 /// A connection of any kind.
 #[derive(Debug)]
@@ -23,7 +24,7 @@ pub(super) struct Conn {
     /// Longest frame that may come, bytes.
     pub frame_limit: usize,
     pub control: Control,
-    /// Nothing more is read until what it waits for has room.
+    /// Nothing more is read until what it waits for has room, or until a gate has answered.
     pub paused: bool,
     /// What it waits for is its own `control`.
     pub awaits_control: bool,
@@ -200,6 +201,8 @@ pub(super) enum State {
     Hello,
     /// Server: the request of a client that has no certificate of its own.
     EnrolmentRequest,
+    /// Server: the answer of a gate that the client must pass on its way to what it wants.
+    Asking { gate: Gate, wants: Wants },
     /// Server: the certificate from the shell.
     Issuing,
     /// Client: a sign of life from the server. With TLS 1.3 a client is done with the handshake before the server has
@@ -231,8 +234,12 @@ pub(super) struct App {
     pub memo: Option<AppMemo>,
     /// It has sent a message.
     pub has_sent: bool,
-    /// The requests that await their answer on this connection.
-    pub requests: BTreeSet<(Id, RequestKey)>,
+    /// The requests that await their answer on this connection: by peer, type and the app's id, their numbers.
+    pub requests: BTreeMap<(Id, RequestKey), u64>,
+    /// It has said how long it waits for an answer.
+    pub sets_timeouts: bool,
+    /// The connector stops, and this app has still to be told that its requests get no answer.
+    pub has_last_words: bool,
     /// What the app is told of its messages, if it has asked for that.
     pub receipts: Option<Box<Receipts>>,
 }
@@ -248,9 +255,6 @@ pub(super) struct AppMemo {
     /// The header to send instead, if the app's own must be changed.
     pub rewritten: Option<Vec<u8>>,
 }
-
-/// What the answer to a request is known by, besides the peer that it comes from.
-pub(super) type RequestKey = (String, MessageId);
 
 /// Frames of the connector's own that go ahead of queued ones.
 #[derive(Debug, Default)]

@@ -15,11 +15,13 @@ use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
 use super::files::{FileId, Files, NoFiles, Stamp};
 use super::frame_out::Piece;
+use super::gate::Gates;
 use super::ledger::{Ledger, Reason};
 use super::link2;
 use super::peer::Peers;
 use super::places::Places;
 use super::receipts::Session;
+use super::requests::Requests;
 use super::settings::{
     CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, REPORT_PERIOD, Settings, TIDY_PERIOD,
     UNIDENTIFIED_MAX,
@@ -73,9 +75,7 @@ pub struct Connector {
     pub(super) inboxes: Vec<Inbox>,
     pub(super) inbox_of_type: HashMap<String, usize>,
     /// Requests of all apps that await their answer.
-    pub(super) requests: usize,
-    /// Ids that were made up for requests that came without.
-    pub(super) made_up_ids: u64,
+    pub(super) requests: Requests,
     /// How far this connector has come in what others send it.
     pub(super) places: Places,
     /// The lanes that belong to places: the link, the lane's number.
@@ -100,6 +100,8 @@ pub struct Connector {
     pub(super) began: Option<Instant>,
     /// The number of the next message to a peer: numbers rise over all peers and types, so the smallest is the oldest.
     pub(super) stamp: u64,
+    /// Who is asked about clients.
+    pub(super) gates: Gates,
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
     /// Links of the first kind that wait until something is done with a file.
@@ -132,8 +134,7 @@ impl Connector {
             peers: Peers::default(),
             inboxes,
             inbox_of_type,
-            requests: 0,
-            made_up_ids: 0,
+            requests: Requests::default(),
             places: Places::default(),
             lane_of_place: HashMap::new(),
             sessions: HashMap::new(),
@@ -147,6 +148,7 @@ impl Connector {
             released: Vec::new(),
             began: None,
             stamp,
+            gates: Gates::default(),
             files: Box::new(NoFiles),
             worked_on: BTreeMap::new(),
             piece: Piece::default(),
@@ -326,8 +328,9 @@ impl Connector {
     /// Whether what comes on a connection is not to be looked at, now or at all.
     pub(super) fn is_held_back(&mut self, id: Id) -> Option<Step> {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.closing.is_none()) else { return Some(Step::Taken) };
+        let is_asked_about = conn.link().is_some_and(|link| matches!(link.state, State::Asking { .. }));
         conn.awaits_control = conn.control.used() > CONTROL_HIGH;
-        conn.awaits_control.then_some(Step::Blocked)
+        (conn.awaits_control || is_asked_about).then_some(Step::Blocked)
     }
 
     /// One record of a link of the second kind.
@@ -460,6 +463,7 @@ impl Connector {
                 Timer::Progress(id) => self.check_progress(id, now),
                 Timer::Linger(id) => self.linger_over(id, now),
                 Timer::Confirm(id) => self.confirm_due(id, now),
+                Timer::Answer(request) => self.request_overdue(request, now),
                 Timer::Stable(_) => self.backoff.reset(),
                 Timer::Hello(id) => self.no_hello(id, now),
                 Timer::Unread(inbox) => self.check_unread(inbox, now),
@@ -554,7 +558,11 @@ impl Connector {
             );
         }
         let waiting: usize = self.peers.iter().map(|(_, p)| p.requests.len()).sum();
-        assert_eq!(waiting, self.requests, "requests are counted");
+        assert_eq!(waiting, self.requests.len(), "peers know all requests");
+        let apps =
+            self.conns.iter().filter_map(|(_, conn)| if let Kind::App(app) = &conn.kind { Some(app) } else { None });
+        let waiting: usize = apps.map(|app| app.requests.len()).sum();
+        assert_eq!(waiting, self.requests.len(), "apps know all requests");
         for inbox in &self.inboxes {
             inbox.ring.check_invariants();
             assert!(inbox.conn.is_none_or(|c| self.conns.get(c).is_some()), "the app's connection is there");

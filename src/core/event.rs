@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::durable::RingName;
+use super::gate::{Gate, Question};
 use super::ledger::{Entry, Reason};
 use super::slots::Id;
 use crate::wire::control::{CloseReason, NewCertificate};
@@ -33,6 +34,8 @@ pub enum Output {
     Confirm(Id),
     /// Remove the files of queues that are of no use any more, for this admin; report `remains_removed`.
     RemoveRemains(Id),
+    /// Ask whether the client of this link may go on; report `answered`.
+    Ask(Id, Question),
     /// Make a certificate for the client of this name; report `certificate_issued`.
     Issue(Id, String),
     /// Keep this certificate as the client's own; report `certificate_stored`.
@@ -78,6 +81,15 @@ pub enum Cause {
     Enrolled,
     /// The certificate was not issued.
     NotEnrolled(String),
+    /// A gate did not let the client in.
+    NotAdmitted {
+        /// Which.
+        gate: Gate,
+        /// The client's name.
+        client: String,
+        /// Why, if it has said so.
+        why: String,
+    },
     /// The connector stops.
     Stopping,
     /// The connection has served its purpose.
@@ -104,6 +116,10 @@ impl fmt::Display for Cause {
             Cause::Replaced => write!(f, "a newer connection came under the same name"),
             Cause::Enrolled => write!(f, "a certificate was issued; the client connects again with it"),
             Cause::NotEnrolled(why) => write!(f, "no certificate was issued: {why}"),
+            Cause::NotAdmitted { gate, client, why } => {
+                write!(f, "client {client} was refused by {}", gate.key())?;
+                if why.is_empty() { Ok(()) } else { write!(f, ": {why}") }
+            }
             Cause::Stopping => write!(f, "the connector stops"),
             Cause::Done => write!(f, "done"),
         }

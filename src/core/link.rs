@@ -1,14 +1,16 @@
 //! Links: how a connection with another connector comes up, what is done with what the peer sends, how it ends.
 //!
 //! ```text
-//! server  Opening ─ no TLS, or TLS without identity ─▶ Hello ─ its name ─▶ Up, or Resume
-//!                 ─ certificate of its own ──────────────────────────────▶ Up, or Resume
+//! server  Opening ─ no TLS, or TLS without identity ─▶ Hello ─ its name ─▶ gates ─▶ Up, or Resume
+//!                 ─ certificate of its own ──────────────────────────────▶ gates ─▶ Up, or Resume
 //!                 Resume ─ `_link` ─▶ Up
-//!                 ─ shared certificate ─▶ EnrolmentRequest ─ its name ─▶ Issuing ─ certificate ─▶ sent, closed
+//!                 ─ shared certificate ─▶ EnrolmentRequest ─ its name ─▶ gates ─▶ Issuing ─ certificate ─▶ sent, closed
 //! client  Opening ─ no TLS, or TLS without identity ─ says its name, asks ─▶ Checking ─ anything comes ─▶ Up
 //!                 ─ certificate of its own ─ asks ─────────────────────────▶ Checking ─ anything comes ─▶ Up
 //!                 ─ shared certificate ─ asks ─▶ Certificate ─ it comes ─▶ Storing ─ done ─▶ closed, dials again
 //! ```
+//!
+//! Gates are hooks that are asked (`gate`, state Asking); there may be none.
 //!
 //! Where both speak the second kind of link, each side says `_link` first, and what comes up is that kind: `link2`.
 
@@ -19,6 +21,7 @@ use super::backoff::STABLE_PERIOD;
 use super::conn::{Link, LinkMemo, State};
 use super::connector::{Connector, Step};
 use super::event::{Cause, Event, Output, Secured};
+use super::gate::Wants;
 use super::ledger::Reason;
 use super::peer::Peer;
 use super::settings::{HANDSHAKE_TIMEOUT, Mode};
@@ -58,7 +61,7 @@ impl Connector {
         match (role, secured) {
             (Role::Server, Secured::Anonymous) => link.state = State::Hello,
             (Role::Server, Secured::Shared) => link.state = State::EnrolmentRequest,
-            (Role::Server, Secured::Named(name)) => self.known(id, &name, now),
+            (Role::Server, Secured::Named(name)) => self.admit(id, &name, Wants::Link, now),
             (Role::Client, Secured::Shared) => {
                 link.state = State::Certificate;
                 self.send_control(id, control::get_new_certificate(&own_id));
@@ -89,8 +92,8 @@ impl Connector {
         self.send_control(id, hello);
     }
 
-    /// Server: the client is known.
-    fn known(&mut self, id: Id, name: &str, now: Instant) {
+    /// Server: the client is known, and may come in.
+    pub(super) fn let_in(&mut self, id: Id, name: &str, now: Instant) {
         let frame_limit = self.settings.link_frame_max();
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.frame_limit = frame_limit;
@@ -209,11 +212,14 @@ impl Connector {
     }
 
     pub(super) fn handshake_overdue(&mut self, id: Id, now: Instant) {
-        let is_opening = self.conns.get(id).and_then(|c| c.link()).is_some_and(|l| l.remote.is_none());
-        let cause = if !is_opening {
-            Cause::HandshakeTimeout(HANDSHAKE_TIMEOUT)
-        } else {
+        let link = self.conns.get(id).and_then(|c| c.link());
+        if let Some(State::Asking { gate, .. }) = link.map(|l| l.state) {
+            return self.answered(id, gate, Err("no answer came".to_owned()), now);
+        }
+        let cause = if link.is_some_and(|l| l.remote.is_none()) {
             Cause::ConnectTimeout(self.settings.connect_timeout)
+        } else {
+            Cause::HandshakeTimeout(HANDSHAKE_TIMEOUT)
         };
         self.close(id, cause, now);
     }
@@ -235,11 +241,11 @@ impl Connector {
         match state {
             State::Up { peer } => self.message(id, peer, frame, &header, now),
             State::Hello => self.hello(id, frame, &header, now),
-            State::EnrolmentRequest => self.enrolment_request(id, frame, &header),
+            State::EnrolmentRequest => self.enrolment_request(id, frame, &header, now),
             State::Checking => self.checked(id, frame, &header, now),
             State::Certificate => self.certificate(id, frame, &header),
             State::Resume => self.resumed(id, frame, &header, now),
-            State::Opening | State::Issuing | State::Storing => {
+            State::Opening | State::Asking { .. } | State::Issuing | State::Storing => {
                 let what = format!("a {:?} message came while {state:?} was under way", header.message_type);
                 Step::End(Cause::BadInput(what))
             }
@@ -293,7 +299,7 @@ impl Connector {
                 if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
                     link.speaks_link2 |= self.settings.link2 && header.link.is_some_and(|kind| kind >= link::LINK_2);
                 }
-                self.known(id, &name, now);
+                self.admit(id, &name, Wants::Link, now);
                 Step::Identified
             }
             Err(cause) => Step::End(cause),
@@ -301,7 +307,7 @@ impl Connector {
     }
 
     /// Server: a client with a shared certificate asks for its own.
-    fn enrolment_request(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
+    fn enrolment_request(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
         let asked = header.message_type == control::SSL;
         match asked.then(|| control::parse(header, frame.data())) {
             Some(Ok(Control::GetNewCertificate)) => {}
@@ -318,10 +324,7 @@ impl Connector {
             Ok(name) => name,
             Err(cause) => return Step::End(cause),
         };
-        if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
-            link.state = State::Issuing;
-        }
-        self.outputs.push_back(Output::Issue(id, name));
+        self.admit(id, &name, Wants::Certificate, now);
         Step::Taken
     }
 

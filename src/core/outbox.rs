@@ -10,6 +10,7 @@ use super::durable::{RingName, RingRef};
 use super::event::{Cause, Output};
 use super::ledger::Reason;
 use super::peer::Lane;
+use super::requests;
 use super::settings::{OUTBOX_HIGH, OnFull};
 use super::slots::Id;
 use super::timers::Timer;
@@ -229,14 +230,19 @@ impl Connector {
         now: Instant,
     ) -> Queued {
         let length = record::record_size(parts.iter().map(|part| part.len()).sum(), letter.origin.is_some());
-        let mut given_up = Vec::new();
+        let (mut given_up, mut unsent) = (Vec::new(), Vec::new());
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
         // What other lanes have in memory is not theirs to give up.
         let beside = peer.in_memory_beside(lane);
         let (name, link, entry) = (peer.name.clone(), peer.link, &mut peer.lanes[lane]);
         let (message_type, durable) = (entry.message_type.clone(), entry.durable);
         let Some(ring) = &mut entry.ring else { return Queued::Refused(reason) };
-        let dropped = ring.drop_oldest(length.saturating_add(beside), &mut |view, _| given_up.extend(view.origin));
+        // A request that went out may still be answered.
+        let asked = if peer.requests.is_empty() { u64::MAX } else { ring.front_sequence().unwrap_or(u64::MAX) };
+        let dropped = ring.drop_oldest(length.saturating_add(beside), &mut |view, frame| {
+            given_up.extend(view.origin);
+            unsent.extend(if view.sequence >= asked { requests::key_of(frame) } else { None });
+        });
         let pushed = ring.push(parts, letter.flags, letter.origin);
         self.stamp = self.stamp.max(ring.next_sequence());
         if durable {
@@ -249,6 +255,7 @@ impl Connector {
         }
         self.count_drop(&name, &message_type, reason, dropped as u64, now);
         self.refuse_later(&given_up, reason);
+        unsent.iter().for_each(|key| self.fail_unsent(peer_id, key, reason, now));
         if pushed.is_ok() { Queued::Taken } else { Queued::Refused(reason) }
     }
 

@@ -2,8 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::conn::RequestKey;
 use super::frame_out::{self, Sources};
+use super::requests::RequestKey;
 use super::settings::OUTBOX_LOW;
 use super::slots::{Id, Slots};
 use crate::ring::Ring;
@@ -17,8 +17,8 @@ pub(super) struct Peer {
     pub link: Option<Id>,
     /// Its outbox. A lane stays where it is for as long as the peer is known.
     pub lanes: Vec<Lane>,
-    /// The apps' connections that await an answer of this peer.
-    pub requests: BTreeMap<RequestKey, Id>,
+    /// The numbers of requests that await an answer of this peer.
+    pub requests: BTreeMap<RequestKey, u64>,
 }
 
 /// The messages of a type on their way to a peer.

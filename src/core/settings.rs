@@ -68,6 +68,9 @@ pub const TIDY_PERIOD: Duration = Duration::from_secs(5);
 /// Most requests of all apps that await their answer at a time.
 pub const REQUESTS_MAX: usize = 10_000;
 
+/// Most requests of one connection of an app that await their answer at a time.
+pub const APP_REQUESTS_MAX: usize = 1000;
+
 /// How a link is protected, and by what a peer is known.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Mode {

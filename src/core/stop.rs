@@ -30,11 +30,18 @@ impl Connector {
         for id in opening {
             self.close(id, Cause::Stopping, now);
         }
+        self.fail_all_requests(now);
         let receivers: Vec<Id> = self.inboxes.iter().filter_map(|inbox| inbox.conn).collect();
         for id in receivers {
             self.no_hello(id, now);
         }
         self.check_drained(now);
+    }
+
+    /// Ends at once: what is queued in memory is counted as dropped, and [`Output::Stopped`] comes.
+    pub fn halt(&mut self, now: Instant) {
+        self.stopping = true;
+        self.end(now);
     }
 
     /// Whether a connection is read on while the connector stops, for the acknowledgements that come on it: without them
@@ -84,7 +91,7 @@ impl Connector {
         };
         !self.peers.iter().any(|(_, p)| goes_out(p))
             && self.inboxes.iter().all(|i| i.ring.is_empty() || i.away)
-            && self.conns.iter().all(|(_, c)| !(c.paused && matches!(c.kind, Kind::App(_))))
+            && self.conns.iter().all(|(_, c)| !is_held_up(c))
     }
 
     pub(super) fn end(&mut self, now: Instant) {
@@ -127,6 +134,8 @@ impl Connector {
     pub(super) fn count_held(&mut self, conn: &mut Conn, now: Instant) {
         let peer = match &conn.kind {
             _ if !conn.paused => return,
+            // Nothing of somebody who was not let in counts.
+            Kind::Link(Link { state: State::Asking { .. }, .. }) => return,
             // Its sender has them, and knows that they did not arrive.
             Kind::Link(Link { link2: Some(_), .. }) => return,
             Kind::App(app) if app.receipts.is_some() => return,
@@ -144,6 +153,12 @@ impl Connector {
             self.count_drop(&peer, &header.message_type, reason, 1, now);
         }
     }
+}
+
+/// An app whose messages were not all taken, or that was not told yet what became of its requests.
+fn is_held_up(conn: &Conn) -> bool {
+    let Kind::App(app) = &conn.kind else { return false };
+    conn.paused || (app.has_last_words && !conn.control.is_empty())
 }
 
 fn is_opening(conn: &Conn) -> bool {

@@ -18,6 +18,8 @@ pub enum Timer {
     Progress(Id),
     /// The last words to a connection must have gone out.
     Linger(Id),
+    /// A request has waited for as long as its app wanted: its number.
+    Answer(u64),
     /// It is to be asked what TCP has confirmed of a link.
     Confirm(Id),
     /// The link has been up for long enough to forget earlier failures.

@@ -4,11 +4,12 @@ use std::fmt;
 use std::fs;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
+use std::os::fd::OwnedFd;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use mio::net::{TcpListener, UnixListener};
-use socket2::{Domain, Protocol, Socket, Type};
+use socket2::{Domain, Protocol, SockAddr, Socket, Type};
 
 /// Connections that may wait to be accepted.
 const BACKLOG: i32 = 1024;
@@ -151,15 +152,22 @@ impl Drop for UnixServer {
 pub fn unix(path: &Path, mode: u32, reuse: bool) -> Result<UnixServer, ListenError> {
     clear(path, reuse)?;
     let fail = |doing| move |error| ListenError::Path { path: path.to_owned(), doing, error };
-    // Nobody is let in before the mode is set.
-    let before = nix::sys::stat::umask(nix::sys::stat::Mode::from_bits_truncate(0o177));
-    let bound = UnixListener::bind(path);
-    nix::sys::stat::umask(before);
-    let listener = bound.map_err(fail("listen"))?;
+    let listener = bind_private(path).map_err(fail("listen"))?;
     let made = fs::symlink_metadata(path).map_err(fail("look at it"))?;
     let server = UnixServer { listener, path: path.to_owned(), file: (made.dev(), made.ino()) };
     fs::set_permissions(path, fs::Permissions::from_mode(mode)).map_err(fail("set the mode"))?;
     Ok(server)
+}
+
+/// Listens on a Unix socket that nobody else may use: its mode is set before it has a name. The mask for new files would
+/// do the same, but is that of the whole process, in which others may be about to make files.
+fn bind_private(path: &Path) -> io::Result<UnixListener> {
+    let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
+    socket.set_nonblocking(true)?;
+    nix::sys::stat::fchmod(&socket, nix::sys::stat::Mode::from_bits_truncate(0o600))?;
+    socket.bind(&SockAddr::unix(path)?)?;
+    socket.listen(BACKLOG)?;
+    Ok(UnixListener::from_std(OwnedFd::from(socket).into()))
 }
 
 /// Removes the socket file of a process that is gone, with `reuse` also that of another one.
@@ -199,6 +207,14 @@ mod tests {
         assert!(matches!(unix(&path, 0o600, false), Err(ListenError::InUse { .. })));
         drop(server);
         assert!(!path.exists());
+    }
+
+    #[test]
+    fn nobody_else_may_use_a_socket_before_its_mode_is_set() {
+        let dir = tempfile::tempdir().unwrap();
+        let path = dir.path().join("s");
+        let _listener = bind_private(&path).unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().mode() & 0o777, 0o600);
     }
 
     #[test]

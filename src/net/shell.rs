@@ -12,15 +12,15 @@ use std::time::{Duration, Instant};
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::CommonState;
-use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
-use signal_hook_mio::v1_0::Signals;
 
 use super::buffers::{Buffers, READ_SIZE};
 use super::dial::{Resolver, Target};
+use super::hooks::ActiveHooks;
 use super::listener::UnixServer;
 use super::rings::Rings;
 use super::security::{Secure, Security};
 use super::session::{self, Handler, Session};
+use super::stop::Signals;
 use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
 use crate::core::{Cause, Concern, Connector, Id, Output, Reading, Secured};
@@ -67,6 +67,10 @@ pub struct Parts {
     pub paths: SocketPaths,
     /// Where queues are stored.
     pub rings: Rings,
+    /// Who is asked about clients.
+    pub hooks: ActiveHooks,
+    /// The process's signals, if they are the connector's.
+    pub signals: Option<Signals>,
     /// Longest time for what is queued to go out at the end.
     pub shutdown_timeout: Duration,
     /// Longest wait for a peer's machine to confirm what was sent to it.
@@ -141,9 +145,9 @@ impl LinkEntry {
 
 /// The loop and all that it owns.
 pub struct Shell {
-    poll: Poll,
+    pub(super) poll: Poll,
     pub(super) parts: Parts,
-    signals: Signals,
+    pub(super) waker: Arc<Waker>,
     pub(super) resolver: Resolver,
     /// The connection whose server's name is being looked up.
     pub(super) looked_up: Option<Id>,
@@ -153,7 +157,7 @@ pub struct Shell {
     to_read: Vec<Id>,
     /// Connections that may have something to send.
     to_write: Vec<Id>,
-    lingering: HashMap<Token, (Stream, Instant)>,
+    pub(super) lingering: HashMap<Token, (Stream, Instant)>,
     closed: usize,
     pub(super) accept_again: Option<Instant>,
     /// The last attempt to accept failed, and the log says so.
@@ -162,8 +166,10 @@ pub struct Shell {
     pub(super) unreachable_apps: HashSet<String>,
     /// Nothing is accepted or read any more.
     pub(super) stopping: bool,
-    ended: bool,
-    wish: Wish,
+    pub(super) ended: bool,
+    /// A signal to stop has come.
+    pub(super) told_to_end: bool,
+    pub(super) wish: Wish,
 }
 
 impl Shell {
@@ -179,13 +185,18 @@ impl Shell {
         }
         registry.register(&mut parts.apps.listener, APPS, Interest::READABLE)?;
         registry.register(&mut parts.admins.listener, ADMINS, Interest::READABLE)?;
-        let mut signals = Signals::new([SIGTERM, SIGINT, SIGHUP])?;
-        registry.register(&mut signals, SIGNALS, Interest::READABLE)?;
-        let resolver = Resolver::new(Arc::new(Waker::new(registry, WAKER)?));
+        if let Some(signals) = &mut parts.signals {
+            signals.register(registry, SIGNALS)?;
+        }
+        let waker = Arc::new(Waker::new(registry, WAKER)?);
+        let resolver = Resolver::new(Arc::clone(&waker));
+        let wake = Arc::clone(&waker);
+        // A waker that fails leaves the answer for the next turn.
+        parts.hooks.wake_with(move || drop(wake.wake()));
         let mut shell = Self {
             poll,
             parts,
-            signals,
+            waker,
             resolver,
             looked_up: None,
             buffers: Buffers::default(),
@@ -199,6 +210,7 @@ impl Shell {
             unreachable_apps: HashSet::new(),
             stopping: false,
             ended: false,
+            told_to_end: false,
             wish: Wish::GoOn,
         };
         let now = Instant::now();
@@ -263,7 +275,10 @@ impl Shell {
             APPS => self.accept_apps(now),
             ADMINS => self.accept_admins(now),
             SIGNALS => self.take_signals(now),
-            WAKER => self.take_answers(now),
+            WAKER => {
+                self.take_answers(now);
+                self.take_verdicts(now);
+            }
             Token(token) if token >= LINGERING => {
                 if let Some((stream, _)) = self.lingering.get_mut(&Token(token)) {
                     stream.ready(event);
@@ -273,34 +288,7 @@ impl Shell {
         }
     }
 
-    fn take_signals(&mut self, now: Instant) {
-        let pending: Vec<i32> = self.signals.pending().collect();
-        for signal in pending {
-            match signal {
-                SIGHUP => self.wish = Wish::Reload,
-                _ if self.stopping => {
-                    log::warn!("a second signal to stop: stopping at once");
-                    self.ended = true;
-                    self.lingering.clear();
-                }
-                _ => self.stop(now),
-            }
-        }
-    }
-
-    /// Begins the end: nothing new is accepted, what was sent before is taken, and the core drains.
-    pub fn stop(&mut self, now: Instant) {
-        log::info!("stopping: what is queued is sent first");
-        self.accept_apps(now);
-        self.stopping = true;
-        for id in self.ids(|kind| matches!(kind, Kind::App)) {
-            while matches!(self.receive(id, now), Some(Received::More)) {}
-        }
-        self.parts.connector.stop(now);
-        self.do_outputs(now);
-    }
-
-    fn ids(&self, wanted: impl Fn(&Kind) -> bool) -> Vec<Id> {
+    pub(super) fn ids(&self, wanted: impl Fn(&Kind) -> bool) -> Vec<Id> {
         self.connections.iter().flatten().filter(|e| wanted(&e.kind)).map(|e| e.id).collect()
     }
 
@@ -407,7 +395,7 @@ impl Shell {
     }
 
     /// Reads from one connection, once.
-    fn receive(&mut self, id: Id, now: Instant) -> Option<Received> {
+    pub(super) fn receive(&mut self, id: Id, now: Instant) -> Option<Received> {
         let stopping = self.stopping;
         let entry = self.entry(id)?;
         let is_read = match &entry.kind {
@@ -497,6 +485,7 @@ impl Shell {
                     let result = self.parts.rings.remove_remains(&self.parts.connector);
                     self.parts.connector.remains_removed(id, result, now);
                 }
+                Output::Ask(id, question) => self.ask(id, question, now),
                 Output::Issue(id, name) => {
                     let result = self.parts.security.issue(&name);
                     self.parts.connector.certificate_issued(id, &name, result, now);
@@ -533,6 +522,7 @@ impl Shell {
     /// read makes TCP throw away what the other side has not read yet.
     fn close(&mut self, id: Id, now: Instant) {
         self.looked_up.take_if(|waiting| *waiting == id);
+        self.parts.hooks.clients.forget(id);
         let Some(slot) = self.connections.get_mut(id.index()) else { return };
         let Some(mut entry) = slot.take_if(|e| e.id == id) else { return };
         let is_open = matches!(entry.kind, Kind::Link(_)) && !entry.is_opening();

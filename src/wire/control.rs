@@ -19,6 +19,8 @@ pub const ACK: &str = "_ack";
 pub const PING: &str = "_ping";
 /// Subscriptions and publications.
 pub const PUBSUB: &str = "_pubsub";
+/// Names the lane of publications that are stored on their way to the broker; on the wire they are [`PUBSUB`] as well.
+pub const PUBSUB_STORED: &str = "_pubsub_stored";
 /// Tells the peer why its connection ends; ours send it, others pass it over as a type they do not know.
 pub const CLOSE: &str = "_close";
 
@@ -36,6 +38,9 @@ pub const LINK_CHECK_ID: &str = "link_check";
 
 /// `error` of the answer to a request whose peer went away.
 pub const DISCONNECTED_DURING_WAIT: &str = "disconnected_during_wait";
+
+/// `error` of the answer to a request that has waited for as long as its app wanted.
+pub const TIMEOUT: &str = "timeout";
 
 /// One frame of a connector's own.
 #[must_use]
@@ -99,16 +104,16 @@ pub fn ping_answer_header(source_id: &str, request_id: &MessageId, with_binary: 
     header.finish()
 }
 
-/// What an app gets in place of an answer that will not come.
+/// What an app gets in place of an answer that will not come; `request_id` is that of its request, if it gave one.
 #[must_use]
-pub fn no_answer(request_id: &MessageId, error: &str) -> Vec<u8> {
+pub fn no_answer(request_id: Option<&MessageId>, error: &str) -> Vec<u8> {
     let mut header = HeaderWriter::new();
-    header.text("error", error).json("response_id", &request_id.to_json());
+    header.text("error", error);
+    if let Some(id) = request_id {
+        header.json("response_id", &id.to_json());
+    }
     pack(header, b"{}")
 }
-
-/// `error` of the answer to a request when a newer one came under its id.
-pub const OVERRIDDEN: &str = "overridden_by_newer_request";
 
 /// Why a connector ends a connection, as the peer is told.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -4,6 +4,7 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::time::Duration;
 
 use serde::de::{Deserialize, Deserializer, Error as _, IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
@@ -11,6 +12,9 @@ use serde_json::value::RawValue;
 
 /// Longest text of a `request_id` or `response_id`, bytes: it is kept for as long as the answer is awaited.
 pub const MESSAGE_ID_MAX: usize = 512;
+
+/// Longest wait that a request may ask for; a longer one counts as this.
+pub const AWAIT_RESPONSE_TIMEOUT_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// Most keys in a header that a connector has to change.
 pub const HEADER_KEYS_MAX: usize = 256;
@@ -115,6 +119,8 @@ pub struct Header<'a> {
     pub with_binary: bool,
     /// The app waits on its connection for the answer.
     pub await_response: bool,
+    /// After this time the app waits for the answer no longer. At most [`AWAIT_RESPONSE_TIMEOUT_MAX`].
+    pub await_response_timeout: Option<Duration>,
     /// The message brings a file: `with_file` is something that Python takes for true.
     pub with_file: bool,
     /// The app wants its message kept until the other connector has said that it has it.
@@ -123,6 +129,8 @@ pub struct Header<'a> {
     pub transport_id: Option<u64>,
     /// In a greeting: the newest kind of link that the client speaks.
     pub link: Option<u64>,
+    /// The type that a message is published under.
+    pub publishes: Option<Cow<'a, str>>,
 }
 
 enum Key {
@@ -133,10 +141,12 @@ enum Key {
     ResponseId,
     WithBinary,
     AwaitResponse,
+    AwaitResponseTimeout,
     WithFile,
     WaitForAck,
     TransportId,
     Link,
+    Publishes,
     Other,
 }
 
@@ -157,10 +167,12 @@ impl<'de> Deserialize<'de> for Key {
                     "response_id" => Key::ResponseId,
                     "with_binary" => Key::WithBinary,
                     "await_response" => Key::AwaitResponse,
+                    "await_response_timeout" => Key::AwaitResponseTimeout,
                     "with_file" => Key::WithFile,
                     "wait_for_ack" => Key::WaitForAck,
                     "transport_id" => Key::TransportId,
                     "link" => Key::Link,
+                    "message_type_publish" => Key::Publishes,
                     _ => Key::Other,
                 })
             }
@@ -234,16 +246,24 @@ fn collect<'de, A: MapAccess<'de>>(c: &mut Collected<'de>, key: Key, map: &mut A
         Key::ResponseId => c.response_id = Some(map.next_value()?),
         Key::WithBinary => header.with_binary = map.next_value::<Option<bool>>()?.unwrap_or(false),
         Key::AwaitResponse => header.await_response = map.next_value::<Option<bool>>()?.unwrap_or(false),
+        Key::AwaitResponseTimeout => header.await_response_timeout = map.next_value::<Option<f64>>()?.map(timeout),
         Key::WithFile => header.with_file = map.next_value::<Option<&RawValue>>()?.is_some_and(is_true),
         Key::WaitForAck => header.wait_for_ack = map.next_value::<Option<bool>>()?.unwrap_or(false),
         Key::TransportId => header.transport_id = map.next_value()?,
         // An app may use the word for something of its own.
         Key::Link => header.link = map.next_value::<Value>()?.as_u64(),
+        Key::Publishes => header.publishes = map.next_value::<Option<Text>>()?.map(|t| t.0),
         Key::Other => {
             map.next_value::<IgnoredAny>()?;
         }
     }
     Ok(())
+}
+
+/// A time in seconds, within what a request may ask for.
+fn timeout(seconds: f64) -> Duration {
+    let most = AWAIT_RESPONSE_TIMEOUT_MAX;
+    Duration::try_from_secs_f64(seconds.clamp(0.0, most.as_secs_f64())).unwrap_or(most)
 }
 
 /// Whether Python takes a value for true. Apps write an empty one for no file.
@@ -413,6 +433,19 @@ mod tests {
         assert_eq!(header.destination_id.as_deref(), Some("('127.0.0.1', 10673)"));
         assert_eq!(header.request_id, Some(MessageId::from(7)));
         assert!(header.with_binary && header.with_file && !header.await_response);
+    }
+
+    #[test]
+    fn the_time_that_a_request_waits_is_bounded() {
+        let wait = |json: &str| {
+            let json = format!(r#"{{"message_type": "a", "await_response_timeout": {json}}}"#);
+            Header::parse(json.as_bytes()).map(|header| header.await_response_timeout)
+        };
+        assert_eq!(wait("1.5").unwrap(), Some(Duration::from_millis(1500)));
+        assert_eq!(wait("3").unwrap(), Some(Duration::from_secs(3)));
+        assert_eq!((wait("-1").unwrap(), wait("null").unwrap()), (Some(Duration::ZERO), None));
+        assert_eq!(wait("1e300").unwrap(), Some(AWAIT_RESPONSE_TIMEOUT_MAX));
+        assert!(wait(r#""soon""#).is_err());
     }
 
     #[test]

@@ -11,4 +11,5 @@ pub mod path;
 pub mod receipts;
 #[cfg(feature = "daemon")]
 pub mod record;
+pub mod topics;
 pub mod with_file;

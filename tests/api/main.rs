@@ -5,6 +5,7 @@ mod receipt;
 mod receipts;
 mod receive;
 mod request;
+mod requester;
 mod resume;
 mod send;
 mod session;

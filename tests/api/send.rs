@@ -2,7 +2,7 @@ use std::io::Read;
 use std::thread;
 use std::time::Duration;
 
-use aioconnectors::api::{ApiError, ConnectorApi};
+use aioconnectors::api::{ApiError, ConnectorApi, File};
 use serde_json::json;
 
 use crate::fake::*;
@@ -19,6 +19,39 @@ fn a_message_arrives_with_all_that_was_said_of_it() {
     assert_eq!(frames[0].header, header);
     assert_eq!(serde_json::from_slice::<serde_json::Value>(&frames[0].data).unwrap(), json!({"a": [1, "ü"]}));
     assert_eq!(frames[0].binary.as_deref(), Some(&b"\0\x01"[..]));
+}
+
+#[test]
+fn a_file_and_further_keys_are_said_in_the_header() {
+    let (dir, api) = client();
+    let connector = start_connector(&dir);
+    let path = dir.path().join("f");
+    std::fs::write(&path, "bytes").unwrap();
+    let more = json!({"own": [1]});
+    let message = api.send_message("any").file(File::new(&path).dst_name("g")).header(more.as_object().unwrap());
+    message.wait_for_ack().send().unwrap();
+    let frames = read_frames(&mut connector.accept().unwrap().0, 1);
+    let with_file = json!({"src_path": path, "dst_type": "any", "dst_name": "g", "delete": false});
+    let header = &frames[0].header;
+    assert_eq!((&header["with_file"], &header["own"]), (&with_file, &json!([1])));
+    assert_eq!((&header["wait_for_ack"], &frames[0].binary), (&true.into(), &None), "the connector adds the file");
+    std::fs::remove_file(&path).unwrap();
+    assert!(matches!(api.send_message("any").file(File::new(&path)).send(), Err(ApiError::File { .. })));
+    let own = json!({"source_id": "other"});
+    let error = api.send_message("any").header(own.as_object().unwrap()).send().unwrap_err();
+    assert!(matches!(&error, ApiError::HeaderKey(key) if key == "source_id"), "{error}");
+}
+
+#[test]
+fn a_publication_names_its_type_and_needs_no_destination() {
+    let dir = tempfile::tempdir().unwrap();
+    let api = ConnectorApi::server("127.0.0.1", 1).files_dir(dir.path()).send_message_types(["other"]).build().unwrap();
+    let path = dir.path().join("uds_path_send_to_connector_server_127001_1");
+    let connector = std::os::unix::net::UnixListener::bind(path).unwrap();
+    api.publish_message("news").text("today").send().unwrap();
+    let frames = read_frames(&mut connector.accept().unwrap().0, 1);
+    let header = json!({"message_type": "_pubsub", "source_id": "('127.0.0.1', 1)", "message_type_publish": "news"});
+    assert_eq!((&frames[0].header, frames[0].data.as_slice()), (&header, &b"today"[..]));
 }
 
 #[test]
@@ -97,6 +130,22 @@ fn without_a_kept_connection_each_message_has_its_own() {
         let frames = read_frames(&mut connector.accept().unwrap().0, 2);
         assert_eq!(frames.len(), 1, "the connection ends after one");
         assert_eq!(frames[0].data, text.as_bytes());
+    }
+}
+
+#[test]
+fn a_sender_without_a_kept_connection_brings_one_message_on_each() {
+    let dir = tempfile::tempdir().unwrap();
+    let api = ConnectorApi::client("c1").files_dir(dir.path()).keep_connection(false).build().unwrap();
+    let connector = start_connector(&dir);
+    let mut sender = api.sender();
+    for text in ["1", "2", "3"] {
+        api.send_message("any").text(text).send_with(&mut sender).unwrap();
+    }
+    sender.flush().unwrap();
+    for text in ["1", "2", "3"] {
+        let frames = read_frames(&mut connector.accept().unwrap().0, 2);
+        assert!(frames.len() == 1 && frames[0].data == text.as_bytes());
     }
 }
 

@@ -18,7 +18,8 @@ pub enum Role {
 }
 
 impl Role {
-    fn word(self) -> &'static str {
+    /// As in socket names.
+    pub fn word(self) -> &'static str {
         match self {
             Role::Server => "server",
             Role::Client => "client",

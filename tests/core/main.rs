@@ -10,6 +10,7 @@ mod file_frames_in;
 mod file_frames_out;
 mod file_system;
 mod garbage;
+mod gates;
 mod handshake;
 mod link2;
 mod link2_faults;

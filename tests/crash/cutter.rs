@@ -1,8 +1,10 @@
 //! A network that is cut where it hurts: between what the sender's system believes to have arrived and what it does not.
 //!
 //! A TCP proxy confirms bytes by itself. So that nothing is confirmed that the server does not get, it lets its receive
-//! buffer fill up, hands on what is in it without taking it out (which would make room, and have more confirmed), and
-//! then ends the connection with a reset. What the client had written beyond that is lost, as with a cable that is cut.
+//! buffer fill up, has the system drop what comes from then on, hands on what is in the buffer, and then ends the
+//! connection with a reset. What the client had written beyond that is lost, as with a cable that is cut.
+//!
+//! However a client's connection ends, what TCP has confirmed of it reaches the server, followed by an end in order.
 
 use std::collections::VecDeque;
 use std::io::{ErrorKind, Read, Write};
@@ -12,7 +14,7 @@ use std::sync::{Arc, Mutex};
 use std::thread::{self, JoinHandle};
 use std::time::Duration;
 
-use socket2::{Domain, SockRef, Socket, Type};
+use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 
 use crate::common::{free_port, wait};
 
@@ -22,19 +24,19 @@ const LOOK: Duration = Duration::from_millis(10);
 /// A buffer that did not change for so many looks is full, or its sender has no more.
 const STILL_LOOKS: usize = 5;
 
-/// Time for a server to close a connection when it has read all, and to forget it.
-const CLOSING: Duration = Duration::from_secs(2);
-
 /// The receive buffer, bytes: the system doubles it, and may hold more.
 const BUFFER: usize = 32 * 1024;
 
 /// More than the receive buffer ever holds.
 const PEEK: usize = 4 * 1024 * 1024;
 
+/// The program of a packet filter that lets nothing through: BPF_RET | BPF_K, no bytes.
+const DROP_ALL: SockFilter = SockFilter::new(0x06, 0, 0, 0);
+
 struct Shared {
     server_port: u16,
-    /// Whether the server has forgotten its last client.
-    is_gone: Box<dyn Fn() -> bool + Send + Sync>,
+    /// Whether the server is done with its last client.
+    is_done: Box<dyn Fn() -> bool + Send + Sync>,
     stopped: AtomicBool,
     /// What was confirmed at a cut does not arrive.
     swallows: AtomicBool,
@@ -42,7 +44,7 @@ struct Shared {
     cuts: Mutex<VecDeque<u64>>,
     /// Bytes that the cuts so far found in the buffer.
     found: Mutex<Vec<u64>>,
-    /// Connections that the server did not read to their end.
+    /// Connections that the server did not read to their end, or was not done with.
     unread: AtomicUsize,
 }
 
@@ -54,13 +56,12 @@ pub struct Cutter {
 }
 
 impl Cutter {
-    /// A proxy in front of a server. It takes a connection when `is_gone` says that the server has forgotten the last
-    /// one: one of the Python package sometimes never reads a connection that comes earlier.
-    pub fn start(server_port: u16, is_gone: impl Fn() -> bool + Send + Sync + 'static) -> Cutter {
+    /// A proxy in front of a server. It takes a connection when `is_done` says that the server is done with the last one.
+    pub fn start(server_port: u16, is_done: impl Fn() -> bool + Send + Sync + 'static) -> Cutter {
         let port = free_port();
         let shared = Arc::new(Shared {
             server_port,
-            is_gone: Box::new(is_gone),
+            is_done: Box::new(is_done),
             stopped: false.into(),
             swallows: false.into(),
             cuts: Mutex::default(),
@@ -83,9 +84,10 @@ impl Cutter {
         self.shared.cuts.lock().unwrap().extend(bytes);
     }
 
-    /// Connections that ended, and that the server does not read to their end.
-    pub fn unread(&self) -> usize {
-        self.shared.unread.load(SeqCst)
+    /// The server has read all connections to their ends: what TCP has confirmed was not lost on the way to it.
+    #[track_caller]
+    pub fn assert_all_read(&self) {
+        assert_eq!(self.shared.unread.load(SeqCst), 0, "connections that the server did not read to their end");
     }
 
     /// Waits until all cuts were done: how many bytes each found confirmed and not taken.
@@ -116,24 +118,23 @@ fn listen(port: u16) -> Socket {
     listener
 }
 
-/// Carries one connection at a time: the server has had time to see the end of one before it sees the next.
+/// Carries one connection at a time: the server is done with one before it sees the next.
 fn serve(listener: &Socket, shared: &Shared) {
     let mut left_open = Vec::new();
     while !shared.stopped.load(SeqCst) {
         match listener.accept() {
             Ok((client, _)) => {
-                if let Some(server) = carry(client.into(), shared) {
-                    shared.unread.fetch_add(1, SeqCst);
-                    left_open.push(server);
-                }
-                wait::within(CLOSING, || (shared.is_gone)().then_some(()));
+                left_open.extend(carry(client.into(), shared));
+                let done =
+                    wait::within(wait::LIMIT, || ((shared.is_done)() || shared.stopped.load(SeqCst)).then_some(()));
+                shared.unread.fetch_add(usize::from(done.is_none()), SeqCst);
             }
             Err(_) => thread::sleep(LOOK),
         }
     }
 }
 
-/// The connection to the server, if the server does not close it.
+/// The connection to the server, if the server does not read it to its end and close it.
 fn carry(client: TcpStream, shared: &Shared) -> Option<TcpStream> {
     let server = TcpStream::connect(("127.0.0.1", shared.server_port)).ok()?;
     for socket in [&client, &server] {
@@ -142,43 +143,55 @@ fn carry(client: TcpStream, shared: &Shared) -> Option<TcpStream> {
         ready.and_then(|()| socket.set_nodelay(true)).ok()?;
     }
     let over = AtomicBool::new(false);
-    thread::scope(|scope| {
-        scope.spawn(|| {
-            carry_down(&server, &client, &over);
+    let closed = thread::scope(|scope| {
+        let down = scope.spawn(|| {
+            let closed = carry_down(&server, &client, &over);
             over.store(true, SeqCst);
+            closed
         });
         carry_up(&client, &server, &over, shared);
         over.store(true, SeqCst);
+        down.join().expect("what the server says")
     });
     // A reset, if the connection was cut.
     drop(client);
     let _ = server.shutdown(Shutdown::Write);
     // What it has not read yet would be lost if it was closed here.
-    if drain(&server) { None } else { Some(server) }
+    if closed || drain(&server, shared) {
+        return None;
+    }
+    shared.unread.fetch_add(1, SeqCst);
+    Some(server)
 }
 
-/// Reads what the server still says; whether it closes.
-fn drain(mut server: &TcpStream) -> bool {
+/// Reads what the server still says; whether it closes the connection in order.
+fn drain(mut server: &TcpStream, shared: &Shared) -> bool {
     let mut rest = vec![0; BUFFER];
-    let ended = wait::within(CLOSING, || match server.read(&mut rest) {
-        Ok(0) => Some(()),
+    let ended = wait::within(wait::LIMIT, || match server.read(&mut rest) {
+        _ if shared.stopped.load(SeqCst) => Some(true),
+        Ok(0) => Some(true),
         Ok(_) => None,
         Err(error) if is_no_end(&error) => None,
-        Err(_) => Some(()),
+        // It closed it with something unread, or was killed.
+        Err(_) => Some(false),
     });
-    ended.is_some()
+    ended == Some(true)
 }
 
-fn carry_down(mut from: &TcpStream, mut to: &TcpStream, over: &AtomicBool) {
+/// Carries what the server says; whether the server closes the connection in order.
+fn carry_down(mut from: &TcpStream, mut to: &TcpStream, over: &AtomicBool) -> bool {
     let mut buffer = vec![0; BUFFER];
+    let mut hears = true;
     while !over.load(SeqCst) {
         match from.read(&mut buffer) {
-            Ok(0) => return,
-            Ok(count) if to.write_all(&buffer[..count]).is_ok() => {}
+            Ok(0) => return true,
+            // What a client has sent before it was killed is carried up all the same.
+            Ok(count) => hears = hears && to.write_all(&buffer[..count]).is_ok(),
             Err(error) if is_no_end(&error) => {}
-            _ => return,
+            Err(_) => return false,
         }
     }
+    false
 }
 
 fn carry_up(client: &TcpStream, server: &TcpStream, over: &AtomicBool, shared: &Shared) {
@@ -207,19 +220,25 @@ fn carry_up(client: &TcpStream, server: &TcpStream, over: &AtomicBool, shared: &
 }
 
 /// Hands on what is confirmed and not a byte more, and has the client's connection end with a reset.
-fn cut(client: &TcpStream, mut server: &TcpStream, swallows: bool) -> u64 {
-    let mut seen = vec![0; PEEK];
+fn cut(mut client: &TcpStream, mut server: &TcpStream, swallows: bool) -> u64 {
+    let mut confirmed = vec![0; PEEK];
     let mut length = 0;
     let mut still = 0;
     while still < STILL_LOOKS {
         // With nothing there it waits for the read timeout.
-        let now = client.peek(&mut seen).unwrap_or(0);
+        let now = client.peek(&mut confirmed).unwrap_or(0);
         still = if now == length { still + 1 } else { 0 };
         length = now;
         thread::sleep(LOOK);
     }
+    // From now on nothing is confirmed, though there will be room.
+    SockRef::from(client).attach_filter(&[DROP_ALL]).expect("a filter");
+    length = 0;
+    while let Ok(count @ 1..) = client.read(&mut confirmed[length..]) {
+        length += count;
+    }
     if !swallows {
-        let _ = server.write_all(&seen[..length]);
+        let _ = server.write_all(&confirmed[..length]);
     }
     let _ = SockRef::from(client).set_linger(Some(Duration::ZERO));
     length as u64

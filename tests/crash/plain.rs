@@ -3,14 +3,12 @@
 use std::thread;
 
 use fastrand::Rng;
-use nix::sys::socket::{getsockopt, sockopt};
 
 use crate::message::Route;
 use crate::pair::{Pair, Security};
 use crate::receiver::{Manner, Receiver};
 use crate::seed::{Seed, gaps, messages};
-use crate::sender::Sender;
-use crate::session::connect;
+use crate::sender::{Sender, assert_lost_in_sockets_only};
 use crate::tally::Tally;
 
 /// Messages of every day.
@@ -19,32 +17,17 @@ const MESSAGES: u64 = 8_000;
 /// How often a connector is killed.
 const KILLS: usize = 3;
 
-/// What a connector reads at once from an app, bytes: so much has left the socket and may not be in the queue yet.
-const READ_SIZE: usize = 256 * 1024;
-
 /// What became of the messages.
 struct Outcome {
     count: u64,
     tally: Tally,
-    /// The first message on each connection of the sending app but the first.
-    cuts: Vec<u64>,
-    route: Route,
-    /// Bytes that the sending app's socket holds at most.
-    socket: usize,
+    sender: Sender,
 }
 
 impl Outcome {
-    /// Whatever is lost was the last on a connection that ended with its connector, and no more than had room between
-    /// the app and the queue.
     #[track_caller]
     fn assert_lost_in_sockets_only(&self) {
-        for range in self.tally.lost(self.count) {
-            let bytes = self.route.encode(range.clone()).bytes.len();
-            // Of the last message a part only may have been read.
-            let (room, all) = (self.socket + READ_SIZE, self.tally.describe(self.count));
-            assert!(self.cuts.contains(&range.end), "{range:?} was lost, cuts at {:?}: {all}", self.cuts);
-            assert!(bytes <= room, "{range:?} of {bytes} bytes was lost, {room} have room in the socket: {all}");
-        }
+        assert_lost_in_sockets_only(&self.tally, self.count, &self.sender);
     }
 }
 
@@ -57,9 +40,8 @@ fn send(test: &'static str, manner: Manner, kills: [usize; 2]) -> Outcome {
     let Pair { client, server, .. } = &mut pair;
     let receiver = Receiver::listen(server.setup.receive_socket("any"), manner);
     let route = Route::new("any", &client.setup, &server.setup);
-    let mut sender = Sender::new(client.setup.send_socket(), route.clone());
+    let mut sender = Sender::new(client.setup.send_socket(), route);
     let [own, peer] = kills.map(|kills| gaps(&mut random, kills, count * 4 / 5));
-    let socket = getsockopt(&connect(&client.setup.send_socket()), sockopt::SndBuf).expect("the socket's room");
     let written = sender.written.clone();
     thread::scope(|scope| {
         scope.spawn(|| sender.send_to(count));
@@ -72,10 +54,10 @@ fn send(test: &'static str, manner: Manner, kills: [usize; 2]) -> Outcome {
     pair.wait_empty();
     pair.assert_sound();
     receiver.assert_no_complaints();
-    let (tally, count, cuts) = (receiver.tally(), count + 1, sender.cuts());
+    let (tally, count) = (receiver.tally(), count + 1);
     eprintln!("{test}: own killed after {own:?}, peer after {peer:?}\n  {}", tally.describe(count));
     tally.assert_order(count);
-    Outcome { count, tally, cuts, route, socket }
+    Outcome { count, tally, sender }
 }
 
 #[test]

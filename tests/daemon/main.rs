@@ -16,6 +16,7 @@ mod chaos;
 mod delivery;
 mod durable;
 mod ends;
+mod hooks;
 mod odd_days;
 mod peers;
 mod receipts;

@@ -41,12 +41,12 @@ pub fn messages_between_python_apps(pair: &Pair) {
     let up = messages("any", &client.id, &server.id, COUNT);
     let down = messages("any", &server.id, &client.id, COUNT);
     let mut receivers = [(server, "up"), (client, "down")].map(|(at, name)| {
-        let receiver = python::spawn("app_recv.py", at, &["any", &file(pair, &format!("{name}.got"))]);
+        let receiver = python::spawn("app_recv.py", at, &["any", &pair.file(&format!("{name}.got"))]);
         receiver.wait_output("ready");
         receiver
     });
     let mut senders = [(client, "up", &up), (server, "down", &down)].map(|(at, name, frames)| {
-        let path = file(pair, name);
+        let path = pair.file(name);
         fs::write(&path, frames.iter().flat_map(Frame::encode).collect::<Vec<_>>()).expect("a file of frames");
         python::spawn("app_send.py", at, &[&path])
     });
@@ -103,9 +103,9 @@ pub fn requests_between_python_apps(pair: &Pair) {
         let answering = python::spawn("app_answer.py", answerer, &["ask"]);
         answering.wait_output("ready");
         let requests: Vec<_> = (0..REQUESTS).map(|i| request(asker, answerer, i)).collect();
-        let (asked, answered) = (file(pair, &format!("{name}.ask")), format!("{name}.answers"));
+        let (asked, answered) = (pair.file(&format!("{name}.ask")), format!("{name}.answers"));
         fs::write(&asked, requests.iter().flat_map(Frame::encode).collect::<Vec<_>>()).expect("a file of frames");
-        let mut asking = python::spawn("app_ask.py", asker, &[&asked, &file(pair, &answered)]);
+        let mut asking = python::spawn("app_ask.py", asker, &[&asked, &pair.file(&answered)]);
         assert_eq!(asking.exit_code(), 0, "the asking app failed");
         let answers = read(pair, &answered);
         assert_eq!(answers.len(), REQUESTS, "an answer to each request");
@@ -154,11 +154,7 @@ pub fn unknown_keys(pair: &Pair) {
     }
 }
 
-fn file(pair: &Pair, name: &str) -> String {
-    pair.place.file(name).to_str().expect("a path of UTF-8").to_owned()
-}
-
 #[track_caller]
 fn read(pair: &Pair, name: &str) -> Vec<Frame> {
-    Frame::read_all(&fs::read(file(pair, name)).expect("what an app wrote")).expect("whole frames")
+    Frame::read_all(&fs::read(pair.file(name)).expect("what an app wrote")).expect("whole frames")
 }

@@ -48,7 +48,7 @@ pub struct Pair {
     pub server: Setup,
     pub client: Setup,
     // Dropped in this order: a client that loses its server would only talk about it.
-    _client: Process,
+    client_process: Process,
     server_process: Process,
     server_kind: Kind,
     mode: Mode,
@@ -83,7 +83,16 @@ impl Pair {
         if mode.enrols() {
             check_enrolment(&server, &client);
         }
-        Pair { place, server, client, _client: client_process, server_process, server_kind, mode }
+        Pair { place, server, client, client_process, server_process, server_kind, mode }
+    }
+
+    /// A path in the pair's folder.
+    pub fn file(&self, name: &str) -> String {
+        self.place.file(name).to_str().expect("a path of UTF-8").to_owned()
+    }
+
+    pub fn kill_client(&mut self) {
+        self.client_process.kill();
     }
 
     pub fn kill_server(&mut self) {

@@ -1,6 +1,7 @@
 """What the scripts share."""
 import json
 import logging
+import os
 import sys
 
 import aioconnectors
@@ -12,7 +13,7 @@ def logger():
     handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
     log = logging.getLogger("aioconnectors")
     log.addHandler(handler)
-    log.setLevel(logging.WARNING)
+    log.setLevel(os.environ.get("AIOCONNECTORS_PYTHON_LOG", "WARNING"))
     return log
 
 
@@ -29,7 +30,7 @@ def api(path):
 
 def arguments(header):
     """The arguments of ConnectorAPI.send_message that make this header."""
-    names = ("message_type", "destination_id", "request_id", "response_id", "tag")
+    names = ("message_type", "destination_id", "request_id", "response_id", "tag", "wait_for_ack", "with_file")
     return {name: header[name] for name in names if name in header}
 
 
