@@ -6,6 +6,7 @@ use std::time::Instant;
 use super::conn::{App, AppMemo};
 use super::connector::{Connector, Step};
 use super::event::{Cause, Event};
+use super::file_lane::{Attached, with_file_error};
 use super::frame_out::has_room_for_file;
 use super::ledger::Reason;
 use super::outbox::{Letter, Queued};
@@ -13,6 +14,7 @@ use super::requests::Ids;
 use super::settings::PEERS_MAX;
 use super::slots::Id;
 use crate::wire::control;
+use crate::wire::file::lane_name;
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::{self, Change, Header, MessageId, json_string};
 use crate::wire::names::{Role, validate_client_name};
@@ -121,7 +123,9 @@ impl Connector {
     }
 
     fn forward(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, destination: &str, now: Instant) -> Queued {
-        let (peer, lane) = match self.way_to(id, destination, header) {
+        let file_error = if header.with_file { self.lacks_file(frame, header) } else { None };
+        let with_file = header.with_file && file_error.is_none();
+        let (peer, lane) = match self.way_to(id, destination, header, with_file) {
             Ok(way) => way,
             Err(reason) => return Queued::Refused(reason),
         };
@@ -133,11 +137,10 @@ impl Connector {
         }
         let number = self.ack_number(peer, lane, header);
         let ids = header.await_response.then(|| self.ids_for(peer, header));
-        let Ok(rewritten) = self.prepare(frame, header, destination, number, ids.as_ref()) else {
+        let Ok(rewritten) = self.prepare(frame, header, destination, number, ids.as_ref(), file_error) else {
             return Queued::Refused(Reason::HeaderTooLong);
         };
         let flags = if number.is_some() { record::WAITS_ACK } else { 0 };
-        let flags = if header.with_file { flags | record::WITH_FILE } else { flags };
         let letter = Letter { frame, header: rewritten.as_deref(), flags, origin: self.next_origin(id) };
         let queued = self.enqueue(id, peer, lane, &letter, now);
         if let (Queued::Taken, Some(ids)) = (&queued, ids) {
@@ -149,8 +152,22 @@ impl Connector {
         queued
     }
 
+    /// Why a message that is to have a file goes without it, if that is known from its header already.
+    fn lacks_file(&self, frame: &Frame<'_>, header: &Header<'_>) -> Option<&'static str> {
+        if header.message_type.starts_with('_') {
+            return Some("no file goes with a connector's own message");
+        }
+        Attached::read(frame.header()).err()
+    }
+
     /// The peer that a message is for, and its lane; or why it cannot go there.
-    fn way_to(&mut self, app: Id, destination: &str, header: &Header<'_>) -> Result<(Id, usize), Reason> {
+    fn way_to(
+        &mut self,
+        app: Id,
+        destination: &str,
+        header: &Header<'_>,
+        with_file: bool,
+    ) -> Result<(Id, usize), Reason> {
         if !self.may_send(&header.message_type) {
             return Err(Reason::TypeNotAllowed);
         }
@@ -169,7 +186,8 @@ impl Connector {
         {
             return Err(reason);
         }
-        Ok((peer, self.lane_for(peer, &header.message_type)))
+        let lane = if with_file { Cow::Owned(lane_name(&header.message_type)) } else { header.message_type.clone() };
+        Ok((peer, self.lane_for(peer, &lane)))
     }
 
     /// Whether messages may be stored for one that was not here yet.
@@ -192,6 +210,7 @@ impl Connector {
         destination: &str,
         ack_number: Option<u64>,
         ids: Option<&Ids>,
+        file_error: Option<&str>,
     ) -> Result<Option<Vec<u8>>, HeaderTooLong> {
         let mut changes: Vec<Change<'_>> = Vec::new();
         if header.source_id.as_deref() != Some(self.settings.id.as_str()) {
@@ -206,7 +225,10 @@ impl Connector {
         if let Some(ids) = ids.filter(|ids| header.request_id.as_ref() != Some(&ids.sent)) {
             changes.push(("request_id", Some(ids.sent.to_json())));
         }
-        if header.with_file && !has_room_for_file(frame.header()) {
+        if let Some(why) = file_error {
+            changes
+                .push(("with_file", Some(with_file_error(frame.header(), why, frame.binary().map_or(0, <[u8]>::len)))));
+        } else if header.with_file && !has_room_for_file(frame.header()) {
             return Err(HeaderTooLong);
         }
         if changes.is_empty() {

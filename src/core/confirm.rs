@@ -135,14 +135,11 @@ impl Connector {
         if !entry.acknowledged.is_empty() {
             entry.acknowledged = entry.acknowledged.split_off(&first);
         }
-        self.to_remove.extend(given_up.into_iter().filter_map(|sequence| entry.give_up_source(sequence)));
-        if has_files {
-            // Messages that made room for newer ones were not sent, and their files stay.
-            entry.sources = entry.sources.split_off(&first);
-        }
+        let removals = if has_files { entry.give_up_sources(&given_up, first) } else { Vec::new() };
         if entry.durable {
             self.list(RingRef::Outbox(peer, lane));
         }
+        self.sources_are_sent(peer, removals);
         self.delivered(&released);
         released.clear();
         self.released = released;

@@ -4,7 +4,7 @@
 //! `closed`, `timeout`), asks it for what is to be sent (`transmit`) and does what [`Connector::poll_output`] says.
 //! The shell must take all outputs after each call, before it makes the next: ids of closed connections come back.
 
-use std::collections::{BTreeMap, HashMap, VecDeque};
+use std::collections::{HashMap, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -13,7 +13,8 @@ use super::conn::{App, Conn, Kind, Link, State};
 use super::delivery::Inbox;
 use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
-use super::files::{FileId, Files, NoFiles, Stamp};
+use super::file_link::Transfers;
+use super::files::{Files, NoFiles};
 use super::frame_out::Piece;
 use super::gate::Gates;
 use super::ledger::{Ledger, Reason};
@@ -104,12 +105,9 @@ pub struct Connector {
     pub(super) gates: Gates,
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
-    /// Links of the first kind that wait until something is done with a file.
-    pub(super) worked_on: BTreeMap<FileId, Id>,
-    /// Bytes of a file on their way out.
+    pub(super) transfers: Transfers,
+    /// Bytes of a file on their way out on a link of the first kind.
     pub(super) piece: Piece,
-    /// Files that peers have, to be removed.
-    pub(super) to_remove: Vec<(String, Stamp)>,
     pub(super) ledger: Ledger,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
@@ -150,9 +148,8 @@ impl Connector {
             stamp,
             gates: Gates::default(),
             files: Box::new(NoFiles),
-            worked_on: BTreeMap::new(),
+            transfers: Transfers::default(),
             piece: Piece::default(),
-            to_remove: Vec::new(),
             ledger: Ledger::default(),
             timers: Timers::default(),
             backoff,
@@ -308,7 +305,7 @@ impl Connector {
                     }
                 }
                 Step::Records => {
-                    frames.set_limit(self.settings.link_frame_max());
+                    frames.set_limit(self.settings.record_frame_max());
                     frames.set_unit(link2::RECORDS);
                 }
                 Step::Blocked => {
@@ -396,9 +393,8 @@ impl Connector {
         self.count_held(&mut conn, now);
         match conn.kind {
             Kind::Link(mut link) => {
-                self.leave_file_in(id, &mut link, now);
-                self.leave_file_out(&mut link);
-                self.link_closed(id, &link, cause, now);
+                self.leave_frames(id, &mut link, now);
+                self.link_closed(id, &mut link, cause, now);
             }
             Kind::App(app) => self.app_closed(id, app, cause, now),
             Kind::Delivery(delivery) => self.delivery_closed(&delivery, conn.progress, cause, now),
@@ -469,6 +465,7 @@ impl Connector {
                 Timer::Unread(inbox) => self.check_unread(inbox, now),
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Redial => self.dial(now),
+                Timer::Files => self.files_again(),
                 Timer::StoreAgain => self.store_again(now),
                 Timer::Sync => self.sync_now(now),
                 Timer::Report => self.report(),
@@ -501,6 +498,7 @@ impl Connector {
         for (entry, messages) in self.ledger.report() {
             self.tell(Event::Dropped { entry, messages });
         }
+        self.report_files();
     }
 
     pub(super) fn tell(&mut self, event: Event) {

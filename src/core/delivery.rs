@@ -16,6 +16,7 @@ use super::timers::Timer;
 use crate::ring::{PushError, Ring};
 use crate::wire::frame::Frame;
 use crate::wire::header::Header;
+use crate::wire::link::LinkControl;
 use crate::wire::receipts::{FromReceiver, ReceiverWelcome};
 use crate::wire::record::Origin;
 
@@ -214,6 +215,25 @@ impl Connector {
             inbox.gave_up(released as u64, places);
         }
         self.go_on(index);
+    }
+
+    /// Lets the lanes go on that an inbox had no room for, if it has now.
+    pub(super) fn go_on(&mut self, index: usize) {
+        let (memory_max, file_max) = (self.settings.queue_max_bytes, self.settings.max_ring_bytes);
+        let inbox = &mut self.inboxes[index];
+        let limit = if inbox.durable { file_max } else { memory_max };
+        if inbox.stopped.is_empty() || inbox.lacks_file || inbox.ring.used() > limit - limit / 4 {
+            return;
+        }
+        for (link, lane) in std::mem::take(&mut inbox.stopped) {
+            let said = LinkControl::Go { lane }.encode(&self.settings.id);
+            self.send_control(link, said);
+        }
+    }
+
+    /// The same for all inboxes: a disk may have room again.
+    pub(super) fn go_on_with_lanes(&mut self, _now: Instant) {
+        (0..self.inboxes.len()).for_each(|inbox| self.go_on(inbox));
     }
 
     /// The same for all that was sent.

@@ -34,7 +34,7 @@ pub enum RingName {
     Outbox {
         /// The peer's name.
         peer: String,
-        /// The type.
+        /// The type; of messages with files the name of their lane ([`lane_name`](crate::wire::file::lane_name)).
         message_type: String,
     },
     /// Messages of a type towards the app that receives it.
@@ -219,7 +219,7 @@ impl Connector {
         match which {
             RingRef::Outbox(peer, lane) => {
                 let peer = self.peers.get(peer)?;
-                let message_type = peer.lanes.get(lane)?.message_type.clone();
+                let message_type = peer.lanes.get(lane)?.name();
                 Some(RingName::Outbox { peer: peer.name.clone(), message_type })
             }
             RingRef::Inbox(inbox) => Some(RingName::Inbox { message_type: self.inboxes[inbox].message_type.clone() }),
@@ -248,8 +248,8 @@ impl Connector {
                 self.timers.arm_if_idle(Timer::Sync, now + interval);
             }
         }
-        self.remove_sources();
         self.tell_taken();
+        self.settle_files(now);
         self.tell_receipts(now);
     }
 
@@ -347,6 +347,7 @@ impl Connector {
             }
         }
         for (link, lanes) in by_link {
+            lanes.iter().for_each(|(lane, next)| self.forget_files(link, *lane, *next));
             let said = LinkControl::Taken(lanes).encode(&self.settings.id);
             self.send_control(link, said);
         }

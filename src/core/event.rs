@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::durable::RingName;
+use super::file_link::{FILE_AGAIN, FileTrouble};
 use super::gate::{Gate, Question};
 use super::ledger::{Entry, Reason};
 use super::slots::Id;
@@ -237,28 +238,28 @@ pub enum Event {
         /// Whose messages.
         message_type: String,
     },
+    /// There is trouble with a file that belongs to a message.
+    File {
+        /// The peer that it is for, or comes from.
+        peer: String,
+        /// Its path here, or its name as the peer has it.
+        file: String,
+        /// What becomes of it.
+        trouble: FileTrouble,
+        /// Why.
+        why: String,
+    },
+    /// There was trouble with more files than were told.
+    MoreFiles {
+        /// How many.
+        count: u64,
+    },
     /// Messages were not delivered since the last report.
     Dropped {
         /// Whose messages, and why.
         entry: Entry,
         /// How many.
         messages: u64,
-    },
-    /// A message has gone on without its file.
-    FileFailed {
-        /// The peer that it came from, or is for.
-        peer: String,
-        /// Its type.
-        message_type: String,
-        /// Why.
-        why: String,
-    },
-    /// A file that the peer has could not be removed.
-    SourceStays {
-        /// Its path.
-        path: String,
-        /// Why.
-        why: String,
     },
 }
 
@@ -332,17 +333,26 @@ impl fmt::Display for Event {
                 "peer {peer} has forgotten messages of type {message_type:?} that it had taken over: was its folder \
                  restored from a backup? They are not here any more"
             ),
-            Event::FileFailed { peer, message_type, why } => write!(
-                f,
-                "a message of type {message_type:?} goes without its file, peer {}: {}",
-                printable(peer),
-                printable(why)
-            ),
-            Event::SourceStays { path, why } => {
-                write!(f, "{} was sent and cannot be removed: {}", printable(path), printable(why))
+            Event::File { peer, file, trouble, why } => {
+                let (peer, file, why) = (printable(peer), printable(file), printable(why));
+                told_of_file(f, &peer, &file, trouble, &why)
             }
+            Event::MoreFiles { count } => write!(f, "there was trouble with {count} more files within a second"),
             Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
         }
+    }
+}
+
+fn told_of_file(f: &mut fmt::Formatter<'_>, peer: &str, file: &str, trouble: &FileTrouble, why: &str) -> fmt::Result {
+    match trouble {
+        FileTrouble::NotSent => write!(f, "file {file} is not sent to {peer}: {why}; its message goes without it"),
+        FileTrouble::NotTaken => write!(f, "file {file} is not taken by {peer}: {why}; it is kept here"),
+        FileTrouble::Refused => write!(f, "file {file} of {peer} is refused: {why}; its message comes without it"),
+        FileTrouble::Waits => {
+            let every = FILE_AGAIN.as_secs();
+            write!(f, "file {file}, of or for {peer}, waits: {why}; it is tried again every {every} s")
+        }
+        FileTrouble::Stays => write!(f, "file {file}, which {peer} has, cannot be removed: {why}"),
     }
 }
 
@@ -368,14 +378,10 @@ impl fmt::Display for Drops<'_> {
             Reason::HeaderTooLong => "the header has no room for what the connector must write into it",
             Reason::StoreFailed => "the queue's file cannot be written",
             Reason::Damaged => "what was stored is not as it was written",
-            Reason::FileFailed => "the message has come",
         };
         let n = self.messages;
         let peer = printable(peer);
         let s = if n == 1 { "" } else { "s" };
-        if *reason == Reason::FileFailed {
-            return write!(f, "{n} message{s} went without file: peer {peer}, type {message_type:?}");
-        }
         write!(f, "{n} message{s} dropped: peer {peer}, type {message_type:?}, reason {reason} ({hint})")
     }
 }

@@ -6,8 +6,7 @@
 
 use std::fmt;
 
-/// Most bytes of a piece.
-pub const PIECE_MAX: usize = 256 * 1024;
+pub use crate::wire::file::PIECE_MAX;
 
 /// A file that is open, as a source or as a target. Numbers are not used again.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -150,6 +149,7 @@ pub trait Files: fmt::Debug {
     fn finish(&mut self, target: FileId, hash: Option<&FileHash>) -> Result<Step, FileError>;
 
     /// Closes a source or target. What was written of a target with a key is kept for later, of others it is removed.
+    /// What is closed already stays so: after an error the core closes the file, whatever it was.
     fn close(&mut self, file: FileId);
 
     /// The message of this file was taken over, or will never come: nothing of it needs to be known any more. Nor of

@@ -12,13 +12,14 @@ use std::time::Instant;
 
 use super::conn::{Link, State};
 use super::connector::{Connector, Step};
-use super::event::{Cause, Event};
+use super::event::Cause;
+use super::file_lane::header_with_error;
+use super::file_link::{FileTrouble, Work};
 use super::files::{FileError, FileId, Incoming, Stamp, Step as Progress};
-use super::ledger::Reason;
 use super::link::ForApp;
 use super::slots::Id;
 use crate::wire::control;
-use crate::wire::frame::{self, Frame, HEADER_MAX};
+use crate::wire::frame::{self, Frame};
 use crate::wire::header::{self, Change, Header};
 use crate::wire::with_file::WithFile;
 
@@ -68,27 +69,15 @@ impl FileIn {
     /// The frame that the app gets.
     fn for_app(&self) -> Result<Vec<u8>, Cause> {
         let changed = match &self.target {
-            Target::Failed(why) => Some(with_error(&self.header, why)?),
+            Target::Failed(why) => Some(header_with_error(&self.header, why)),
             _ => None,
         };
+        let changed = changed.transpose().map_err(|error| Cause::BadInput(error.to_string()))?;
         let binary = (!self.own.is_empty()).then_some(self.own.as_slice());
         let mut out = Vec::new();
         let encoded = frame::encode(changed.as_deref().unwrap_or(&self.header), &self.data, binary, &mut out);
         encoded.map_err(|error| Cause::BadInput(error.to_string()))?;
         Ok(out)
-    }
-}
-
-/// A header that says why its message's file is not there.
-pub(super) fn with_error(header: &[u8], why: &str) -> Result<Vec<u8>, Cause> {
-    let failed = WithFile::of(header).failed(why);
-    let rewritten = |with_file: &WithFile| {
-        let changed = header::rewrite(header, &[("with_file", Some(with_file.to_json()))]);
-        changed.map_err(|error| Cause::BadInput(error.to_string()))
-    };
-    match rewritten(&failed) {
-        Ok(long) if long.len() > HEADER_MAX => rewritten(&failed.only_error()),
-        other => other,
     }
 }
 
@@ -144,10 +133,10 @@ impl Connector {
             match self.files.begin(&incoming) {
                 Ok((file, Progress::Done(_))) => Target::Open(file),
                 Ok((file, Progress::Working)) => {
-                    self.worked_on.insert(file, id);
+                    self.transfers.working.insert(file, Work::Frame(id));
                     Target::Opening(file)
                 }
-                Err(error) => self.file_failed(peer, &header.message_type, &error, now),
+                Err(error) => self.target_refused(peer, head.header(), &error, now),
             }
         } else {
             Target::Failed("messages of this type are not received here".to_owned())
@@ -159,17 +148,12 @@ impl Connector {
         Step::Taken
     }
 
-    /// Tells that a message goes on without its file.
-    fn file_failed(&mut self, peer: Id, message_type: &str, error: &FileError, now: Instant) -> Target {
-        self.goes_without_file(peer, message_type, &error.to_string(), now);
-        Target::Failed(error.to_string())
-    }
-
-    /// The same, on its way in or out.
-    pub(super) fn goes_without_file(&mut self, peer: Id, message_type: &str, why: &str, now: Instant) {
+    /// Tells that a message comes without its file.
+    fn target_refused(&mut self, peer: Id, header: &[u8], error: &FileError, now: Instant) -> Target {
         let peer = self.peers.get(peer).map(|p| p.name.clone()).unwrap_or_default();
-        self.count_drop(&peer, message_type, Reason::FileFailed, 1, now);
-        self.tell(Event::FileFailed { peer, message_type: message_type.to_owned(), why: why.to_owned() });
+        let why = error.to_string();
+        self.tell_file(&peer, WithFile::of(header).dst_name(), FileTrouble::Refused, &why, now);
+        Target::Failed(why)
     }
 
     fn file_in(&mut self, id: Id) -> Option<&mut FileIn> {
@@ -196,11 +180,9 @@ impl Connector {
     /// A file cannot be written: what is there of it goes.
     fn drop_target(&mut self, id: Id, file: FileId, error: &FileError, now: Instant) {
         self.files.close(file);
-        let peer = self.conns.get(id).and_then(|c| c.link()).and_then(Link::peer);
-        let header = self.file_in(id).map(|f| f.header.clone()).unwrap_or_default();
-        let message_type = Header::parse(&header).map(|h| h.message_type.into_owned()).unwrap_or_default();
-        let Some(peer) = peer else { return };
-        let target = self.file_failed(peer, &message_type, error, now);
+        let Some(peer) = self.conns.get(id).and_then(|c| c.link()).and_then(Link::peer) else { return };
+        let Some(header) = self.file_in(id).map(|file_in| file_in.header.clone()) else { return };
+        let target = self.target_refused(peer, &header, error, now);
         if let Some(file_in) = self.file_in(id) {
             file_in.target = target;
         }
@@ -217,7 +199,7 @@ impl Connector {
                 Ok(Progress::Done(_)) => file_in.target = Target::Done,
                 Ok(Progress::Working) => {
                     file_in.target = Target::Finishing(file);
-                    self.worked_on.insert(file, id);
+                    self.transfers.working.insert(file, Work::Frame(id));
                     return Step::Waits;
                 }
                 Err(error) => self.drop_target(id, file, &error, now),
@@ -261,38 +243,31 @@ impl Connector {
         Ok(for_app.map(|ForApp { inbox, changed }| (inbox, changed.unwrap_or_else(|| frame.bytes().to_vec()))))
     }
 
-    /// Has what takes long with files go on for a moment. Whether there is more to do at once.
-    pub fn work(&mut self, now: Instant) -> bool {
-        let (done, more) = self.files.work();
-        for (file, result) in done {
-            self.target_worked(file, &result, now);
-        }
-        more
-    }
-
-    /// [`Files::work`](super::files::Files::work) is done with a file; whether it is one of a link of the first kind.
-    pub(super) fn target_worked(&mut self, file: FileId, result: &Result<Progress, FileError>, now: Instant) -> bool {
-        let Some(id) = self.worked_on.remove(&file) else { return false };
-        let Some(file_in) = self.file_in(id).filter(|file_in| file_in.file() == Some(file)) else { return true };
+    /// What took long with the file of a message on this link is done.
+    pub(super) fn target_worked(&mut self, id: Id, file: FileId, result: Result<Progress, FileError>, now: Instant) {
+        let Some(file_in) = self.file_in(id).filter(|file_in| file_in.file() == Some(file)) else { return };
         match (result, &file_in.target) {
-            (Err(error), _) => self.drop_target(id, file, error, now),
-            (Ok(Progress::Working), _) => {
-                self.worked_on.insert(file, id);
-                return true;
-            }
-            (Ok(Progress::Done(_)), Target::Opening(_)) => file_in.target = Target::Open(file),
-            (Ok(Progress::Done(_)), _) => file_in.target = Target::Done,
+            (Err(error), _) => self.drop_target(id, file, &error, now),
+            (Ok(_), Target::Opening(_)) => file_in.target = Target::Open(file),
+            (Ok(_), _) => file_in.target = Target::Done,
         }
         self.unblock(vec![id], now);
-        true
+    }
+
+    /// A link has ended: nobody sends the rest of what comes, nobody takes that of what goes.
+    pub(super) fn leave_frames(&mut self, id: Id, link: &mut Link, now: Instant) {
+        if let Some(source) = link.file_out.take().and_then(|out| out.source) {
+            self.files.close(source);
+        }
+        self.leave_file_in(id, link, now);
     }
 
     /// A link has ended amid a file, or while its message waited for room: that goes its way, an incomplete one never
     /// was.
-    pub(super) fn leave_file_in(&mut self, id: Id, link: &mut Link, now: Instant) {
+    fn leave_file_in(&mut self, id: Id, link: &mut Link, now: Instant) {
         let Some(file_in) = link.file_in.take() else { return };
         if let Some(file) = file_in.file() {
-            self.worked_on.remove(&file);
+            self.transfers.working.remove(&file);
             self.files.close(file);
         }
         let Some(peer) = link.peer().filter(|_| file_in.is_ready()) else { return };

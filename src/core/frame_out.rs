@@ -19,12 +19,14 @@ use std::time::Instant;
 use super::confirm::Mark;
 use super::conn::Link;
 use super::connector::Connector;
-use super::event::{Cause, Event};
-use super::files::{FileError, FileId, PIECE_MAX, Stamp};
-use super::frame_in::with_error;
+use super::event::Cause;
+use super::file_lane::header_with_error;
+use super::file_link::{FILE_AGAIN, FileTrouble, Removal};
+use super::files::{FileError, FileId, Files, PIECE_MAX, Stamp};
 use super::ledger::Reason;
 use super::peer::{Lane, Peer};
 use super::slots::Id;
+use super::timers::Timer;
 use crate::wire::frame::{self, Frame, HEADER_MAX};
 use crate::wire::header::{self, Change};
 use crate::wire::record;
@@ -39,7 +41,7 @@ const FILE_ROOM: usize = 4096;
 
 /// The file of a message that is on its way, or was sent and is not given up yet.
 #[derive(Debug, Default)]
-pub(super) struct Attached {
+pub(super) struct Source {
     path: String,
     /// It is removed when the peer has it.
     delete: bool,
@@ -50,10 +52,34 @@ pub(super) struct Attached {
     next: u64,
     /// Why the message goes without it.
     failed: Option<String>,
+    /// It cannot be opened for now, and the operator was told.
+    pub waits: bool,
+    told: bool,
+}
+
+impl Source {
+    /// Opens it; no more than `limit` bytes of it can be sent.
+    fn open(&mut self, files: &mut dyn Files, limit: u64) -> Result<FileId, FileError> {
+        let path = &self.path;
+        if path.is_empty() {
+            return Err(FileError::Refused("with_file has no src_path".to_owned()));
+        }
+        let (file, stamp) = files.open(path)?;
+        let refused = if self.next > 0 && self.stamp != stamp {
+            FileError::Changed(format!("{path} was changed while it was sent in pieces"))
+        } else if stamp.size > limit {
+            FileError::Refused(format!("{path} has {} bytes, and a frame has room for {limit}", stamp.size))
+        } else {
+            self.stamp = stamp;
+            return Ok(file);
+        };
+        files.close(file);
+        Err(refused)
+    }
 }
 
 /// The files of a lane's messages, by their numbers.
-pub(super) type Sources = BTreeMap<u64, Attached>;
+pub(super) type Sources = BTreeMap<u64, Source>;
 
 /// A frame with a file on its way out.
 #[derive(Debug)]
@@ -61,7 +87,7 @@ pub(super) struct FileOut {
     lane: usize,
     /// The message's number.
     sequence: u64,
-    source: Option<FileId>,
+    pub source: Option<FileId>,
     /// Which piece it is, counted from 0, of how many; bytes of one, and of the file.
     index: u64,
     count: u64,
@@ -172,7 +198,7 @@ impl FileOut {
         }
         let mut header = header::rewrite(frame.header(), &changes).map_err(|error| bad(&error))?;
         if let Some(why) = failed {
-            header = with_error(&header, why)?;
+            header = header_with_error(&header, why).map_err(|error| bad(&error))?;
         }
         let data = queued.len() - frame.after_header().len();
         let data = data..data + frame::LENGTH_SIZE + frame.data().len();
@@ -206,17 +232,27 @@ impl Peer {
     /// The lane whose next message goes out on a link of the first kind.
     pub fn next_frame_lane(&self, link: &Link) -> Option<usize> {
         let resting = link.file_out.as_ref().and_then(|out| out.lets_others(link.since_piece));
-        let others = resting
-            .and_then(|resting| self.next_lane(|lane| lane.has_unsent() && lane.front_sequence() != Some(resting)));
-        others.or_else(|| self.next_lane(Lane::has_unsent))
+        let may = |lane: &Lane| lane.has_unsent() && !lane.waits_for_source();
+        let is_other = |resting| move |lane: &Lane| may(lane) && lane.front_sequence() != Some(resting);
+        resting.and_then(|resting| self.next_lane(is_other(resting))).or_else(|| self.next_lane(may))
     }
 }
 
 impl Lane {
-    /// The file of the oldest message goes, as the message did.
-    pub fn give_up_source(&mut self, sequence: u64) -> Option<(String, Stamp)> {
-        let Attached { path, delete, stamp, failed, .. } = self.sources.remove(&sequence)?;
-        (delete && failed.is_none()).then_some((path, stamp))
+    /// Whether its next message waits until its file can be opened.
+    fn waits_for_source(&self) -> bool {
+        let front = || self.sources.get(&self.front_sequence()?);
+        !self.sources.is_empty() && front().is_some_and(|source| source.waits)
+    }
+
+    /// These messages were given up because the peer has them: their files, if they are to be removed. Others below
+    /// `first` were given up to make room; their files stay.
+    pub fn give_up_sources(&mut self, had: &[u64], first: u64) -> Vec<(String, Stamp)> {
+        let had = had.iter().filter_map(|sequence| self.sources.remove(sequence));
+        let sent = had.filter(|source| source.delete && source.failed.is_none());
+        let sent = sent.map(|source| (source.path, source.stamp)).collect();
+        self.sources = self.sources.split_off(&first);
+        sent
     }
 }
 
@@ -233,8 +269,9 @@ impl Connector {
     ) -> Option<(usize, usize)> {
         let sequence = self.peers.get(peer)?.lanes[lane].front_sequence()?;
         let link = self.conns.get_mut(id)?.link_mut()?;
-        if link.file_out.as_ref().is_none_or(|out| (out.lane, out.sequence) != (lane, sequence)) {
-            self.begin_file_out(id, peer, lane, sequence, now)?;
+        let is_another = link.file_out.as_ref().is_none_or(|out| (out.lane, out.sequence) != (lane, sequence));
+        if is_another && !self.begin_file_out(id, peer, lane, sequence, now)? {
+            return Some((0, 0));
         }
         let piece = match self.fill_piece(id, peer) {
             Ok(piece) => piece?,
@@ -257,43 +294,61 @@ impl Connector {
         Some((taken, offered))
     }
 
-    /// Opens the file of the next message of a lane.
-    fn begin_file_out(&mut self, id: Id, peer: Id, lane: usize, sequence: u64, now: Instant) -> Option<()> {
+    /// Opens the file of the next message of a lane. Whether its frame can go out now.
+    fn begin_file_out(&mut self, id: Id, peer: Id, lane: usize, sequence: u64, now: Instant) -> Option<bool> {
         let before = self.conns.get_mut(id)?.link_mut()?.file_out.take();
-        if let Some(source) = before.and_then(|out| out.source) {
-            self.files.close(source);
+        if let Some(file) = before.and_then(|out| out.source) {
+            self.files.close(file);
         }
         let entry = self.peers.get_mut(peer)?.lanes.get_mut(lane)?;
-        let message_type = entry.message_type.clone();
-        let queued = entry.ring.as_ref()?.front()?;
         // One that cannot be read is found when its frame is to be made.
-        let frame = Frame::parse(queued).ok();
+        let frame = entry.ring.as_ref()?.front().and_then(|queued| Frame::parse(queued).ok());
         let with_file = frame.as_ref().map(|frame| WithFile::of(frame.header())).unwrap_or_default();
-        let attached = entry.sources.entry(sequence).or_default();
-        (attached.path, attached.delete) = (with_file.src_path().unwrap_or_default().to_owned(), with_file.delete());
-        let (room, chunk) = (frame.as_ref().map_or(0, room_in_frame), self.settings.chunk_max);
-        let known = attached.failed.clone().or_else(|| with_file.error());
-        let opened = if known.is_some() { Ok(None) } else { open(self.files.as_mut(), attached).map(Some) };
-        let (source, size) = match &opened {
-            Ok(Some(source)) => (Some(*source), attached.stamp.size),
-            Ok(None) | Err(_) => (None, 0),
+        let room = frame.as_ref().map_or(0, room_in_frame);
+        let source = entry.sources.entry(sequence).or_default();
+        (source.path, source.delete) = (with_file.src_path().unwrap_or_default().to_owned(), with_file.delete());
+        // An app may say itself that there is no file.
+        source.failed = source.failed.take().or_else(|| with_file.error());
+        let limit = if with_file.is_piece() { room } else { u64::MAX };
+        let opened = if source.failed.is_some() { Ok(None) } else { source.open(self.files.as_mut(), limit).map(Some) };
+        let file = match opened {
+            Ok(file) => file,
+            Err(error) => {
+                let is_later = matches!(error, FileError::Later(_));
+                self.source_fails(peer, lane, sequence, &error, is_later, now);
+                if is_later {
+                    return Some(false);
+                }
+                None
+            }
         };
-        let piece_size = if with_file.is_piece() { room } else { chunk.clamp(1, room.max(1)) };
-        let mut failed = known.or_else(|| opened.err().map(|error| error.to_string()));
-        if with_file.is_piece() && size > room {
-            failed = Some(format!("{} has {size} bytes, and no frame has room for more than {room}", attached.path));
-        }
-        let count = if failed.is_some() { 1 } else { size.div_ceil(piece_size).max(1) };
-        let index = if failed.is_some() { 0 } else { attached.next.min(count - 1) };
-        let news = failed.clone().filter(|_| attached.failed.is_none() && with_file.error().is_none());
-        attached.failed = failed;
+        let source = self.peers.get(peer)?.lanes.get(lane)?.sources.get(&sequence)?;
+        let size = if file.is_some() { source.stamp.size } else { 0 };
+        let piece_size = if with_file.is_piece() { room } else { self.settings.chunk_max.clamp(1, room.max(1)) };
+        let count = size.div_ceil(piece_size.max(1)).max(1);
+        let index = if file.is_some() { source.next.min(count - 1) } else { 0 };
         let shape = Shape::default();
-        let out = FileOut { lane, sequence, source, index, count, piece_size, size, shape, sent: 0 };
+        let out = FileOut { lane, sequence, source: file, index, count, piece_size, size, shape, sent: 0 };
         self.conns.get_mut(id)?.link_mut()?.file_out = Some(Box::new(out));
-        if let Some(why) = news {
-            self.goes_without_file(peer, &message_type, &why, now);
+        self.shape_frame(id, peer, now).map(|()| true)
+    }
+
+    /// A source cannot be read: its message goes without, or waits.
+    fn source_fails(&mut self, peer: Id, lane: usize, sequence: u64, error: &FileError, waits: bool, now: Instant) {
+        let Some(entry) = self.peers.get_mut(peer) else { return };
+        let name = entry.name.clone();
+        let Some(source) = entry.lanes[lane].sources.get_mut(&sequence) else { return };
+        let (path, why) = (source.path.clone(), error.to_string());
+        let is_known = waits && std::mem::replace(&mut source.told, true);
+        source.waits = waits;
+        source.failed = (!waits).then(|| why.clone());
+        if waits {
+            self.timers.arm_if_idle(Timer::Files, now + FILE_AGAIN);
         }
-        self.shape_frame(id, peer, now)
+        if !is_known {
+            let trouble = if waits { FileTrouble::Waits } else { FileTrouble::NotSent };
+            self.tell_file(&name, &path, trouble, &why, now);
+        }
     }
 
     /// Makes the frame that goes out next, of the message whose file is on its way.
@@ -309,8 +364,8 @@ impl Connector {
             link.piece_number += 1;
             PIECE_NUMBERS + link.piece_number
         });
-        let attached = self.peers.get(peer)?.lanes.get(out.lane)?.sources.get(&out.sequence)?;
-        match out.shape(queued, attached.failed.as_deref(), number) {
+        let source = self.peers.get(peer)?.lanes.get(out.lane)?.sources.get(&out.sequence)?;
+        match out.shape(queued, source.failed.as_deref(), number) {
             Ok(()) => Some(()),
             Err(_) => self.pass_over_message(id, peer, now),
         }
@@ -365,12 +420,7 @@ impl Connector {
         if let Some(source) = out.source {
             self.files.close(source);
         }
-        let lane = self.peers.get_mut(peer)?.lanes.get_mut(out.lane)?;
-        let message_type = lane.message_type.clone();
-        if let Some(attached) = lane.sources.get_mut(&out.sequence) {
-            attached.failed = Some(error.to_string());
-        }
-        self.goes_without_file(peer, &message_type, &error.to_string(), now);
+        self.source_fails(peer, out.lane, out.sequence, error, false, now);
         if out.sent > 0 {
             let why = format!("a file could not be sent to its end, so the link was cut amid it: {error}");
             self.close(id, Cause::Failed(why), now);
@@ -401,8 +451,8 @@ impl Connector {
         ring.set_begun(false);
         out.index += 1;
         let (pieces, acknowledged_by) = (out.index, out.shape.number);
-        if let Some(attached) = lane.sources.get_mut(&sequence) {
-            attached.next = pieces;
+        if let Some(source) = lane.sources.get_mut(&sequence) {
+            source.next = pieces;
         }
         match acknowledged_by {
             Some(by) => link.piece_acks.push_back(PieceAck { number: by, lane: number, sequence, pieces }),
@@ -412,51 +462,37 @@ impl Connector {
         self.shape_frame(id, peer, now)
     }
 
+    /// The peer has these files: they are removed when that is kept.
+    pub(super) fn sources_are_sent(&mut self, peer: Id, sources: Vec<(String, Stamp)>) {
+        let Some(peer) = self.peers.get(peer).map(|p| p.name.clone()).filter(|_| !sources.is_empty()) else { return };
+        let removal = |(path, stamp)| Removal { peer: peer.clone(), path, stamp };
+        self.transfers.removals.extend(sources.into_iter().map(removal));
+    }
+
+    /// Sources that could not be opened are tried again.
+    pub(super) fn sources_again(&mut self) {
+        for id in self.peers.ids() {
+            let Some(peer) = self.peers.get_mut(id) else { continue };
+            for source in peer.lanes.iter_mut().flat_map(|lane| lane.sources.values_mut()) {
+                source.waits = false;
+            }
+        }
+    }
+
     /// The peer has a piece that was to be acknowledged, and so those before it.
     pub(super) fn piece_acknowledged(&mut self, id: Id, peer: Id, number: u64) {
         let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
         while let Some(ack) = link.piece_acks.front().copied().filter(|ack| ack.number <= number) {
             link.piece_acks.pop_front();
             let lane = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(ack.lane));
-            if let Some(attached) = lane.and_then(|lane| lane.sources.get_mut(&ack.sequence)) {
-                attached.done = ack.pieces;
+            if let Some(source) = lane.and_then(|lane| lane.sources.get_mut(&ack.sequence)) {
+                source.done = ack.pieces;
             }
         }
     }
-
-    /// A link has ended: its file is closed.
-    pub(super) fn leave_file_out(&mut self, link: &mut Link) {
-        if let Some(source) = link.file_out.take().and_then(|out| out.source) {
-            self.files.close(source);
-        }
-    }
-
-    /// Removes the files that peers have. What their messages were is kept by now: a crash does not have them sent again.
-    pub(super) fn remove_sources(&mut self) {
-        for (path, stamp) in std::mem::take(&mut self.to_remove) {
-            if let Err(error) = self.files.remove(&path, &stamp) {
-                self.tell(Event::SourceStays { path, why: error.to_string() });
-            }
-        }
-    }
-}
-
-/// Opens the source of a message.
-fn open(files: &mut dyn super::files::Files, attached: &mut Attached) -> Result<FileId, FileError> {
-    if attached.path.is_empty() {
-        return Err(FileError::Refused("with_file has no src_path that is a string".to_owned()));
-    }
-    let (source, stamp) = files.open(&attached.path)?;
-    if attached.next > 0 && attached.stamp != stamp {
-        files.close(source);
-        let path = &attached.path;
-        return Err(FileError::Changed(format!("{path} was changed while it was sent in pieces")));
-    }
-    attached.stamp = stamp;
-    Ok(source)
 }
 
 /// A link has ended, or a new one begins: what is not confirmed goes again.
 pub(super) fn rewind(sources: &mut Sources) {
-    sources.values_mut().for_each(|attached| attached.next = attached.done);
+    sources.values_mut().for_each(|source| (source.next, source.waits) = (source.done, false));
 }

@@ -1,4 +1,4 @@
-//! The ledger: every message that was not delivered, or not with its file, by peer, type and reason.
+//! The ledger: every message that was not delivered, by peer, type and reason.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -41,8 +41,6 @@ pub enum Reason {
     StoreFailed,
     /// What was stored is not as it was written.
     Damaged,
-    /// The message was delivered, but its file was not.
-    FileFailed,
 }
 
 impl Reason {
@@ -63,7 +61,6 @@ impl Reason {
             Reason::HeaderTooLong => "header_too_long",
             Reason::StoreFailed => "store_failed",
             Reason::Damaged => "damaged",
-            Reason::FileFailed => "file_failed",
         }
     }
 }

@@ -108,15 +108,16 @@ impl Connector {
     /// Messages flow from now on.
     pub(super) fn link_up(&mut self, id: Id, name: &str, now: Instant) {
         let peer_id = self.peers.find_or_add(name);
-        let frame_limit = self.settings.link_frame_max();
+        let (frame_limit, record_limit) = (self.settings.link_frame_max(), self.settings.record_frame_max());
         let Some(conn) = self.conns.get_mut(id) else { return };
-        conn.frame_limit = frame_limit;
+        conn.frame_limit = if conn.link().is_some_and(|l| l.link2.is_some()) { record_limit } else { frame_limit };
         let Some(link) = conn.link_mut() else { return };
         (link.state, link.up_since) = (State::Up { peer: peer_id }, Some(now));
         let (remote, link2) = (link.remote, link.link2.is_some());
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
         let (old, mid_frame) = (peer.link.replace(id), peer.mid_frame().is_some());
         peer.rewind();
+        self.rewind_files(peer_id);
         if let Some(old) = old {
             self.replaced(old, peer_id, mid_frame, now);
         }
@@ -137,6 +138,7 @@ impl Connector {
     /// A newer connection has taken the place of `old`, which is told so, unless that would stand amid a message.
     fn replaced(&mut self, old: Id, peer_id: Id, mid_frame: bool, now: Instant) {
         let peer = self.peers.get(peer_id).map(|p| p.name.clone()).unwrap_or_default();
+        self.drop_incoming(old);
         self.tell(Event::PeerDown { peer, cause: Cause::Replaced });
         self.fail_requests(peer_id, now);
         if mid_frame {
@@ -159,6 +161,8 @@ impl Connector {
         let Some(peer) = self.peers.get_mut(peer_id).filter(|p| p.link == Some(id)) else { return };
         peer.link = None;
         peer.rewind();
+        self.rewind_files(peer_id);
+        let Some(peer) = self.peers.get_mut(peer_id) else { return };
         // With a newer link in its place, the apps go on waiting for room.
         let waiting = if *cause == Cause::Replaced { Vec::new() } else { peer.take_blocked() };
         let name = peer.name.clone();
@@ -177,8 +181,10 @@ impl Connector {
         }
     }
 
-    pub(super) fn link_closed(&mut self, id: Id, link: &Link, cause: Cause, now: Instant) {
+    pub(super) fn link_closed(&mut self, id: Id, link: &mut Link, cause: Cause, now: Instant) {
         self.forget_lanes(id);
+        let incoming = link.link2.take().map(|link2| link2.files.incoming);
+        self.close_incoming(incoming.unwrap_or_default().into_values());
         match link.state {
             State::Up { peer } => self.detach(id, peer, &cause, now),
             _ if self.settings.role == Role::Server => {

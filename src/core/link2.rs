@@ -14,6 +14,7 @@
 //!   connector itself. Until then the sender keeps it, and has at most the receiver's window of them on their way.
 //! - A lane's numbers have an epoch. With another epoch, the receiver begins anew. A sender that hears of a number that
 //!   it has not given yet was set back to an earlier state; it gives greater ones from then on.
+//! - Messages with files have lanes of their own: `file_link`.
 //! - A receiver without room for a record drops it and all that follow in the lane, and says `_stop` with the number
 //!   from which on they must come again. The sender says `_lane` before it sends them, after a `_go`.
 
@@ -23,11 +24,13 @@ use super::conn::{Conn, Kind, Link, State};
 use super::connector::{Connector, Step};
 use super::durable::RingRef;
 use super::event::{Cause, Event};
+use super::file_link::LinkFiles;
 use super::link::ForApp;
 use super::places::Key;
 use super::settings::{WINDOW_MAX, WINDOW_MIN};
 use super::slots::Id;
 use crate::wire::control;
+use crate::wire::file::{lane_name, lane_of};
 use crate::wire::frame::{Frame, Unit};
 use crate::wire::header::Header;
 use crate::wire::link::{LinkControl, LinkHello, PlaceSaid};
@@ -66,6 +69,23 @@ pub(super) struct Link2 {
     lanes: Vec<Option<InLane>>,
     /// The lane whose records come.
     current: usize,
+    pub files: LinkFiles,
+}
+
+impl Link2 {
+    /// The place and the type of a lane of the peer, if it is one of messages with files.
+    pub fn file_lane(&self, lane: u32) -> Option<(u32, &str)> {
+        let lane = self.lanes.get(lane as usize)?.as_ref()?;
+        Some((lane.slot, lane.files.as_deref()?))
+    }
+
+    /// Ends the other lane of messages with files that has this place, if there is one; its number.
+    pub fn end_other_lane(&mut self, lane: u32, slot: u32) -> Option<usize> {
+        let is_it = |l: &Option<InLane>| l.as_ref().is_some_and(|l| l.files.is_some() && l.slot == slot);
+        let other = (0..self.lanes.len()).find(|at| *at != lane as usize && is_it(&self.lanes[*at]))?;
+        self.lanes[other] = None;
+        Some(other)
+    }
 }
 
 /// A lane of the peer.
@@ -75,10 +95,12 @@ struct InLane {
     slot: u32,
     /// Its records are taken in.
     open: bool,
+    /// The type, if it is a lane of messages with files.
+    files: Option<Box<str>>,
 }
 
 /// What became of a message that came in a lane.
-enum Came {
+pub(super) enum Came {
     /// It is in an inbox.
     Kept,
     /// There is nothing more to do with it. Others of its lane may wait in this inbox.
@@ -93,13 +115,14 @@ impl Connector {
     pub(super) fn say_link(&mut self, id: Id, peer: &str) {
         let window = self.window() as u64;
         let own = [control::PING, control::PUBSUB];
-        let types = self.inboxes.iter().map(|inbox| inbox.message_type.as_str()).chain(own);
-        let place_of = |message_type: &str| {
-            let place = self.places.get(self.places.find(Key::lane(peer, message_type))?)?;
+        let types = self.inboxes.iter().map(|inbox| inbox.message_type.as_str());
+        let lanes = types.clone().chain(own).map(str::to_owned).chain(types.map(lane_name));
+        let place_of = |message_type: String| {
+            let place = self.places.get(self.places.find(Key::lane(peer, &message_type))?)?;
             let (epoch, received, taken) = (place.epoch, place.received, place.taken);
-            Some(PlaceSaid { message_type: message_type.to_owned(), epoch, received, taken })
+            Some(PlaceSaid { message_type, epoch, received, taken })
         };
-        let hello = LinkHello { window, places: types.filter_map(place_of).take(PLACES_MAX).collect() };
+        let hello = LinkHello { window, places: lanes.filter_map(place_of).take(PLACES_MAX).collect() };
         let said = hello.encode(&self.settings.id);
         self.send_control(id, said);
         if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
@@ -156,8 +179,9 @@ impl Connector {
         let link2 = self.conns.get(id).and_then(|c| c.link()).and_then(|link| link.link2.as_ref());
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
         let (name, Some(entry), Some(link2)) = (peer.name.clone(), peer.lanes.get_mut(lane), link2) else { return };
+        let lane_name = entry.name();
         let Some(ring) = &mut entry.ring else { return };
-        let said = |p: &&PlaceSaid| p.message_type == entry.message_type && p.epoch == entry.epoch;
+        let said = |p: &&PlaceSaid| p.message_type == lane_name && p.epoch == entry.epoch;
         let Some(place) = link2.said.iter().find(said) else { return };
         let (message_type, received, taken) = (entry.message_type.clone(), place.received, place.taken);
         if received > ring.next_sequence() {
@@ -180,7 +204,7 @@ impl Connector {
         }
     }
 
-    fn say_lane(&mut self, id: Id, peer: Id, number: usize) {
+    pub(super) fn say_lane(&mut self, id: Id, peer: Id, number: usize) {
         let Some(lane) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(number)) else { return };
         lane.announced = true;
         let said = lane.said(number).encode(&self.settings.id);
@@ -191,13 +215,16 @@ impl Connector {
     fn release_taken(&mut self, peer: Id, lane: usize, next: u64, now: Instant) {
         let mut released = std::mem::take(&mut self.released);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
-        let durable = entry.durable;
+        let (durable, has_files) = (entry.durable, entry.files.is_some());
         entry.taken = entry.taken.max(next);
         if let Some(ring) = &mut entry.ring {
             ring.release_to(next, &mut |view| released.extend(view.origin));
         }
         if durable {
             self.list(RingRef::Outbox(peer, lane));
+        }
+        if has_files {
+            self.files_taken(peer, lane, next);
         }
         self.delivered(&released);
         released.clear();
@@ -209,6 +236,9 @@ impl Connector {
     pub(super) fn link_record(&mut self, id: Id, view: &RecordView, body: &[u8], now: Instant) -> Step {
         if view.flags & record::SWITCH != 0 {
             return self.switch(id, body);
+        }
+        if view.flags & record::FILE != 0 {
+            return self.file_piece(id, view, body, now).map_or(Step::Taken, Step::End);
         }
         let frame = match Frame::parse(body) {
             Ok(frame) => frame,
@@ -232,15 +262,15 @@ impl Connector {
         }
     }
 
-    /// The current lane: its number, and whether its records are taken in, and its place.
-    fn current_lane(&self, id: Id) -> Option<(usize, bool, u32)> {
+    /// The current lane: its number, whether its records are taken in, its place, and whether they have files.
+    fn current_lane(&self, id: Id) -> Option<(usize, bool, u32, bool)> {
         let link2 = self.conns.get(id)?.link()?.link2.as_ref()?;
         let lane = link2.lanes.get(link2.current)?.as_ref()?;
-        Some((link2.current, lane.open, lane.slot))
+        Some((link2.current, lane.open, lane.slot, lane.files.is_some()))
     }
 
     fn data_record(&mut self, id: Id, sequence: u64, frame: &Frame<'_>, now: Instant) -> Step {
-        let Some((lane, open, slot)) = self.current_lane(id) else {
+        let Some((lane, open, slot, has_files)) = self.current_lane(id) else {
             return Step::End(Cause::BadInput("a record comes before its lane was opened".to_owned()));
         };
         let Some(State::Up { peer }) = self.conns.get(id).and_then(|c| c.link()).map(|l| l.state) else {
@@ -260,7 +290,12 @@ impl Connector {
             return Step::Taken;
         }
         let origin = Origin { slot, generation: place.generation, count: sequence };
-        match self.lane_message(id, peer, frame, origin, now) {
+        let came = if has_files {
+            self.file_message(id, peer, lane, frame, origin, now)
+        } else {
+            self.lane_message(id, peer, frame, origin, now)
+        };
+        match came {
             Came::Kept => self.places.receive(slot, sequence),
             Came::Done(inbox) => {
                 self.places.receive(slot, sequence);
@@ -275,7 +310,7 @@ impl Connector {
         Step::Taken
     }
 
-    fn lane_message(&mut self, id: Id, peer: Id, frame: &Frame<'_>, origin: Origin, now: Instant) -> Came {
+    pub(super) fn lane_message(&mut self, id: Id, peer: Id, frame: &Frame<'_>, origin: Origin, now: Instant) -> Came {
         let memo = self.conns.get(id).and_then(|c| c.link()).and_then(|link| link.memo.as_ref());
         if let Some(memo) = memo
             && memo.header == frame.header()
@@ -285,7 +320,8 @@ impl Connector {
             return self.keep_message(inbox, frame.bytes(), origin, now);
         }
         let header = match Header::parse(frame.header()) {
-            Ok(header) => header,
+            // The bytes of a file are not in the frame on this kind of link.
+            Ok(header) => Header { with_file: false, ..header },
             Err(error) => return Came::End(Cause::BadInput(error.to_string())),
         };
         let step = match self.wrong_source(peer, &header, now) {
@@ -351,25 +387,6 @@ impl Connector {
         self.send_control(id, said);
     }
 
-    /// Lets the lanes go on that an inbox had no room for, if it has now.
-    pub(super) fn go_on(&mut self, index: usize) {
-        let (memory_max, file_max) = (self.settings.queue_max_bytes, self.settings.max_ring_bytes);
-        let inbox = &mut self.inboxes[index];
-        let limit = if inbox.durable { file_max } else { memory_max };
-        if inbox.stopped.is_empty() || inbox.lacks_file || inbox.ring.used() > limit - limit / 4 {
-            return;
-        }
-        for (link, lane) in std::mem::take(&mut inbox.stopped) {
-            let said = LinkControl::Go { lane }.encode(&self.settings.id);
-            self.send_control(link, said);
-        }
-    }
-
-    /// The same for all inboxes: a disk may have room again.
-    pub(super) fn go_on_with_lanes(&mut self, _now: Instant) {
-        (0..self.inboxes.len()).for_each(|inbox| self.go_on(inbox));
-    }
-
     fn control_record(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> Step {
         let header = match Header::parse(frame.header()) {
             Ok(header) => header,
@@ -386,8 +403,7 @@ impl Connector {
         }
         match LinkControl::parse(&header, frame.data()) {
             Ok(Some(said)) => self.link_control(id, peer, said, now),
-            // Something that a later version says.
-            Ok(None) => Step::Taken,
+            Ok(None) => self.file_control(id, peer, &header, frame, now),
             Err(error) => Step::End(Cause::BadInput(error.to_string())),
         }
     }
@@ -483,7 +499,10 @@ impl Connector {
         if link2.lanes.len() <= number {
             link2.lanes.resize_with(number + 1, || None);
         }
-        link2.lanes[number] = Some(InLane { slot, open: true });
+        let (of_type, has_files) = lane_of(message_type);
+        link2.lanes[number] = Some(InLane { slot, open: true, files: has_files.then(|| of_type.into()) });
+        self.end_earlier_lane(id, lane, slot);
+        self.forget_files(id, lane, if place.0 == epoch { released.max(place.2) } else { released });
         Step::Taken
     }
 
@@ -491,7 +510,7 @@ impl Connector {
     /// up any number of them, and so push out the places of others. Their messages go no further anyhow.
     fn lane_key(&self, peer: &str, message_type: &str, lane: u32) -> Key {
         let own = [control::PING, control::PUBSUB];
-        if self.inbox_of_type.contains_key(message_type) || own.contains(&message_type) {
+        if self.inbox_of_type.contains_key(lane_of(message_type).0) || own.contains(&message_type) {
             return Key::lane(peer, message_type);
         }
         Key::lane(peer, &format!("\0{}", lane % OTHER_PLACES))
@@ -514,6 +533,9 @@ impl Connector {
         now: Instant,
         sink: &mut dyn FnMut(&[u8]) -> usize,
     ) -> Option<(usize, usize)> {
+        if self.link_files(id)?.sending > 0 && self.is_turn_of_piece(id, peer_id) {
+            return self.transmit_piece(id, peer_id, left, now, sink);
+        }
         let Conn { kind: Kind::Link(Link { link2: Some(link2), .. }), control, .. } = self.conns.get_mut(id)? else {
             return None;
         };
@@ -526,6 +548,7 @@ impl Connector {
         let number = mid.or_else(|| peer.next_lane(|lane| lane.may_send(window)))?;
         let alone = peer.lanes.iter().filter(|lane| lane.may_send(window)).count() < 2;
         let lane = &mut peer.lanes[number];
+        let settled = lane.may_send_below();
         let ring = lane.ring.as_mut()?;
         if mid.is_none() && (!lane.announced || link2.out != Some(number)) {
             let mut out = Vec::new();
@@ -542,7 +565,7 @@ impl Connector {
         let turn = if alone { left } else { left.min(TURN) };
         let (room, below) = match ring.front_sequence() {
             Some(begun) if mid.is_some() => (left, begun + 1),
-            _ => (turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1)), u64::MAX),
+            _ => (turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1)), settled),
         };
         let Ok(bytes) = ring.raw(room, below) else {
             let (name, message_type) = (peer.name.clone(), lane.message_type.clone());
@@ -551,6 +574,7 @@ impl Connector {
         };
         let bytes = &bytes[..bytes.len().min(left)];
         let (offered, taken) = (bytes.len(), sink(bytes));
+        link2.files.since += taken;
         ring.raw_sent(taken);
         lane.go_back_if_whole();
         Some((taken, offered))
@@ -563,6 +587,6 @@ impl Connector {
             return false;
         };
         let Some(peer) = self.peers.get(peer).filter(|p| p.link == Some(id)) else { return false };
-        peer.mid_frame().is_some() || peer.next_lane(|lane| lane.may_send(window)).is_some()
+        peer.mid_frame().is_some() || peer.next_lane(|lane| lane.may_send(window)).is_some() || self.may_send_piece(id)
     }
 }

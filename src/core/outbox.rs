@@ -16,6 +16,7 @@ use super::slots::Id;
 use super::timers::Timer;
 use crate::ring::{PushError, Ring};
 use crate::wire::control;
+use crate::wire::file::lane_of;
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::Header;
 use crate::wire::record::{self, Origin};
@@ -47,25 +48,25 @@ pub(super) struct Letter<'a> {
 }
 
 impl Connector {
-    /// The lane of a type towards a peer, which is there; made if it is new.
-    pub(super) fn lane_for(&mut self, peer: Id, message_type: &str) -> usize {
-        let durable = self.settings.persist_send.covers(message_type);
+    /// The lane of this name towards a peer, which is there; made if it is new.
+    pub(super) fn lane_for(&mut self, peer: Id, name: &str) -> usize {
+        let durable = self.settings.persist_send.covers(lane_of(name).0);
         // A peer that was forgotten meanwhile remembers numbers: those of a lane that is made anew go on behind them.
         let (epoch, limit, sequence) = (self.settings.seed, self.settings.queue_max_bytes, self.stamp);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
-        if let Some(lane) = peer.lane(message_type) {
+        if let Some(lane) = peer.lane(name) {
             return lane;
         }
-        let mut lane = Lane::new(message_type, epoch, durable);
+        let mut lane = Lane::new(name, epoch, durable);
         lane.ring = (!durable).then(|| Ring::heap(limit, sequence, true));
         peer.lanes.push(lane);
         peer.lanes.len() - 1
     }
 
     /// A lane for what was stored under another name of the peer. Nothing comes into it; it is sent first.
-    pub(super) fn old_lane(&mut self, peer: Id, message_type: &str) -> usize {
+    pub(super) fn old_lane(&mut self, peer: Id, name: &str) -> usize {
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
-        let mut lane = Lane::new(message_type, 0, true);
+        let mut lane = Lane::new(name, 0, true);
         lane.is_old = true;
         peer.lanes.push(lane);
         peer.lanes.len() - 1
@@ -85,7 +86,7 @@ impl Connector {
             return Err(Reason::StoreFailed);
         }
         entry.opening = true;
-        let name = RingName::Outbox { peer: peer.name.clone(), message_type: entry.message_type.clone() };
+        let name = RingName::Outbox { peer: peer.name.clone(), message_type: entry.name() };
         self.outputs.push_back(Output::OpenRing(name));
         Ok(false)
     }
@@ -200,7 +201,7 @@ impl Connector {
         let reason = match &error {
             PushError::Full { .. } => Reason::QueueFull,
             PushError::Failed(why) => {
-                let name = RingName::Outbox { peer: peer.name.clone(), message_type: entry.message_type.clone() };
+                let name = RingName::Outbox { peer: peer.name.clone(), message_type: entry.name() };
                 let why = why.clone();
                 self.store_failed(&name, why, now);
                 Reason::StoreFailed

@@ -2,11 +2,13 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::file_lane::{FileLane, Stage};
 use super::frame_out::{self, Sources};
 use super::requests::RequestKey;
 use super::settings::OUTBOX_LOW;
 use super::slots::{Id, Slots};
 use crate::ring::Ring;
+use crate::wire::file::{lane_name, lane_of};
 use crate::wire::link::LinkControl;
 
 /// The connector at the other end of a link, also while the link is down.
@@ -25,6 +27,8 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) struct Lane {
     pub message_type: String,
+    /// It is for messages with files, and this is known of those.
+    pub files: Option<Box<FileLane>>,
     /// The life of its numbers.
     pub epoch: u64,
     /// The first number of this life of the connector.
@@ -61,9 +65,12 @@ pub(super) struct Lane {
 }
 
 impl Lane {
-    pub fn new(message_type: &str, epoch: u64, durable: bool) -> Self {
+    /// An empty lane of this name.
+    pub fn new(name: &str, epoch: u64, durable: bool) -> Self {
+        let (message_type, has_files) = lane_of(name);
         Self {
             message_type: message_type.to_owned(),
+            files: has_files.then(Box::default),
             epoch,
             begins: 0,
             taken: 0,
@@ -81,6 +88,11 @@ impl Lane {
             acknowledged: BTreeSet::new(),
             sources: Sources::new(),
         }
+    }
+
+    /// What it is known by: its type, or another name beside that if it is for messages with files.
+    pub fn name(&self) -> String {
+        if self.files.is_some() { lane_name(&self.message_type) } else { self.message_type.clone() }
     }
 
     /// Nothing is in it, and nobody waits for it.
@@ -110,7 +122,16 @@ impl Lane {
     pub fn may_send(&self, window: usize) -> bool {
         let Some(ring) = &self.ring else { return false };
         let on_the_way = ring.in_flight_bytes();
-        ring.has_unsent() && !self.stopped && self.go_back.is_none() && (on_the_way == 0 || on_the_way < window)
+        ring.has_unsent()
+            && !self.stopped
+            && self.go_back.is_none()
+            && (on_the_way == 0 || on_the_way < window)
+            && self.files.as_ref().is_none_or(|files| ring.front_sequence().is_some_and(|front| front < files.settled))
+    }
+
+    /// Messages with smaller numbers may be sent: in a lane of files, those whose files are settled.
+    pub fn may_send_below(&self) -> u64 {
+        self.files.as_ref().map_or(u64::MAX, |files| files.settled)
     }
 
     /// Those who waited for room, if there is enough now.
@@ -123,7 +144,7 @@ impl Lane {
 
     /// What the peer is told before the records of this lane, which is the one of this number, come.
     pub fn said(&self, number: usize) -> LinkControl {
-        let (message_type, epoch, released) = (self.message_type.clone(), self.epoch, self.taken);
+        let (message_type, epoch, released) = (self.name(), self.epoch, self.taken);
         LinkControl::Lane { lane: number as u32, message_type, epoch, released }
     }
 
@@ -159,23 +180,45 @@ impl Peer {
         self.lanes.iter().map(Lane::len).sum()
     }
 
-    pub fn has_unsent(&self) -> bool {
-        self.lanes.iter().any(Lane::has_unsent)
-    }
-
     /// The lane that has sent a message in part: nothing else may be sent before its rest.
     pub fn mid_frame(&self) -> Option<usize> {
         self.lanes.iter().position(Lane::is_mid_frame)
     }
 
-    /// The lane of a type, if there is one.
-    pub fn lane(&self, message_type: &str) -> Option<usize> {
-        self.lanes.iter().position(|lane| lane.message_type == message_type && !lane.is_old)
+    /// The lane of this name, if there is one.
+    pub fn lane(&self, name: &str) -> Option<usize> {
+        let (message_type, files) = lane_of(name);
+        let is_it = |l: &Lane| l.message_type == message_type && l.files.is_some() == files && !l.is_old;
+        self.lanes.iter().position(is_it)
+    }
+
+    /// Whether it has a lane of messages with files.
+    pub fn has_files(&self) -> bool {
+        self.lanes.iter().any(|lane| lane.files.is_some())
+    }
+
+    /// Whether files of a lane may be offered.
+    pub fn may_offer(&self, lane: usize) -> bool {
+        let lane = &self.lanes[lane];
+        let may = || lane.ring.is_some() && !lane.stopped && lane.go_back.is_none() && !self.must_wait(lane);
+        lane.files.is_some() && may()
+    }
+
+    /// The file whose next piece goes out, if it is this lane's turn: its lane, the number of its message. In a lane the
+    /// first goes first.
+    pub fn next_to_send(&self, turn: usize) -> Option<(usize, u64)> {
+        let count = self.lanes.len();
+        (0..count).map(|at| (turn + at) % count).find_map(|at| {
+            let files = self.lanes[at].files.as_ref()?;
+            let sending = files.transfers.iter().find(|transfer| transfer.stage == Stage::Sending)?;
+            Some((at, sending.sequence))
+        })
     }
 
     /// Whether an older lane of the same type must be empty first. Both are known to the peer by the same place.
     fn must_wait(&self, lane: &Lane) -> bool {
-        let is_before = |old: &Lane| old.is_old && old.message_type == lane.message_type && old.len() > 0;
+        let is_same = |old: &Lane| old.message_type == lane.message_type && old.files.is_some() == lane.files.is_some();
+        let is_before = |old: &Lane| old.is_old && is_same(old) && old.len() > 0;
         !lane.is_old && self.lanes.iter().any(is_before)
     }
 

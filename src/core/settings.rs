@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, HashSet};
 use std::time::Duration;
 
+use super::file_link::RECORD_MAX;
 use crate::wire::frame::HEADER_MAX;
 use crate::wire::names::Role;
 
@@ -204,5 +205,11 @@ impl Settings {
     #[must_use]
     pub(super) fn link_frame_max(&self) -> usize {
         self.max_message_size.saturating_add(HEADER_MAX)
+    }
+
+    /// The same on a link of the second kind, where files come in pieces.
+    #[must_use]
+    pub(super) fn record_frame_max(&self) -> usize {
+        self.link_frame_max().max(RECORD_MAX)
     }
 }

@@ -86,7 +86,12 @@ impl Connector {
     /// What is stored need not go out: it is there when the connector starts again.
     fn is_drained(&self) -> bool {
         let goes_out = |peer: &Peer| {
-            let waits = |lane: &Lane| lane.is_mid_frame() || (lane.len() > 0 && !lane.stopped);
+            // A stored message whose file is on its way is left: both are gone on with.
+            let goes_on = |lane: &Lane| {
+                let first = lane.ring.as_ref().and_then(Ring::first_sequence);
+                !lane.durable || first.is_some_and(|first| first < lane.may_send_below())
+            };
+            let waits = |lane: &Lane| lane.is_mid_frame() || (lane.len() > 0 && !lane.stopped && goes_on(lane));
             peer.link.is_some() && peer.lanes.iter().any(waits)
         };
         !self.peers.iter().any(|(_, p)| goes_out(p))
@@ -124,6 +129,7 @@ impl Connector {
             }
         }
         self.settle(now);
+        self.close_files();
         // With an interval, what is stored and what has gone would else be known as of the last one only.
         self.sync_now(now);
         self.report();

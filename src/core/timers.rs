@@ -32,6 +32,8 @@ pub enum Timer {
     DialApp(usize),
     /// The server is dialled again.
     Redial,
+    /// Files that could not be sent are tried again.
+    Files,
     /// Queues in files that could not be written are tried again.
     StoreAgain,
     /// What has changed in queues in files is to lie on the disk.

@@ -6,11 +6,11 @@ use super::conn::{Conn, Kind, Link, State};
 use super::connector::{Connector, SCRATCH};
 use super::durable::RingRef;
 use super::event::Cause;
+use super::peer::Peer;
 use super::settings::CONTROL_HIGH;
 use super::slots::Id;
 use super::timers::Timer;
 use crate::ring::Ring;
-use crate::wire::record;
 
 impl Connector {
     /// Gives what is to be sent on a connection to `sink`, at most `budget` bytes of it. The sink says how much it has
@@ -20,6 +20,11 @@ impl Connector {
         let Some(conn) = self.conns.get_mut(id) else { return false };
         conn.told_to_write = false;
         let (mut left, mut has_room) = (budget, true);
+        if let (None, Kind::Link(Link { state: State::Up { peer }, link2: Some(_), .. })) = (&conn.closing, &conn.kind)
+        {
+            let peer = *peer;
+            self.offer_files(id, peer, now);
+        }
         while left > 0 && has_room {
             match self.transmit_once(id, left, now, sink) {
                 Some((taken, offered)) => {
@@ -90,13 +95,14 @@ impl Connector {
         let number = mid.or_else(|| peer.next_frame_lane(link))?;
         // Frames that wait to go ahead do so as soon as the frame that was begun is out; types take turns.
         let alone = peer.lanes.iter().filter(|lane| lane.has_unsent()).count() == 1;
+        let has_file = peer.lanes[number].files.is_some();
         let ring = peer.lanes[number].ring.as_mut()?;
         if ring.check_front(left.min(SCRATCH)).is_err() {
             let (name, message_type) = (peer.name.clone(), peer.lanes[number].message_type.clone());
             self.ring_damaged(RingRef::Outbox(peer_id, number), &name, &message_type, now);
             return Some((0, 0));
         }
-        if ring.front_flags() & record::WITH_FILE != 0 {
+        if has_file {
             return self.transmit_file(id, peer_id, number, left, now, sink);
         }
         let (taken, offered) = offer(ring, left, control.is_empty() && alone, &mut self.scratch, sink);
@@ -200,8 +206,9 @@ impl Connector {
             Kind::Link(Link { state: State::Up { peer }, link2: Some(_), .. }) if conn.closing.is_none() => {
                 self.lanes_pending(id, *peer)
             }
-            Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
-                self.peers.get(*peer).is_some_and(|p| p.link == Some(id) && p.has_unsent())
+            Kind::Link(link @ Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
+                let has_more = |p: &Peer| p.mid_frame().is_some() || p.next_frame_lane(link).is_some();
+                self.peers.get(*peer).is_some_and(|p| p.link == Some(id) && has_more(p))
             }
             Kind::Delivery(delivery) => {
                 let takes_more = self.settings.preserve_receive_socket || delivery.sent == 0;

@@ -1,7 +1,7 @@
 //! What is taken out of a ring: looked at, sent, given up.
 
 use super::ring::{Damaged, Ring, Run, Skipped};
-use crate::wire::record::{Head, RECORD_HEADER, RecordView, WITH_FILE, write_skip};
+use crate::wire::record::{Head, RECORD_HEADER, RecordView, write_skip};
 
 /// What is called for each record that is given up.
 type OnRelease<'a> = &'a mut dyn FnMut(&RecordView);
@@ -77,10 +77,6 @@ impl Ring {
         let (mut offset, mut filled) = (self.next, 0);
         for _ in self.sent_records()..self.records.min(self.verified) {
             let Some((at, head)) = self.locate(offset) else { break };
-            // What brings a file is sent by itself.
-            if head.flags & WITH_FILE != 0 {
-                break;
-            }
             let (from, to) = if offset == self.next { self.rest(&head) } else { bounds(&head) };
             let frame = &bytes[at + from..at + to];
             let count = frame.len().min(out.len() - filled);
@@ -453,7 +449,15 @@ impl Ring {
 
     /// All records that are kept, with their frames. In a durable ring it ends at a record that is damaged.
     pub fn frames(&self) -> impl Iterator<Item = (RecordView, &[u8])> {
-        let (mut offset, mut index) = (self.first, 0);
+        self.frames_from(0, self.first)
+    }
+
+    /// The same of those that are not wholly sent.
+    pub fn unsent_frames(&self) -> impl Iterator<Item = (RecordView, &[u8])> {
+        self.frames_from(self.sent_records(), self.next)
+    }
+
+    fn frames_from(&self, mut index: usize, mut offset: usize) -> impl Iterator<Item = (RecordView, &[u8])> {
         std::iter::from_fn(move || {
             if index == self.records {
                 return None;

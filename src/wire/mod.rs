@@ -3,6 +3,7 @@
 pub mod admin;
 pub mod control;
 pub mod deframer;
+pub mod file;
 pub mod frame;
 pub mod header;
 pub mod link;

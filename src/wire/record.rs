@@ -50,8 +50,8 @@ pub const CONTROL: u8 = 4;
 /// Flag, on a link only: the frame is a lane's number, a `u32`; the records that follow are of that lane.
 pub const SWITCH: u8 = 8;
 
-/// Flag: the message brings a file.
-pub const WITH_FILE: u8 = 32;
+/// Flag, on a link only: the frame is a piece of a file ([`Piece`](super::file::Piece)).
+pub const FILE: u8 = 16;
 
 /// Whose message a record holds: a place in the table of places, and the message's number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -88,7 +88,7 @@ impl Origin {
 pub struct RecordView {
     /// Its number, greater than those of all records before it in the ring.
     pub sequence: u64,
-    /// [`ORIGIN`], [`WAITS_ACK`], [`CONTROL`], [`SWITCH`], [`WITH_FILE`].
+    /// [`ORIGIN`], [`WAITS_ACK`], [`CONTROL`], [`SWITCH`], [`FILE`].
     pub flags: u8,
     /// Whose message it is, if that is kept.
     pub origin: Option<Origin>,
@@ -298,6 +298,19 @@ pub fn append_record(out: &mut Vec<u8>, sequence: u64, flags: u8, parts: &[&[u8]
     write_record(&mut out[at..], &new, parts);
 }
 
+/// Makes a record of a frame of `length` bytes that lies in `to` behind room for the head, where there must be room for
+/// the padding as well; the record's size. So what is read from elsewhere need not be copied once more.
+pub fn complete_record(to: &mut [u8], sequence: u64, flags: u8, length: usize) -> usize {
+    let (size, flags) = (record_size(length, false), flags & !ORIGIN);
+    let word = word(flags, sequence);
+    let crc = record_crc(crc32c_append(0, &to[RECORD_HEADER..RECORD_HEADER + length]), length as u32, word, None);
+    to[..4].copy_from_slice(&(length as u32).to_le_bytes());
+    to[4..8].copy_from_slice(&crc.to_le_bytes());
+    to[8..16].copy_from_slice(&word.to_le_bytes());
+    to[RECORD_HEADER + length..size].fill(0);
+    size
+}
+
 /// Writes the mark that the next record is at offset 0 to `at`, where there must be room for a head.
 pub fn write_wrap(bytes: &mut [u8], at: usize) {
     bytes[at..at + 4].copy_from_slice(&WRAP.to_le_bytes());
@@ -383,6 +396,18 @@ mod tests {
         assert!(wrap.is_mark() && skip.is_mark());
         bytes[50] ^= 1;
         assert_eq!(Head::at(&bytes, 40).unwrap().leads_to(40), None, "a damaged mark leads nowhere");
+    }
+
+    #[test]
+    fn a_record_that_is_made_where_its_frame_lies_is_as_others() {
+        for length in 0..20 {
+            let mut expected = Vec::new();
+            append_record(&mut expected, 7, FILE, &[&vec![5; length]]);
+            let mut made = vec![0xEE; 64];
+            made[RECORD_HEADER..RECORD_HEADER + length].fill(5);
+            let size = complete_record(&mut made, 7, FILE, length);
+            assert_eq!(made[..size], expected);
+        }
     }
 
     #[test]

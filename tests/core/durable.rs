@@ -7,6 +7,7 @@ use aioconnectors::wire::link::LinkControl;
 use aioconnectors::wire::receipts::{FromReceiver, Hello, Level};
 
 use crate::disk::Disks;
+use crate::file_system::FileSystem;
 use crate::link2::{Said, data, lane, records, up};
 use crate::pair::{Pair, told};
 use crate::rig::{Rig, SERVER, any_to, frames, message, typed_from};
@@ -301,7 +302,7 @@ fn an_inbox_whose_file_cannot_be_opened_takes_nothing_until_it_can() {
     disks.cannot_open(Some("no space left"));
     let mut settings = crate::rig::settings(aioconnectors::wire::names::Role::Server);
     stores_both(&mut settings);
-    let mut rig = Rig::on(settings, disks, crate::file_system::FileSystem::default(), Instant::now());
+    let mut rig = Rig::on(settings, disks, FileSystem::default(), Instant::now());
     let link = up(&mut rig, 1 << 20, &[]);
     rig.input(link, &[lane(0, "any", 7), data(5, "any", b"1")].concat());
     assert_eq!(records(&rig.sent(link)), [Said::Link(LinkControl::Stop { lane: 0, next: 0 })]);

@@ -2,6 +2,7 @@
 
 use aioconnectors::ring::Checkpoint;
 use aioconnectors::ring::header::{DATA_AT, Header, Identity, Kind, PAGE};
+use aioconnectors::wire::file::{FileControl, Offered, Piece, TransferId, Verdict};
 use aioconnectors::wire::link::{LinkHello, PlaceSaid};
 use aioconnectors::wire::record::{
     CONTROL, NewRecord, Origin, WAITS_ACK, append_record, frame_crc, record_size, write_record, write_wrap,
@@ -40,6 +41,25 @@ pub fn records() -> Vec<Vec<u8>> {
         append_record(&mut stream, number as u64, if number % 2 == 0 { CONTROL } else { WAITS_ACK }, &[frame]);
     }
     vec![stream, ring(3, 9), ring(0, 1)]
+}
+
+/// What is said of files, and pieces of them.
+pub fn files_said() -> Vec<Vec<u8>> {
+    let id = TransferId { lane: 1, number: 1 << 50, attempt: 2 };
+    let why = || "no \"room\"".to_owned();
+    let all = [
+        FileControl::Offer(Offered::File { size: 1 << 40, changed: 5, inode: 6 }),
+        FileControl::Offer(Offered::Failed(why())),
+        FileControl::Have(77),
+        FileControl::End([0xA5; 32]),
+        FileControl::Settled(Verdict::Done),
+        FileControl::Settled(Verdict::Refused(why())),
+        FileControl::Settled(Verdict::Later(why())),
+        FileControl::Settled(Verdict::Again(why())),
+    ];
+    let mut out: Vec<Vec<u8>> = all.iter().map(|said| said.encode("c1", id, HEADERS[3].as_bytes())).collect();
+    out.push([&Piece::head(id, 1 << 33)[..], b"bytes"].concat());
+    out
 }
 
 /// Records with these numbers, one behind the other, every second one with an origin.
@@ -122,6 +142,11 @@ pub fn talks() -> Vec<Vec<u8>> {
                 talk.extend([2, 4, 0, 5 + 4 * n, 8, 3]);
                 talk.extend([8, 1, 8, 2, 1, 9, 100]);
             }
+            // A file of each side: offered, in pieces, ended, settled, its message.
+            talk.extend([
+                0, 3, 3, 4, 1, 0, 0, 9, 3, 5, 1, 0, 9, 3, 5, 1, 1, 10, 0, 10, 9, 3, 5, 1, 2, 9, 3, 5, 1, 3, 0,
+            ]);
+            talk.extend([12, 0, 2, 7, 200, 0, 9, 3, 5, 1, 4, 0, 7, 250, 0, 9, 3, 5, 1, 5, 0, 2, 5, 4, 1, 3]);
             talk.extend([3, 5, 0, 1, 7, 200, 3, 6, 0, 7, 200, 10, 5, 0, 40, 11, 5, 1, 0, 1, 5, 1, 7, 250]);
             out.push(talk);
         }

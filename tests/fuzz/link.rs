@@ -5,12 +5,13 @@ use std::time::Duration;
 
 use aioconnectors::core::{Cause, Covered, Id, OnFull, Output, Secured, Settings};
 use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, own_frame};
+use aioconnectors::wire::file::{FileControl, Offered, Piece, TransferId, Verdict};
 use aioconnectors::wire::link::{LinkControl, LinkHello, PlaceSaid, greeting};
 use aioconnectors::wire::names::Role;
 use aioconnectors::wire::receipts::{FromReceiver, Hello, Level};
-use aioconnectors::wire::record::{CONTROL, SWITCH, append_record};
+use aioconnectors::wire::record::{CONTROL, FILE, SWITCH, append_record};
 
-use crate::rig::{Rig, SERVER, any_to, frames, settings, typed_from};
+use crate::rig::{Rig, SERVER, any_to, frames, message, settings, typed_from};
 
 /// The most steps that one input makes.
 const STEPS_MAX: usize = 60;
@@ -33,7 +34,8 @@ impl Script<'_> {
     }
 
     fn of_type(&mut self) -> &'static str {
-        ["any", "other", "strange", "_ping"][usize::from(self.byte() % 4)]
+        ["any", "other", "strange", "_ping", "any/files", "other/files", "_ping/files", "/files"]
+            [usize::from(self.byte() % 8)]
     }
 
     /// A number near those that the connector gives.
@@ -112,10 +114,43 @@ fn control(said: &LinkControl) -> Vec<u8> {
     out
 }
 
+/// What the peer says of a file.
+fn of_file(script: &mut Script<'_>) -> Vec<u8> {
+    let lane = [0, 1, 2, 5][usize::from(script.byte() % 4)];
+    let id = TransferId { lane, number: script.number(), attempt: u32::from(script.byte() % 4) };
+    let text = || "for a reason".to_owned();
+    let size = u64::from(script.byte()) << (script.byte() % 64);
+    let said = match script.byte() % 10 {
+        0 => FileControl::Offer(Offered::File { size, changed: size, inode: 1 }),
+        1 => {
+            let mut out = Vec::new();
+            let bytes = vec![size as u8; usize::from(script.byte())];
+            append_record(&mut out, id.number & ((1 << 56) - 1), FILE, &[&Piece::head(id, size), &bytes]);
+            return out;
+        }
+        2 => FileControl::Have(size),
+        3 => FileControl::End([size as u8; 32]),
+        4 => FileControl::Settled(Verdict::Done),
+        5 => FileControl::Settled(Verdict::Refused(text())),
+        6 => FileControl::Settled(Verdict::Later(text())),
+        7 => FileControl::Settled(Verdict::Again(text())),
+        _ => FileControl::Offer(Offered::Failed(text())),
+    };
+    let name = ["f", "../f"][usize::from(script.byte() % 2)];
+    let header = format!(
+        r#"{{"message_type": "{}", "source_id": "c1", "with_file": {{"src_path": "/x", "dst_name": "{name}"}}}}"#,
+        ["any", "other"][usize::from(lane as u8 % 2)]
+    );
+    let mut out = Vec::new();
+    append_record(&mut out, 0, CONTROL, &[&said.encode("c1", id, header.as_bytes())]);
+    out
+}
+
 /// What the peer says next.
 fn peer_says(script: &mut Script<'_>) -> Vec<u8> {
     let mut out = Vec::new();
-    match script.byte() % 9 {
+    match script.byte() % 10 {
+        9 => out = of_file(script),
         0 => out = script.bytes(),
         1 => {
             let frame = own_frame(
@@ -163,6 +198,25 @@ impl World {
         self.rig.sent(app);
     }
 
+    /// An app sends a file, and something may go wrong with files from now on.
+    fn file(&mut self, script: &mut Script<'_>) {
+        let (app, size) = (self.rig.app(), usize::from(script.byte()) * 1000);
+        self.rig.files.put("/f", &vec![1; size]);
+        let (room, change) = (script.byte(), script.byte());
+        self.rig.files.set_faults(|faults| {
+            faults.room = (room % 4 == 0).then_some(usize::from(room) * 10);
+            faults.busy = room % 16 == 1;
+            faults.slow = u32::from(room % 3);
+            faults.change_after = (change % 8 == 0).then_some(u64::from(change) * 500);
+        });
+        let to = ["c1", SERVER][usize::from(script.byte() % 2)];
+        let header = format!(
+            r#"{{"message_type": "any", "destination_id": "{to}", "with_file": {{"src_path": "/f", "dst_name": "f"}}}}"#
+        );
+        self.rig.input(app, &message(&header, b"x"));
+        self.rig.closed(app, Cause::ClosedByPeer);
+    }
+
     fn receiver(&mut self, script: &mut Script<'_>) {
         let Some(app) = self.rig.dialled_app().filter(|id| !self.rig.is_closed(*id)) else { return };
         match script.byte() % 4 {
@@ -178,7 +232,8 @@ impl World {
     }
 
     fn step(mut self, script: &mut Script<'_>) -> Self {
-        match script.byte() % 12 {
+        match script.byte() % 13 {
+            12 => self.file(script),
             0..5 => drop(self.rig.input(self.link, &peer_says(script))),
             5 | 6 => self.app(script),
             7 => drop(self.rig.sent_up_to(self.link, usize::from(script.byte()) * 16)),
@@ -222,4 +277,5 @@ pub fn link(bytes: &[u8]) {
     rig.stop();
     rig.pass(Duration::from_secs(20));
     assert!(rig.outputs.contains(&Output::Stopped), "it comes to its end");
+    assert_eq!(rig.files.open(), 0, "no file is left open");
 }

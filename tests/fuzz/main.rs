@@ -41,6 +41,11 @@ fn records_are_read_or_refused() {
 }
 
 #[test]
+fn what_is_said_of_files_is_read_or_refused() {
+    driver::run("files", targets::files, &corpus::files_said());
+}
+
+#[test]
 fn a_ring_is_recovered_from_any_file_or_it_is_damaged() {
     driver::run("recovery", targets::recovery, &corpus::files());
 }

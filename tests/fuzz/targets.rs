@@ -5,6 +5,7 @@ use std::ops::Range;
 use aioconnectors::ring::header::{DATA_AT, Header as Page, PAGE, update};
 use aioconnectors::ring::recover::{recover, walk};
 use aioconnectors::ring::{Checkpoint, Durable, Ring};
+use aioconnectors::wire::file::{FileControl, Piece};
 use aioconnectors::wire::frame::{self, Deframer, Part};
 use aioconnectors::wire::header::{self, Header};
 use aioconnectors::wire::record::{Head, NewRecord, ORIGIN, frame_crc, read_record, write_record};
@@ -112,6 +113,21 @@ pub fn record(mut bytes: &[u8]) {
         }
         bytes = &bytes[head.size()..];
     }
+}
+
+/// A frame that says something of a file, or the body of a piece.
+pub fn files(bytes: &[u8]) {
+    if let Ok(piece) = Piece::parse(7, bytes) {
+        let again = [&Piece::head(piece.id, piece.offset)[..], piece.bytes].concat();
+        assert_eq!(again, bytes, "what is read is written the same");
+    }
+    let Ok(frame) = frame::Frame::parse(bytes) else { return };
+    let Ok(header) = Header::parse(frame.header()) else { return };
+    let Ok(Some((id, said))) = FileControl::parse(&header, frame.data()) else { return };
+    let again = said.encode("c1", id, b"{}");
+    let frame = frame::Frame::parse(&again).unwrap();
+    let header = Header::parse(frame.header()).unwrap();
+    assert_eq!(FileControl::parse(&header, frame.data()).unwrap(), Some((id, said)), "what was read is written");
 }
 
 /// Memory that is nothing but bytes.
