@@ -4,7 +4,8 @@
 //! - A program that sends and receives needs [`api::ConnectorApi`], one that looks after a connector
 //!   [`remote::Remote`]. With `default-features = false` the library holds nothing else, besides the formats that these
 //!   speak, in [`wire`].
-//! - With the feature `daemon`, a default, it holds the connector itself: `manager::run` runs one.
+//! - With the feature `daemon`, a default, it holds the connector itself: `manager::ConnectorManager` runs one, in this
+//!   program or as the daemon, and `hooks` are what it asks.
 
 pub mod wire;
 
@@ -19,6 +20,8 @@ pub mod cli;
 pub mod config;
 #[cfg(feature = "daemon")]
 pub mod core;
+#[cfg(feature = "daemon")]
+pub mod files;
 #[cfg(feature = "daemon")]
 pub mod hooks;
 #[cfg(feature = "daemon")]

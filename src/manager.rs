@@ -71,6 +71,7 @@ use control::Order;
 use crate::api::{ApiError, ConnectorApi};
 use crate::config::{self, Address, Config, ConfigErrors, Coverage, Loaded, PersistenceSync, Warning};
 use crate::core::{Connector, Covered, KeepAlive, Mode, OnFull, Settings, Sync};
+use crate::files::{self, DiskFiles, OwnFolders};
 use crate::hooks::{Hook, Hooks, Program, ProgramError, Runner};
 use crate::logger;
 use crate::net::dial::Target;
@@ -106,7 +107,7 @@ pub struct ConnectorManager {
 enum Next {
     Nothing,
     /// A new beginning, with another config if there is a file.
-    Again(Option<Loaded>),
+    Again(Option<Box<Loaded>>),
 }
 
 impl ConnectorManager {
@@ -218,8 +219,8 @@ impl ConnectorManager {
         loop {
             match self.live(&mut signals)? {
                 Next::Nothing => return Ok(()),
-                Next::Again(Some(Loaded { config, warnings })) => {
-                    (self.config, self.warnings) = (config, warnings);
+                Next::Again(Some(loaded)) => {
+                    (self.config, self.warnings) = (loaded.config, loaded.warnings);
                     self.control.over(Phase::Starting);
                 }
                 Next::Again(None) => self.control.over(Phase::Starting),
@@ -282,7 +283,7 @@ impl ConnectorManager {
             Order::Restart(how, answer) => {
                 let prepared = self.prepare();
                 if let Ok(loaded) = prepared {
-                    *next = Next::Again(loaded);
+                    *next = Next::Again(loaded.map(Box::new));
                     self.control.set_phase(Phase::Restarting);
                     log::info!("restarting");
                     halt_or_stop(shell, how);
@@ -413,6 +414,9 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     connector.set_gates(ActiveHooks::gates(hooks, config.hook_timeout));
     rings.restore(&mut connector, Instant::now()).map_err(StartError::Spool)?;
     let (shutdown_timeout, send_timeout) = (config.shutdown_timeout, config.send_timeout);
+    let mut files = DiskFiles::open(files_setup(config));
+    files.set_hook(Box::new(hooks.folders(&runner)));
+    let files = Some(files);
     let (hooks, signals) = (ActiveHooks::new(hooks, runner), None);
     Ok(Parts {
         connector,
@@ -423,11 +427,30 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
         admins,
         paths,
         rings,
+        files,
         hooks,
         signals,
         shutdown_timeout,
         send_timeout,
     })
+}
+
+/// What the config says of files. None goes to where certificates, tokens and queues are, whoever may send files.
+fn files_setup(config: &Config) -> files::Setup {
+    let folders = vec![
+        config.connector_files_dirpath.clone(),
+        config.certificates_directory_path.clone(),
+        config.tokens_directory_path.clone(),
+        config.default_logger_dirpath.clone(),
+    ];
+    files::Setup {
+        receive: config.file_recv_config.clone(),
+        max_receive: config.max_size_file_upload_recv,
+        max_send: config.max_size_file_upload_send,
+        journal: config.socket_paths().files(),
+        own: OwnFolders { folders },
+        synced: config.persistence_sync != PersistenceSync::Os,
+    }
 }
 
 /// The folder of the queues on disk. It is of use also to a connector that stores no messages: what apps and peers were
@@ -500,6 +523,7 @@ fn settings(config: &Config) -> Settings {
             PersistenceSync::Always => Sync::Always,
         },
         on_full: config.on_full.iter().map(|(message_type, policy)| (message_type.clone(), on_full(*policy))).collect(),
+        priorities: config.send_message_types_priorities.clone(),
         session_ttl: config.session_ttl,
         started_at: started.as_secs(),
         start_sequence: u64::try_from(started.as_micros()).unwrap_or(u64::MAX),

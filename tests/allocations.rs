@@ -67,6 +67,7 @@ fn connector(role: Role) -> Connector {
         max_ring_bytes: 1 << 30,
         sync: Sync::Os,
         on_full: BTreeMap::new(),
+        priorities: BTreeMap::new(),
         session_ttl: Duration::from_secs(86_400),
         started_at: 1_800_000_000,
         start_sequence: 1_800_000_000_000_000,

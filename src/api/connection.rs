@@ -10,14 +10,21 @@ use log::debug;
 use super::error::{ApiError, Step};
 use crate::remote;
 
-/// Connects to a connector's socket, for `timeout` at most; writing on it gives up when no byte is taken for as long.
+/// A connector may take so long to take a connection, however short the time for a message is: it has many to take.
+const CONNECT_TIMEOUT_MIN: Duration = Duration::from_secs(1);
+
+/// Connects to a connector's socket, for `timeout` at most, or [`CONNECT_TIMEOUT_MIN`];
+/// writing on it gives up when no byte is taken for `timeout`.
 pub(super) fn connect(path: &Path, timeout: Duration) -> Result<UnixStream, ApiError> {
+    let connect_timeout = timeout.max(CONNECT_TIMEOUT_MIN);
     let fail = |e: io::Error| match e.kind() {
         ErrorKind::NotFound | ErrorKind::ConnectionRefused => ApiError::NotRunning { path: path.to_owned() },
-        ErrorKind::TimedOut => ApiError::TimedOut { path: path.to_owned(), step: Step::Connect, after: timeout },
+        ErrorKind::TimedOut => {
+            ApiError::TimedOut { path: path.to_owned(), step: Step::Connect, after: connect_timeout }
+        }
         _ => ApiError::io(path, Step::Connect, e),
     };
-    let stream = remote::connect(path, timeout).map_err(fail)?;
+    let stream = remote::connect(path, connect_timeout).map_err(fail)?;
     stream.set_write_timeout(Some(timeout)).map_err(|e| ApiError::io(path, Step::Connect, e))?;
     Ok(stream)
 }

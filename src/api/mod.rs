@@ -183,12 +183,14 @@ impl ConnectorApi {
 
     /// A message to send. On a server it needs a [`destination`](SendMessage::destination).
     ///
-    /// ```no_run
-    /// # fn main() -> Result<(), aioconnectors::api::ApiError> {
-    /// # let api = aioconnectors::api::ConnectorApi::server("127.0.0.1", 10673).build()?;
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let socket = dir.path().join("uds_path_send_to_connector_server_127001_10673");
+    /// # let _connector = std::os::unix::net::UnixListener::bind(socket)?;
+    /// # use aioconnectors::api::ConnectorApi;
+    /// let api = ConnectorApi::server("127.0.0.1", 10673).files_dir(dir.path()).build()?;
     /// api.send_message("any").destination("client1").request_id(7).text("hello").binary(b"\x01\x02").send()?;
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn send_message<'a>(&'a self, message_type: &'a str) -> SendMessage<'a> {
         SendMessage::new(self, message_type)
@@ -213,19 +215,27 @@ impl ConnectorApi {
 
     /// The answer to a message: its type, to where it came from, with its request id.
     ///
-    /// ```no_run
-    /// # use std::sync::Arc;
-    /// # use aioconnectors::api::{ApiError, ConnectorApi};
-    /// # fn main() -> Result<(), ApiError> {
-    /// let api = Arc::new(ConnectorApi::client("client1").build()?);
+    /// ```
+    /// # use std::{io::{Read, Write}, os::unix::net::{UnixListener, UnixStream}, sync::Arc};
+    /// # use aioconnectors::{api::{ApiError, ConnectorApi}, wire::frame::encode};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let listener = UnixListener::bind(dir.path().join("uds_path_send_to_connector_client_client1"))?;
+    /// let api = Arc::new(ConnectorApi::client("client1").files_dir(dir.path()).build()?);
     /// let answering = Arc::clone(&api);
     /// api.start_waiting_for_messages("any", move |message| {
     ///     if let Err(e) = answering.answer(&message).text("got it").send() {
     ///         eprintln!("{e}");
     ///     }
     /// })?;
-    /// # Ok(())
-    /// # }
+    /// # let mut question = Vec::new();
+    /// # encode(br#"{"message_type": "any", "request_id": 5, "await_response": true}"#, b"?", None, &mut question)?;
+    /// # let socket = dir.path().join("uds_path_receive_from_connector_client_any_client1");
+    /// # UnixStream::connect(socket)?.write_all(&question)?;
+    /// # let mut answer = [0; 4096];
+    /// # let n = listener.accept()?.0.read(&mut answer)?;
+    /// # assert!(String::from_utf8_lossy(&answer[..n]).contains(r#""response_id": 5"#));
+    /// # api.stop_waiting_for_messages("any");
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     pub fn answer<'a>(&'a self, message: &'a Message) -> SendMessage<'a> {
         let mut answer = self.send_message(message.message_type());
@@ -241,22 +251,36 @@ impl ConnectorApi {
     /// A connection of its own for requests: many threads may ask on it, and many requests wait for their answers at a
     /// time.
     ///
-    /// ```no_run
-    /// # use std::time::Duration;
-    /// # use aioconnectors::api::{ApiError, ConnectorApi};
-    /// # fn main() -> Result<(), ApiError> {
-    /// # let api = ConnectorApi::client("client1").build()?;
+    /// ```
+    /// # use std::{io::{Read, Write}, os::unix::net::UnixListener, thread, time::Duration};
+    /// # use aioconnectors::{api::ConnectorApi, wire::{frame::{Deframer, encode}, header::Header}};
+    /// # let dir = tempfile::tempdir()?;
+    /// # let listener = UnixListener::bind(dir.path().join("uds_path_send_to_connector_client_client1"))?;
+    /// # thread::spawn(move || {
+    /// #     let (mut stream, _) = listener.accept().unwrap();
+    /// #     let (mut deframer, mut buffer) = (Deframer::new(4096), [0; 4096]);
+    /// #     while let Ok(n @ 1..) = stream.read(&mut buffer) {
+    /// #         let mut frames = deframer.feed(&buffer[..n]);
+    /// #         while let Some(frame) = frames.next().unwrap() {
+    /// #             let id = Header::parse(frame.header()).unwrap().request_id.unwrap().to_json();
+    /// #             let (header, mut out) = (format!(r#"{{"message_type": "any", "response_id": {id}}}"#), Vec::new());
+    /// #             encode(header.as_bytes(), frame.data(), None, &mut out).unwrap();
+    /// #             stream.write_all(&out).unwrap();
+    /// #         }
+    /// #     }
+    /// # });
+    /// # let api = ConnectorApi::client("client1").files_dir(dir.path()).build()?;
     /// let requester = api.requester();
     /// let timeout = Duration::from_secs(5);
     /// // One at a time, from any thread:
     /// let answer = api.send_message("any").text("?").await_response_with(&requester, timeout)?;
+    /// # assert_eq!(answer.data(), b"?");
     /// // Many at a time:
     /// let asked = ["a", "b", "c"].map(|text| requester.start(api.send_message("any").text(text), timeout));
     /// for pending in asked {
     ///     println!("{:?}", pending?.wait()?);
     /// }
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     ///
     /// It takes a connector of this project: that of the Python package takes one request a connection.
@@ -267,16 +291,16 @@ impl ConnectorApi {
 
     /// A connection of its own with a write buffer, for many messages a second.
     ///
-    /// ```no_run
-    /// # fn main() -> Result<(), aioconnectors::api::ApiError> {
-    /// # let api = aioconnectors::api::ConnectorApi::client("client1").build()?;
+    /// ```
+    /// # let dir = tempfile::tempdir()?;
+    /// # let _connector = std::os::unix::net::UnixListener::bind(dir.path().join("uds_path_send_to_connector_client_client1"))?;
+    /// # let api = aioconnectors::api::ConnectorApi::client("client1").files_dir(dir.path()).build()?;
     /// let mut sender = api.sender();
-    /// for number in 0..1_000_000u32 {
+    /// for number in 0..500u32 {
     ///     api.send_message("any").bytes(&number.to_le_bytes()).send_with(&mut sender)?;
     /// }
     /// sender.flush()?;
-    /// # Ok(())
-    /// # }
+    /// # Ok::<(), Box<dyn std::error::Error>>(())
     /// ```
     #[must_use]
     pub fn sender(&self) -> Sender<'_> {

@@ -24,8 +24,8 @@ use super::{Answer, FRAME_MAX, connection};
 use crate::wire::frame::{Deframer, Frame};
 use crate::wire::header::MessageId;
 
-/// Most requests of one requester that wait for their answers: as many as a connector takes of all apps.
-pub const IN_FLIGHT_MAX: usize = 10_000;
+/// Most requests of one requester that wait for their answers: as many as a connector takes of an app.
+pub const IN_FLIGHT_MAX: usize = 1000;
 
 /// Read at once, bytes.
 const READ_SIZE: usize = 64 * 1024;

@@ -3,6 +3,7 @@
 //! To add a command, write a file with its [`Command`] and add a line to [`COMMANDS`]; its help follows from that.
 
 mod base64;
+pub mod chat;
 pub mod check_config;
 pub mod command;
 pub mod create_certificates;
@@ -49,6 +50,7 @@ pub static COMMANDS: &[Command] = &[
     create_connector::COMMAND,
     send::COMMAND,
     receive::COMMAND,
+    chat::COMMAND,
     ping::COMMAND,
     test_send_messages::COMMAND,
     test_receive_messages::COMMAND,

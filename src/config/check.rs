@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::error::{Notice, shown};
 use super::keys::Config;
+use super::owner::find_owner;
 use super::reader::{KeyProblem, Reader};
 use crate::wire::names::{self, SOCKET_PATH_MAX};
 
@@ -14,6 +15,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
     if !config.server_secure_tls {
         reader.notices.push(("server_secure_tls".to_owned(), Notice::TlsFloor));
     }
+    check_received(config, reader);
     let unread_name = reader.problems.iter().any(|problem| problem.key == "client_name");
     if !config.is_server
         && !unread_name
@@ -24,6 +26,21 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
     }
     if config.is_server || config.client_name.is_some() {
         reader.problems.extend(socket_path_problems(config));
+    }
+}
+
+/// Says which received files would not get where or whose they should be.
+fn check_received(config: &Config, reader: &mut Reader) {
+    let own = [&config.connector_files_dirpath, &config.certificates_directory_path];
+    for (dst_type, received) in &config.file_recv_config {
+        let key = |member: &str| format!("file_recv_config.{dst_type}.{member}");
+        if let Some(Err(error)) = received.owner.as_deref().map(find_owner) {
+            reader.notices.push((key("owner"), Notice::UnknownOwner(error)));
+        }
+        let fixed = received.target_directory.split_once('{').map_or(&*received.target_directory, |(fixed, _)| fixed);
+        if let Some(own) = own.into_iter().find(|own| Path::new(fixed).starts_with(own)) {
+            reader.notices.push((key("target_directory"), Notice::OwnFolder(own.clone())));
+        }
     }
 }
 

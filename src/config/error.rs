@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::Value;
 
+use super::owner::OwnerError;
+
 /// How many characters of a wrong value are shown.
 const FOUND_MAX: usize = 60;
 
@@ -137,6 +139,16 @@ pub enum Notice {
     },
     /// `server_secure_tls` false: TLS 1.2 stays the floor.
     TlsFloor,
+    /// The owner of received files is none of this machine.
+    UnknownOwner(
+        /// Why not.
+        OwnerError,
+    ),
+    /// Received files go to where the connector has its own.
+    OwnFolder(
+        /// Where that is.
+        PathBuf,
+    ),
 }
 
 impl fmt::Display for Warning {
@@ -148,6 +160,11 @@ impl fmt::Display for Warning {
             Notice::NoEffectYet => write!(f, "accepted, but has no effect yet"),
             Notice::Repeated => write!(f, "given more than once, the last one counts"),
             Notice::Superseded { by } => write!(f, "old spelling, ignored, as {by} is given too"),
+            Notice::UnknownOwner(error) => write!(f, "{error}: received files stay the connector's"),
+            Notice::OwnFolder(folder) => {
+                let folder = folder.display();
+                write!(f, "{folder} is the connector's own folder: files that would come among its own are refused")
+            }
             Notice::TlsFloor => write!(f, "false has no effect: TLS versions before 1.2 are never accepted"),
         }
     }

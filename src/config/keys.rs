@@ -208,8 +208,9 @@ keys! {
         "Client: whether it connects again when it lost its server.";
     everybody_can_send_messages: bool = "true", Free, Now, Manager,
         "Whether apps of every user may send; if not, only those of the connector's user and group.";
-    file_recv_config: BTreeMap<String, FileRecv> = "{}", Free, NotYet, Manager,
-        "Where received files go, by destination type: `target_directory`, `owner`, `override_existing`.";
+    file_recv_config: BTreeMap<String, FileRecv> = "{}", Free, Now, Manager,
+        "Where received files go, by destination type: `target_directory`, an absolute path in which header keys in \
+        braces are filled in, as in `/data/{source_id}`; `owner`, `USER:GROUP`; `override_existing`.";
     hook_allow_certificate_creation: Option<PathBuf> = "null", Program, Now, Manager,
         "Server: a program that is asked before a new client gets a certificate.";
     hook_load_token: Option<PathBuf> = "null", Program, TOKENS, Manager,
@@ -220,7 +221,7 @@ keys! {
         "Server: a program that is asked before the link of a client that is identified comes up.";
     hook_store_token: Option<PathBuf> = "null", Program, TOKENS, Manager,
         "Client: a program that makes of the token what is kept in its file.";
-    hook_target_directory: Option<PathBuf> = "null", Program, NotYet, Manager,
+    hook_target_directory: Option<PathBuf> = "null", Program, Now, Manager,
         "A program that is asked for the folder of each file that is received.";
     hook_timeout: Duration = "10", Seconds(TICK, HOUR), Now, Manager,
         "How many seconds the answer of a hook may take; then the program is killed, and the answer is no.";
@@ -242,9 +243,9 @@ keys! {
         "Client: after how many unanswered pings the connection is given up.";
     max_size_chunk_upload: u64 = "209715200", Bytes(1, TIB), Now, Api,
         "How many bytes of a file go into one message to a Python connector; larger files go as pieces.";
-    max_size_file_upload_recv: u64 = "8589930194", Bytes(0, u64::MAX), NotYet, Manager,
+    max_size_file_upload_recv: u64 = "8589930194", Bytes(0, u64::MAX), Now, Manager,
         "How many bytes a received file may have.";
-    max_size_file_upload_send: u64 = "8589930194", Bytes(0, u64::MAX), NotYet, Manager,
+    max_size_file_upload_send: u64 = "8589930194", Bytes(0, u64::MAX), Now, Manager,
         "How many bytes a file to send may have.";
     max_size_persistence_path: u64 = "1073741824", Bytes(64 * KIB, u64::MAX), Now, Manager,
         "How many bytes of messages each queue on disk may have; there is one for each peer and type, and for each \
@@ -275,8 +276,8 @@ keys! {
         "Whether the socket for sending apps of another connector is taken over.";
     send_message_types: Vec<String> = "[\"any\"]", MessageTypes, Now, Both,
         "The message types that apps may send.";
-    send_message_types_priorities: BTreeMap<String, f64> = "{}", MessageTypes, NotYet, Manager,
-        "The priority of message types, as a number, smaller first; 0 for those not listed.";
+    send_message_types_priorities: BTreeMap<String, f64> = "{}", MessageTypes, Now, Manager,
+        "The priority of message types, as a number, smaller first; 0 for those not listed. Those that wait get a sixteenth.";
     send_timeout: Duration = "50", Seconds(TICK, YEAR), Now, Manager,
         "How many seconds a peer may take none of what it is sent.";
     server_ca: bool = "false", Free, NotYet, Manager,

@@ -7,6 +7,7 @@ mod check;
 pub mod error;
 pub mod keys;
 mod nearest;
+pub mod owner;
 mod path;
 mod reader;
 mod setting;
@@ -22,6 +23,7 @@ use serde_json::Value;
 pub use error::{ConfigError, ConfigErrors, Notice, Problem, Warning};
 pub use keys::Config;
 pub use nearest::nearest;
+pub use owner::{Owner, OwnerError, find_owner};
 pub use template::Templates;
 pub use values::{
     Address, Coverage, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, ProxyAuthorization,

@@ -170,18 +170,18 @@ impl Entry for FileRecv {
 
     /// A text alone is a folder: so `file_type2dirpath` of the oldest releases has it.
     fn read_entry(value: &Value, scope: Scope) -> Read<Self> {
-        if let Some(folder) = value.as_str().filter(|folder| !folder.is_empty()) {
+        if let Some(folder) = value.as_str().filter(|folder| folder.starts_with('/')) {
             return Ok(FileRecv { target_directory: folder.to_owned(), owner: None, override_existing: false });
         }
         let Value::Object(members) = value else {
             return Err(vec![Mismatch::new(value, r#"an object, as in {"target_directory": "/some/folder"}"#)]);
         };
         let mut members = Members::new(members, scope);
-        let target_directory = members.text("target_directory").filter(|folder| !folder.is_empty());
+        let target_directory = members.text("target_directory").filter(|folder| folder.starts_with('/'));
         let owner = members.text("owner");
         let override_existing = members.get::<bool>("override_existing");
         if target_directory.is_none() {
-            members.wrong("target_directory", "a folder");
+            members.wrong("target_directory", "an absolute path of a folder");
         }
         if owner.as_deref().is_some_and(|owner| !is_owner(owner)) {
             members.wrong("owner", "USER:GROUP");

@@ -24,7 +24,7 @@ impl Templates {
         let file_recv_config = json!({"any": {
             "override_existing": false,
             "owner": "user:user",
-            "target_directory": "/var/tmp/aioconnectors/{message_type}/{source_id}/",
+            "target_directory": "/var/tmp/received/{message_type}/{source_id}/",
         }});
         Self { manager: defaults(Template::Manager), file_recv_config, api: defaults(Template::Api) }
     }

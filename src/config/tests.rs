@@ -114,7 +114,11 @@ const MISTAKES: &[(&str, &str)] = &[
     (r#""disk_persistence": 1"#, "disk_persistence: found 1, expected true, false or a list of message types"),
     (
         r#""file_recv_config": {"any": {"owner": "joe"}}"#,
-        "file_recv_config.any.target_directory: found null, expected a folder",
+        "file_recv_config.any.target_directory: found null, expected an absolute path of a folder",
+    ),
+    (
+        r#""file_recv_config": {"any": {"target_directory": "in/{source_id}"}}"#,
+        r#"file_recv_config.any.target_directory: found "in/{source_id}", expected an absolute path of a folder"#,
     ),
     (
         r#""file_recv_config": {"any": {"target_directory": "/x", "owner": "joe"}}"#,
@@ -268,6 +272,24 @@ fn a_key_without_effect_warns_only_if_it_differs_from_its_default() {
 }
 
 #[test]
+fn folders_and_owners_that_will_not_do_for_received_files_are_warned_of() {
+    let lines = warning_lines(
+        r#"{"connector_files_dirpath": "/var/x", "file_recv_config": {
+            "own": {"target_directory": "/var/x/{source_id}"}, "any": {"target_directory": "/var/y", "owner": "root:root"},
+            "nobody": {"target_directory": "/var/y", "owner": "no-such-user:root"}}}"#,
+    );
+    let nobody = "this machine has no user \"no-such-user\": received files stay the connector's";
+    let own = "/var/x is the connector's own folder: files that would come among its own are refused";
+    assert_eq!(
+        lines,
+        [
+            format!("c.json: file_recv_config.nobody.owner: {nobody}"),
+            format!("c.json: file_recv_config.own.target_directory: {own}"),
+        ]
+    );
+}
+
+#[test]
 fn tls_before_1_2_is_not_to_be_had() {
     let lines = warning_lines(r#"{"server_secure_tls": false}"#);
     assert_eq!(lines, ["c.json: server_secure_tls: false has no effect: TLS versions before 1.2 are never accepted"]);
@@ -387,7 +409,9 @@ fn the_templates_have_the_keys_of_the_python_package_and_parse_back_silently() {
     config(&templates.manager.to_string());
     config(&templates.api.to_string());
     let example = format!(r#"{{"file_recv_config": {}}}"#, templates.file_recv_config);
-    assert_eq!(warning_lines(&example), ["c.json: file_recv_config: accepted, but has no effect yet"]);
+    // Its owner is a stand-in, and may be nobody here.
+    let warnings = warning_lines(&example);
+    assert!(warnings.iter().all(|line| line.starts_with("c.json: file_recv_config.any.owner: ")), "{warnings:?}");
 }
 
 #[test]
@@ -408,6 +432,22 @@ fn what_would_be_insecure_without_its_feature_is_refused() {
     let names: Vec<&str> = refused.collect();
     assert!(names.contains(&"use_token") && names.contains(&"proxy") && names.contains(&"ignore_peer_traffic"));
     assert_eq!(names.iter().filter(|name| name.contains("listed_clients_")).count(), 6);
+}
+
+#[test]
+fn a_hook_is_a_program_with_an_absolute_path() {
+    let read = config(r#"{"hook_server_auth_client": "/usr/lib/auth", "hook_timeout": 0.5}"#);
+    assert_eq!(read.hook_server_auth_client, Some(PathBuf::from("/usr/lib/auth")));
+    assert_eq!(read.hook_timeout, Duration::from_millis(500));
+    let expected = "expected the absolute path of a program, or null";
+    for path in ["auth", "./auth", "~/auth", "$HOME/auth", ""] {
+        let lines = error_lines(&format!(r#"{{"hook_whitelist_clients": "{path}"}}"#));
+        assert_eq!(lines, [format!("c.json: hook_whitelist_clients: found \"{path}\", {expected}")]);
+    }
+    for (key, feature) in [("store_token", "tokens"), ("load_token", "tokens"), ("proxy_authorization", "proxies")] {
+        let lines = error_lines(&format!(r#"{{"hook_{key}": "/bin/true"}}"#));
+        assert!(lines.len() == 1 && lines[0].contains(&format!("{feature} are not supported")), "{lines:?}");
+    }
 }
 
 /// The keys that `python3 -m aioconnectors print_config_templates` of version 1.6.3 prints for a connector.

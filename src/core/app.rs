@@ -174,7 +174,7 @@ impl Connector {
         let durable = self.settings.persist_send.covers(&header.message_type);
         let peer = match self.peers.find(destination) {
             Some(peer) => peer,
-            None if durable && self.may_be_peer(destination) => self.peers.find_or_add(destination),
+            None if durable && self.may_be_peer(destination) => self.peers.find_or_add(destination, &self.classes),
             None if self.settings.role == Role::Client => return Err(Reason::PeerAway),
             None => return Err(Reason::UnknownPeer),
         };

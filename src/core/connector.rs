@@ -21,6 +21,7 @@ use super::ledger::{Ledger, Reason};
 use super::link2;
 use super::peer::Peers;
 use super::places::Places;
+use super::priority::Classes;
 use super::receipts::Session;
 use super::requests::Requests;
 use super::settings::{
@@ -73,6 +74,8 @@ pub struct Connector {
     pub(super) settings: Settings,
     pub(super) conns: Slots<Conn>,
     pub(super) peers: Peers,
+    /// How urgent the types are.
+    pub(super) classes: Classes,
     pub(super) inboxes: Vec<Inbox>,
     pub(super) inbox_of_type: HashMap<String, usize>,
     /// Requests of all apps that await their answer.
@@ -125,11 +128,13 @@ impl Connector {
     pub fn new(settings: Settings) -> Self {
         let inboxes: Vec<Inbox> = settings.recv_types.iter().map(|t| Inbox::new(t, settings.seed)).collect();
         let inbox_of_type = settings.recv_types.iter().cloned().zip(0..).collect();
+        let classes = Classes::new(&settings.priorities);
         let (backoff, stamp) = (Backoff::new(settings.seed), settings.start_sequence);
         Self {
             settings,
             conns: Slots::default(),
             peers: Peers::default(),
+            classes,
             inboxes,
             inbox_of_type,
             requests: Requests::default(),

@@ -86,7 +86,7 @@ impl Connector {
                 // What a client has stored is for its server, also if that had another address then.
                 let is_old = self.settings.role == Role::Client && *peer != self.settings.server_id;
                 let peer = if is_old { self.settings.server_id.clone() } else { peer.clone() };
-                let peer = self.peers.find_or_add(&peer);
+                let peer = self.peers.find_or_add(&peer, &self.classes);
                 let lane = if is_old { self.old_lane(peer, message_type) } else { self.lane_for(peer, message_type) };
                 self.outbox_opened(name, peer, lane, opened, now);
             }

@@ -231,18 +231,25 @@ pub(super) fn has_room_for_file(header: &[u8]) -> bool {
 impl Peer {
     /// The lane whose next message goes out on a link of the first kind.
     pub fn next_frame_lane(&self, link: &Link) -> Option<usize> {
-        let resting = link.file_out.as_ref().and_then(|out| out.lets_others(link.since_piece));
-        let may = |lane: &Lane| lane.has_unsent() && !lane.waits_for_source();
-        let is_other = |resting| move |lane: &Lane| may(lane) && lane.front_sequence() != Some(resting);
-        resting.and_then(|resting| self.next_lane(is_other(resting))).or_else(|| self.next_lane(may))
+        let resting = link.file_out.as_ref().and_then(|out| Some((out.lets_others(link.since_piece)?, out.lane)));
+        // Less urgent ones have no more than their share.
+        let may_before = |(sequence, lane): (u64, usize)| {
+            let class = self.lanes[lane].class;
+            move |other: &Lane| {
+                other.may_begin_frame() && other.front_sequence() != Some(sequence) && other.class <= class
+            }
+        };
+        resting
+            .and_then(|resting| self.next_lane(may_before(resting)))
+            .or_else(|| self.next_lane(Lane::may_begin_frame))
     }
 }
 
 impl Lane {
-    /// Whether its next message waits until its file can be opened.
-    fn waits_for_source(&self) -> bool {
-        let front = || self.sources.get(&self.front_sequence()?);
-        !self.sources.is_empty() && front().is_some_and(|source| source.waits)
+    /// Whether it has something to send on a link of the first kind, and its file, if it brings one, can be opened.
+    pub fn may_begin_frame(&self) -> bool {
+        let waits = || self.sources.get(&self.front_sequence()?).map(|source| source.waits);
+        self.has_unsent() && (self.sources.is_empty() || waits() != Some(true))
     }
 
     /// These messages were given up because the peer has them: their files, if they are to be removed. Others below
@@ -285,9 +292,11 @@ impl Connector {
         link.written += taken as u64;
         out.sent += taken as u64;
         let is_out = out.sent == out.shape.total();
-        if let Some(ring) = self.peers.get_mut(peer)?.lanes[lane].ring.as_mut().filter(|_| taken > 0) {
+        let entry = self.peers.get_mut(peer)?;
+        if let Some(ring) = entry.lanes[lane].ring.as_mut().filter(|_| taken > 0) {
             ring.set_begun(true);
         }
+        entry.sent(lane, taken, Lane::may_begin_frame);
         if is_out {
             self.frame_is_out(id, peer, now)?;
         }

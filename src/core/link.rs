@@ -107,7 +107,7 @@ impl Connector {
 
     /// Messages flow from now on.
     pub(super) fn link_up(&mut self, id: Id, name: &str, now: Instant) {
-        let peer_id = self.peers.find_or_add(name);
+        let peer_id = self.peers.find_or_add(name, &self.classes);
         let (frame_limit, record_limit) = (self.settings.link_frame_max(), self.settings.record_frame_max());
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.frame_limit = if conn.link().is_some_and(|l| l.link2.is_some()) { record_limit } else { frame_limit };

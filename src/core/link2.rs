@@ -27,6 +27,7 @@ use super::event::{Cause, Event};
 use super::file_link::LinkFiles;
 use super::link::ForApp;
 use super::places::Key;
+use super::priority::TURN;
 use super::settings::{WINDOW_MAX, WINDOW_MIN};
 use super::slots::Id;
 use crate::wire::control;
@@ -35,9 +36,6 @@ use crate::wire::frame::{Frame, Unit};
 use crate::wire::header::Header;
 use crate::wire::link::{LinkControl, LinkHello, PlaceSaid};
 use crate::wire::record::{self, Head, Origin, RECORD_HEADER, RecordView};
-
-/// Bytes of a lane that go out before others have a turn, if there are others.
-const TURN: usize = 64 * 1024;
 
 /// Most places that are said: so many fit into the first frame of a peer. Of others the peer sends again what it keeps,
 /// and what is here already is dropped.
@@ -577,6 +575,7 @@ impl Connector {
         link2.files.since += taken;
         ring.raw_sent(taken);
         lane.go_back_if_whole();
+        peer.sent(number, taken, |lane| lane.may_send(window));
         Some((taken, offered))
     }
 

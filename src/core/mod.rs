@@ -27,6 +27,7 @@ mod link2;
 mod outbox;
 mod peer;
 mod places;
+pub mod priority;
 mod receipts;
 mod requests;
 pub mod settings;

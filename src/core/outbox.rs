@@ -53,11 +53,12 @@ impl Connector {
         let durable = self.settings.persist_send.covers(lane_of(name).0);
         // A peer that was forgotten meanwhile remembers numbers: those of a lane that is made anew go on behind them.
         let (epoch, limit, sequence) = (self.settings.seed, self.settings.queue_max_bytes, self.stamp);
+        let class = self.classes.of(lane_of(name).0);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
         if let Some(lane) = peer.lane(name) {
             return lane;
         }
-        let mut lane = Lane::new(name, epoch, durable);
+        let mut lane = Lane::new(name, class, epoch, durable);
         lane.ring = (!durable).then(|| Ring::heap(limit, sequence, true));
         peer.lanes.push(lane);
         peer.lanes.len() - 1
@@ -65,8 +66,9 @@ impl Connector {
 
     /// A lane for what was stored under another name of the peer. Nothing comes into it; it is sent first.
     pub(super) fn old_lane(&mut self, peer: Id, name: &str) -> usize {
+        let class = self.classes.of(lane_of(name).0);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
-        let mut lane = Lane::new(name, 0, true);
+        let mut lane = Lane::new(name, class, 0, true);
         lane.is_old = true;
         peer.lanes.push(lane);
         peer.lanes.len() - 1
@@ -117,7 +119,8 @@ impl Connector {
         };
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
         let link = peer.link;
-        let (beside, limit) = (peer.in_memory_beside(lane), self.settings.queue_max_bytes);
+        let limit = self.settings.queue_max_bytes;
+        let beside = peer.in_memory_beside(lane, limit);
         let Some(ring) = &mut peer.lanes[lane].ring else { return Queued::Taken };
         ring.set_next_sequence(self.stamp);
         let length: usize = parts.iter().map(|part| part.len()).sum();
@@ -234,7 +237,7 @@ impl Connector {
         let (mut given_up, mut unsent) = (Vec::new(), Vec::new());
         let Some(peer) = self.peers.get_mut(peer_id) else { return Queued::Taken };
         // What other lanes have in memory is not theirs to give up.
-        let beside = peer.in_memory_beside(lane);
+        let beside = peer.in_memory_beside(lane, self.settings.queue_max_bytes);
         let (name, link, entry) = (peer.name.clone(), peer.link, &mut peer.lanes[lane]);
         let (message_type, durable) = (entry.message_type.clone(), entry.durable);
         let Some(ring) = &mut entry.ring else { return Queued::Refused(reason) };

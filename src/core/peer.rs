@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::file_lane::{FileLane, Stage};
 use super::frame_out::{self, Sources};
+use super::priority::{Classes, Turns};
 use super::requests::RequestKey;
 use super::settings::OUTBOX_LOW;
 use super::slots::{Id, Slots};
@@ -19,6 +20,8 @@ pub(super) struct Peer {
     pub link: Option<Id>,
     /// Its outbox. A lane stays where it is for as long as the peer is known.
     pub lanes: Vec<Lane>,
+    /// Whose turn it is of the classes of its lanes.
+    pub turns: Turns,
     /// The numbers of requests that await an answer of this peer.
     pub requests: BTreeMap<RequestKey, u64>,
 }
@@ -27,6 +30,8 @@ pub(super) struct Peer {
 #[derive(Debug)]
 pub(super) struct Lane {
     pub message_type: String,
+    /// How urgent it is: see [`super::priority`].
+    pub class: usize,
     /// It is for messages with files, and this is known of those.
     pub files: Option<Box<FileLane>>,
     /// The life of its numbers.
@@ -66,10 +71,11 @@ pub(super) struct Lane {
 
 impl Lane {
     /// An empty lane of this name.
-    pub fn new(name: &str, epoch: u64, durable: bool) -> Self {
+    pub fn new(name: &str, class: usize, epoch: u64, durable: bool) -> Self {
         let (message_type, has_files) = lane_of(name);
         Self {
             message_type: message_type.to_owned(),
+            class,
             files: has_files.then(Box::default),
             epoch,
             begins: 0,
@@ -169,6 +175,9 @@ impl Lane {
     }
 }
 
+/// Of the memory that lanes share, one part in so many is kept for those that are more urgent than those that fill it.
+const KEPT_FOR_URGENT: usize = 16;
+
 impl Peer {
     /// Nothing is in its outbox, and nobody waits for it.
     pub fn is_idle(&self) -> bool {
@@ -231,24 +240,41 @@ impl Peer {
         }
     }
 
-    /// The lane whose next message is the oldest, of those that `may` send.
+    /// The lane whose next message is the oldest, of those that `may` send and are the most urgent.
     pub fn next_lane(&self, may: impl Fn(&Lane) -> bool) -> Option<usize> {
         let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| may(lane) && !self.must_wait(lane));
+        let class = if self.turns.are_equal() { None } else { self.turns.next(lanes.clone().map(|(_, l)| l.class)) };
+        let lanes = lanes.filter(|(_, lane)| class.is_none_or(|class| lane.class == class));
         // A front that cannot be read is damage, which is found when it is to be sent.
         lanes.map(|(at, lane)| (lane.front_sequence().unwrap_or(0), at)).min().map(|(_, at)| at)
+    }
+
+    /// So many bytes of a lane went out; those lanes wait that `may` send.
+    pub fn sent(&mut self, lane: usize, bytes: usize, may: impl Fn(&Lane) -> bool) {
+        if self.turns.are_equal() {
+            return;
+        }
+        let waiting = self.lanes.iter().filter(|lane| may(lane)).map(|lane| lane.class);
+        self.turns.sent(self.lanes[lane].class, bytes, waiting);
     }
 
     pub fn rewind(&mut self) {
         self.lanes.iter_mut().for_each(Lane::rewind);
     }
 
-    /// Bytes that the other lanes have in memory of the process, if this one lies there too: they share the limit.
-    pub fn in_memory_beside(&self, lane: usize) -> usize {
+    /// Bytes that the other lanes have in memory of the process, if this one lies there too: they share `limit`. Less
+    /// urgent ones cannot take all of it.
+    pub fn in_memory_beside(&self, lane: usize, limit: usize) -> usize {
         if self.lanes.len() == 1 || self.lanes[lane].durable {
             return 0;
         }
         let others = self.lanes.iter().enumerate().filter(|(at, other)| *at != lane && !other.durable);
-        others.filter_map(|(_, other)| other.ring.as_ref()).map(Ring::used).sum()
+        let (mut beside, mut less_urgent) = (0, 0);
+        for (_, other) in others {
+            let used = other.ring.as_ref().map_or(0, Ring::used);
+            if other.class > self.lanes[lane].class { less_urgent += used } else { beside += used }
+        }
+        beside + less_urgent.min(limit - limit / KEPT_FOR_URGENT)
     }
 
     /// All who wait for room.
@@ -278,11 +304,12 @@ impl Peers {
     }
 
     /// The peer of this name; made if it is new.
-    pub fn find_or_add(&mut self, name: &str) -> Id {
+    pub fn find_or_add(&mut self, name: &str, classes: &Classes) -> Id {
         if let Some(id) = self.find(name) {
             return id;
         }
-        let peer = Peer { name: name.to_owned(), link: None, lanes: Vec::new(), requests: BTreeMap::new() };
+        let turns = classes.turns();
+        let peer = Peer { name: name.to_owned(), link: None, lanes: Vec::new(), turns, requests: BTreeMap::new() };
         let id = self.slots.insert(peer);
         self.names.insert(name.to_owned(), id);
         id

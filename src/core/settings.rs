@@ -187,6 +187,8 @@ pub struct Settings {
     /// What is done when the queue of a type is full, if it is not the usual: the app waits while the peer is connected,
     /// and is refused while it is away.
     pub on_full: BTreeMap<String, OnFull>,
+    /// How urgent types are, smaller first; 0 for those that are not listed.
+    pub priorities: BTreeMap<String, f64>,
     /// Time after which a session of an app that is not there is forgotten.
     pub session_ttl: Duration,
     /// When the connector was made: seconds since 1970.

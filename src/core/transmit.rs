@@ -6,7 +6,7 @@ use super::conn::{Conn, Kind, Link, State};
 use super::connector::{Connector, SCRATCH};
 use super::durable::RingRef;
 use super::event::Cause;
-use super::peer::Peer;
+use super::peer::{Lane, Peer};
 use super::settings::CONTROL_HIGH;
 use super::slots::Id;
 use super::timers::Timer;
@@ -112,6 +112,7 @@ impl Connector {
         if completed > 0 {
             link.mark(number, ring.front_sequence().unwrap_or(ring.next_sequence()));
         }
+        peer.sent(number, taken, Lane::may_begin_frame);
         Some((taken, offered))
     }
 

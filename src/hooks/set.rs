@@ -11,8 +11,10 @@ use super::question::{Client, Credentials, Folder, Hook, Stored, Token, Verdict}
 use super::runner::Runner;
 
 /// Who answers a hook's questions.
+#[derive(Default)]
 pub(super) enum Provider<Q, A> {
     /// Nobody: there is no such hook.
+    #[default]
     None,
     /// The program that embeds the connector.
     Closure(Arc<dyn Fn(&Q) -> A + Send + Sync>),
@@ -27,12 +29,6 @@ impl<Q, A> Clone for Provider<Q, A> {
             Provider::Closure(closure) => Provider::Closure(Arc::clone(closure)),
             Provider::Program(program) => Provider::Program(program.clone()),
         }
-    }
-}
-
-impl<Q, A> Default for Provider<Q, A> {
-    fn default() -> Self {
-        Provider::None
     }
 }
 
@@ -63,8 +59,8 @@ impl<Q, A> Provider<Q, A> {
 /// The hooks of a connector, given as closures.
 ///
 /// All run on the connector's own thread, which does nothing else meanwhile: no link, no app, no admin is served. So
-/// they must answer at once, from memory; what takes longer is for a program. They must not call the handle of their own
-/// connector and wait: it waits for them. A closure that panics ends the connector.
+/// they must answer at once, from memory; what takes longer is for a program. What they ask of their own connector, which
+/// waits for them, is an error. A closure that panics ends the connector.
 ///
 /// ```
 /// use aioconnectors::hooks::{Folder, Hooks, Verdict};

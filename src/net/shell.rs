@@ -24,6 +24,7 @@ use super::stop::Signals;
 use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
 use crate::core::{Cause, Concern, Connector, Id, Output, Reading, Secured};
+use crate::files::DiskFiles;
 use crate::wire::names::SocketPaths;
 
 /// Bytes that one connection may send before others have a turn.
@@ -67,6 +68,8 @@ pub struct Parts {
     pub paths: SocketPaths,
     /// Where queues are stored.
     pub rings: Rings,
+    /// Files that messages bring; the core gets them when the loop can be woken for them.
+    pub files: Option<DiskFiles>,
     /// Who is asked about clients.
     pub hooks: ActiveHooks,
     /// The process's signals, if they are the connector's.
@@ -89,9 +92,9 @@ pub enum Wish {
 }
 
 #[derive(Debug)]
-struct Entry {
+pub(super) struct Entry {
     id: Id,
-    stream: Stream,
+    pub(super) stream: Stream,
     kind: Kind,
     /// The core takes no more for now.
     paused: bool,
@@ -170,6 +173,8 @@ pub struct Shell {
     /// A signal to stop has come.
     pub(super) told_to_end: bool,
     pub(super) wish: Wish,
+    /// There is more to do for files.
+    works: bool,
 }
 
 impl Shell {
@@ -193,6 +198,11 @@ impl Shell {
         let wake = Arc::clone(&waker);
         // A waker that fails leaves the answer for the next turn.
         parts.hooks.wake_with(move || drop(wake.wake()));
+        if let Some(mut files) = parts.files.take() {
+            let wake = Arc::clone(&waker);
+            files.set_waker(move || _ = wake.wake());
+            parts.connector.set_files(Box::new(files));
+        }
         let mut shell = Self {
             poll,
             parts,
@@ -212,6 +222,7 @@ impl Shell {
             ended: false,
             told_to_end: false,
             wish: Wish::GoOn,
+            works: false,
         };
         let now = Instant::now();
         shell.parts.connector.start(now);
@@ -242,6 +253,7 @@ impl Shell {
             self.ids(|kind| matches!(kind, Kind::Link(_) | Kind::Delivery)).into_iter().for_each(|id| self.list(id));
         }
         self.read_all(now);
+        self.works = self.parts.connector.work(now);
         self.parts.connector.timeout(now);
         self.parts.connector.settle(now);
         self.do_outputs(now);
@@ -259,7 +271,8 @@ impl Shell {
     /// How long the loop may wait for events.
     fn patience(&self) -> Option<Duration> {
         let discards = self.lingering.values().any(|(stream, _)| stream.readable);
-        if discards || !self.to_read.is_empty() || !self.to_write.is_empty() {
+        let is_over = self.ended && self.lingering.is_empty();
+        if is_over || discards || self.works || !self.to_read.is_empty() || !self.to_write.is_empty() {
             return Some(Duration::ZERO);
         }
         let shutdown = self.parts.shutdown_timeout;
@@ -306,7 +319,7 @@ impl Shell {
         self.list(id);
     }
 
-    fn entry(&mut self, id: Id) -> Option<&mut Entry> {
+    pub(super) fn entry(&mut self, id: Id) -> Option<&mut Entry> {
         self.connections.get_mut(id.index())?.as_mut().filter(|e| e.id == id)
     }
 

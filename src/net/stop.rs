@@ -104,6 +104,10 @@ impl Shell {
         self.accept_apps(now);
         self.stopping = true;
         for id in self.ids(|kind| matches!(kind, Kind::App)) {
+            if let Some(entry) = self.entry(id) {
+                // What has come since the poller was asked counts, too.
+                entry.stream.readable = true;
+            }
             while matches!(self.receive(id, now), Some(Received::More)) {}
         }
         self.parts.connector.stop(now);

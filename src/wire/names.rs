@@ -150,6 +150,12 @@ impl SocketPaths {
     pub fn spool(&self) -> PathBuf {
         self.dir.join(format!("spool_{}_{}", self.role.word(), self.uid))
     }
+
+    /// The folder in which the connector notes what files it is receiving.
+    #[must_use]
+    pub fn files(&self) -> PathBuf {
+        self.dir.join(format!("files_{}_{}", self.role.word(), self.uid))
+    }
 }
 
 #[cfg(test)]
@@ -175,6 +181,7 @@ mod tests {
         assert_eq!(paths.receive("any"), Path::new("/d/uds_path_receive_from_connector_server_any_127001_10673"));
         assert_eq!(paths.commander(), Path::new("/d/uds_path_commander_127001_10673"));
         assert_eq!(paths.spool(), Path::new("/d/spool_server_127001_10673"));
+        assert_eq!(paths.files(), Path::new("/d/files_server_127001_10673"));
     }
 
     #[test]

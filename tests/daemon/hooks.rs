@@ -202,6 +202,19 @@ fn only_clients_that_the_hook_allows_get_a_certificate() {
 }
 
 #[test]
+fn a_program_gets_nothing_of_what_the_connector_has_open() {
+    let (place, port) = (Place::new(), free_port());
+    let script = format!("ls -l /proc/$$/fd > {}", place.file("open").display());
+    let server = Setup::server(&place, port).with(AUTH, hook(&place, "hook", &script));
+    let _server = server.start();
+    let _client = works(&place, &server, port, "alice");
+    let open = fs::read_to_string(place.file("open")).expect("a list");
+    // What the connector itself was started with may be there: this test's own starter is not all that careful.
+    let its_own = ["socket:", "anon_inode:", "/s/", "memfd:"];
+    assert!(!its_own.iter().any(|kind| open.contains(kind)), "{open}");
+}
+
+#[test]
 fn hooks_are_asked_after_a_reload_as_before() {
     let (place, port) = (Place::new(), free_port());
     let server = Setup::server(&place, port).with(AUTH, hook(&place, "hook", &with("mallory", "exit 1")));

@@ -11,6 +11,7 @@ mod common;
 mod acks;
 mod checks;
 mod harness;
+mod orders;
 mod pair;
 mod python;
 mod requests;

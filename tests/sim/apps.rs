@@ -212,7 +212,7 @@ impl World {
             let header: Value = serde_json::from_slice(frame.header()).unwrap_or_default();
             match (header["error"].as_str(), message) {
                 (Some(error), _) => {
-                    assert!(["disconnected_during_wait", "stopping"].contains(&error), "{error}");
+                    assert!(["disconnected_during_wait", "stopping", "queue_full"].contains(&error), "{error}");
                     self.model.end_request(request, Outcome::Error);
                 }
                 (None, Some(answer)) => self.model.answer(request, answer, &bytes),

@@ -50,6 +50,7 @@ pub struct Profile {
     /// Nodes are set back to what they were.
     pub backups: bool,
     pub on_full: BTreeMap<String, OnFull>,
+    pub priorities: BTreeMap<String, f64>,
     /// What each node is like.
     pub nodes: Vec<Traits>,
 }
@@ -96,6 +97,8 @@ impl Profile {
         let sync = [Sync::Os, Sync::Always, Sync::Interval(Duration::from_millis(700))][rng.usize(..3)];
         let policies = [OnFull::Block, OnFull::Reject, OnFull::DropOldest];
         let on_full: Vec<&str> = SENT[..3].iter().copied().filter(|_| !calm && rng.u8(..3) == 0).collect();
+        let urgent = SENT[..3].iter().filter(|_| rng.u8(..3) == 0);
+        let priorities = urgent.map(|t| (t.to_string(), f64::from(t.len() as u8 % 5) - 2.0)).collect();
         Self {
             climate,
             calm,
@@ -113,6 +116,7 @@ impl Profile {
             bad_disks: deadly && rng.u8(..3) == 0,
             backups: deadly && rng.u8(..5) == 0,
             on_full: on_full.into_iter().map(|t| (t.to_string(), policies[rng.usize(..3)])).collect(),
+            priorities,
             nodes,
         }
     }
@@ -289,6 +293,7 @@ fn settings(number: usize, lives: u64, id: &str, role: Role, profile: &Profile, 
         max_ring_bytes: profile.max_ring_bytes,
         sync: profile.sync,
         on_full: profile.on_full.clone(),
+        priorities: profile.priorities.clone(),
         session_ttl: Duration::from_secs(86_400 * 3650),
         started_at: 1_800_000_000 + since.as_secs(),
         start_sequence: 1_800_000_000_000_000 + since.as_micros() as u64,

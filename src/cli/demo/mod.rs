@@ -168,10 +168,10 @@ pub fn run(keep: bool, out: &mut dyn Write) -> Result<(), DemoError> {
 }
 
 /// A folder whose sockets have paths that fit: in `/tmp` if the usual place is too deep.
-fn make_folder() -> io::Result<TempDir> {
+pub(super) fn make_folder() -> io::Result<TempDir> {
     let usual = env::temp_dir();
     let place = if usual.as_os_str().len() > FOLDER_MAX { PathBuf::from("/tmp") } else { usual };
-    tempfile::Builder::new().prefix("aioconnectors-demo-").tempdir_in(place)
+    tempfile::Builder::new().prefix("aioconnectors-").tempdir_in(place)
 }
 
 fn start(screen: &mut Screen<'_>, folder: &Path, program: &Path, interrupt: &Interrupt) -> Result<Pair, DemoError> {

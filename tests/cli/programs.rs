@@ -1,11 +1,9 @@
-//! The programs as they are built: exit codes, and what becomes of their output.
-#![cfg(feature = "daemon")]
+//! Exit codes, and what becomes of output.
 
 use std::fs;
 use std::process::{Command, Stdio};
 
-const CTL: &str = env!("CARGO_BIN_EXE_aioconnectorsctl");
-const DAEMON: &str = env!("CARGO_BIN_EXE_aioconnectorsd");
+use crate::rig::{CTL, DAEMON};
 
 #[test]
 fn the_printed_manager_template_passes_the_check() {

@@ -1,0 +1,181 @@
+//! Files that are sent.
+
+use std::fs::File;
+use std::io;
+use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
+use std::path::{Path, PathBuf};
+
+use nix::errno::Errno;
+use nix::fcntl::{self, AtFlags, OFlag, PosixFadviseAdvice};
+use nix::libc;
+use nix::sys::stat::{FileStat, Mode, SFlag, fstatat};
+use nix::unistd::{UnlinkatFlags, unlinkat};
+
+use super::background;
+use super::error::refused;
+use crate::core::files::{FileError, FileHash, Stamp, Step};
+
+/// A file that is sent.
+#[derive(Debug)]
+pub(super) struct Source {
+    file: File,
+    path: PathBuf,
+    stamp: Stamp,
+    /// When anything about it was changed, nanoseconds since 1970, and how many names it had.
+    touched: (u64, u64),
+    /// Bytes that were read, which the hash is of.
+    position: u64,
+    hasher: blake3::Hasher,
+    /// Where it goes on, if what lies before is still to be read.
+    goal: u64,
+}
+
+impl Source {
+    /// Opens it. A pipe is not waited for.
+    pub(super) fn open(path: &str, max: u64) -> Result<Self, FileError> {
+        if path.is_empty() || path.contains('\0') {
+            return Err(FileError::Refused(format!("with_file.src_path {path:?} is not the path of a file")));
+        }
+        let path = PathBuf::from(path);
+        let flags = libc::O_NONBLOCK | libc::O_NOCTTY | libc::O_CLOEXEC;
+        let opened = File::options().read(true).custom_flags(flags).open(&path);
+        let file = opened.map_err(|error| refused("read", &path, error))?;
+        let found = file.metadata().map_err(|error| refused("look at", &path, error))?;
+        if !found.is_file() {
+            let path = path.display();
+            return Err(FileError::Refused(format!("{path} is not a plain file, and only those can be sent")));
+        }
+        if found.len() > max {
+            return Err(FileError::Refused(format!(
+                "{} has {} bytes, and max_size_file_upload_send allows {max}",
+                path.display(),
+                found.len()
+            )));
+        }
+        // It is a hint, and a disk need not take it.
+        let _ = fcntl::posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+        let stamp =
+            Stamp { size: found.len(), changed: nanoseconds(found.mtime(), found.mtime_nsec()), inode: found.ino() };
+        let touched = (nanoseconds(found.ctime(), found.ctime_nsec()), found.nlink());
+        Ok(Self { file, path, stamp, touched, position: 0, hasher: blake3::Hasher::new(), goal: 0 })
+    }
+
+    pub(super) fn stamp(&self) -> Stamp {
+        self.stamp
+    }
+
+    /// Goes on at `offset`, once what lies before is read.
+    pub(super) fn seek(&mut self, offset: u64) -> Result<Step, FileError> {
+        if offset > self.stamp.size {
+            let path = self.path.display();
+            let size = self.stamp.size;
+            return Err(FileError::Refused(format!("{path} has {size} bytes: it cannot be read from {offset} on")));
+        }
+        if offset < self.position {
+            self.hasher.reset();
+            self.position = 0;
+        }
+        self.goal = offset;
+        Ok(if self.position == offset { Step::Done(offset) } else { Step::Working })
+    }
+
+    /// Reads on towards the goal; whether it is reached.
+    pub(super) fn approach(&mut self, buffer: &mut [u8]) -> Result<Option<u64>, FileError> {
+        let left = self.goal.saturating_sub(self.position);
+        let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
+        self.read(&mut buffer[..length])?;
+        Ok((self.position >= self.goal).then_some(self.position))
+    }
+
+    pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize, FileError> {
+        let left = usize::try_from(self.stamp.size - self.position).unwrap_or(usize::MAX);
+        let wanted = into.len().min(left);
+        let into = &mut into[..wanted];
+        self.read_at(self.position, into)?;
+        self.hasher.update(into);
+        self.position += wanted as u64;
+        Ok(wanted)
+    }
+
+    /// What lies at `offset`. It is no part of the hash.
+    pub(super) fn read_at(&self, offset: u64, into: &mut [u8]) -> Result<(), FileError> {
+        match self.file.read_exact_at(into, offset) {
+            Err(error) if error.kind() == io::ErrorKind::UnexpectedEof => Err(self.shorter()),
+            Err(error) => Err(refused("read", &self.path, error)),
+            Ok(()) => Ok(()),
+        }
+    }
+
+    fn shorter(&self) -> FileError {
+        let (path, size) = (self.path.display(), self.stamp.size);
+        FileError::Changed(format!("{path} had {size} bytes and has become shorter while it was sent"))
+    }
+
+    /// The hash of all of it, if it is what it was.
+    pub(super) fn hash(&self) -> Result<FileHash, FileError> {
+        let found = self.file.metadata().map_err(|error| refused("look at", &self.path, error))?;
+        let (path, stamp) = (self.path.display(), self.stamp);
+        if self.position != stamp.size {
+            let read = self.position;
+            return Err(FileError::Refused(format!("{path}: {read} of {} bytes were read, not all", stamp.size)));
+        }
+        if found.len() < stamp.size {
+            return Err(self.shorter());
+        }
+        let changed = nanoseconds(found.mtime(), found.mtime_nsec()) != stamp.changed;
+        let touched = nanoseconds(found.ctime(), found.ctime_nsec()) != self.touched.0;
+        // A name less or more is no change of what is in it.
+        let renamed = found.nlink() != self.touched.1;
+        if found.len() == stamp.size && (changed || (touched && !renamed)) {
+            return Err(FileError::Changed(format!("{path} was changed while it was sent")));
+        }
+        Ok(*self.hasher.finalize().as_bytes())
+    }
+}
+
+/// A time as the system gives it; before 1970 all times are the same.
+fn nanoseconds(seconds: i64, nanoseconds: i64) -> u64 {
+    let all = i128::from(seconds) * 1_000_000_000 + i128::from(nanoseconds);
+    u64::try_from(all).unwrap_or(0)
+}
+
+/// Removes a source, if it is still the file that was sent. One that is gone is removed.
+pub(super) fn remove(path: &str, stamp: &Stamp) -> Result<(), FileError> {
+    let path = Path::new(path);
+    let Some(name) = path.file_name() else {
+        return Err(FileError::Refused(format!("{} is not the path of a file", path.display())));
+    };
+    let parent = path.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    let look = |result: Result<FileStat, Errno>| match result {
+        Err(Errno::ENOENT) => Ok(None),
+        Ok(found) => Ok(Some(found)),
+        Err(error) => Err(refused("remove", path, error)),
+    };
+    let folder = fcntl::open(parent, OFlag::O_PATH | OFlag::O_DIRECTORY | OFlag::O_CLOEXEC, Mode::empty());
+    let folder = match folder {
+        Ok(folder) => folder,
+        Err(Errno::ENOENT) => return Ok(()),
+        Err(error) => return Err(refused("remove", path, error)),
+    };
+    let Some(mut found) = look(fstatat(&folder, name, AtFlags::AT_SYMLINK_NOFOLLOW))? else { return Ok(()) };
+    if SFlag::from_bits_truncate(found.st_mode) & SFlag::S_IFMT == SFlag::S_IFLNK {
+        // The app named a link: what was sent is what it leads to, what is removed is the link, as in Python.
+        let Some(led_to) = look(fstatat(&folder, name, AtFlags::empty()))? else { return Ok(()) };
+        found = led_to;
+    }
+    let changed = nanoseconds(found.st_mtime, found.st_mtime_nsec);
+    let now = Stamp { size: u64::try_from(found.st_size).unwrap_or(0), changed, inode: found.st_ino };
+    if now != *stamp {
+        let path = path.display();
+        return Err(FileError::Changed(format!("{path} stays: it is no longer the file that was sent")));
+    }
+    // Its blocks are given back when the last that holds it lets it go.
+    let flags = OFlag::O_PATH | OFlag::O_NOFOLLOW | OFlag::O_CLOEXEC;
+    let held = fcntl::openat(&folder, name, flags, Mode::empty());
+    let removed = match unlinkat(&folder, name, UnlinkatFlags::NoRemoveDir) {
+        Ok(()) | Err(Errno::ENOENT) => Ok(()),
+        Err(error) => Err(refused("remove", path, error)),
+    };
+    background::close(held, stamp.size);
+    removed
+}

@@ -1,0 +1,62 @@
+//! Commands on a terminal.
+
+use std::fs::File;
+use std::io::Read;
+use std::process::{Command, Stdio};
+use std::thread;
+
+use nix::pty::openpty;
+
+use crate::common::{RawReceiver, wait};
+use crate::rig::Link;
+
+/// Runs a command whose stdout and stderr are a terminal; what it shows.
+fn shown(command: &mut Command) -> String {
+    let pty = openpty(None, None).unwrap();
+    let terminal = || Stdio::from(pty.slave.try_clone().unwrap());
+    let mut child =
+        command.env("TERM", "xterm").stdin(Stdio::null()).stdout(terminal()).stderr(terminal()).spawn().unwrap();
+    // The command holds its ends.
+    command.stdout(Stdio::null()).stderr(Stdio::null());
+    drop(pty.slave);
+    let mut shown = Vec::new();
+    let mut screen = File::from(pty.master);
+    let mut buffer = [0; 4096];
+    // The end of a terminal is an error.
+    while let Ok(n) = screen.read(&mut buffer)
+        && n > 0
+    {
+        shown.extend_from_slice(&buffer[..n]);
+    }
+    child.wait().unwrap();
+    String::from_utf8_lossy(&shown).replace("\r\n", "\n")
+}
+
+#[test]
+fn a_person_is_told_in_words() {
+    let link = Link::start();
+    let _receiver = RawReceiver::listen(link.server.receive_socket("any"));
+    assert_eq!(shown(&mut link.client_ctl("send", &["any", "x", "--count", "3"])), "3 sent\n");
+    assert_eq!(shown(&mut link.client_ctl("send", &["any", "x", "--receipt", "delivered"])), "1 delivered\n");
+    assert_eq!(shown(&mut link.client_ctl("send", &["any", "x", "--json"])), "{\"sent\":1}\n");
+    let refused = shown(&mut link.server_ctl("send", &["any", "x", "--to", "c9", "--receipt", "accepted"]));
+    assert_eq!(refused, "0 accepted\naioconnectorsctl: message 1: refused: unknown_peer\n");
+}
+
+#[test]
+fn a_file_that_takes_its_time_shows_what_it_is_and_since_when() {
+    let link = Link::start();
+    let path = link.place.file("report.bin");
+    std::fs::write(&path, vec![0; 12_345]).unwrap();
+    let receiver = RawReceiver::listen_paused(link.server.receive_socket("ask"));
+    thread::scope(|scope| {
+        let path = path.to_str().unwrap();
+        let mut command = link.client_ctl("send", &["ask", "x", "--file", path, "--await=3"]);
+        let showing = scope.spawn(move || shown(&mut command));
+        let shown = showing.join().unwrap();
+        assert!(shown.contains("report.bin, 12.3 kB, 0:00 so far"), "{shown:?}");
+        assert!(shown.contains("\r\u{1b}[?7l\u{1b}[K\u{1b}[?7h"), "the line goes away: {shown:?}");
+    });
+    receiver.resume();
+    wait::until("the question", || (receiver.count() == 1).then_some(()));
+}
