@@ -63,11 +63,13 @@ impl WithFile {
         self.fields.get("chunked").is_some_and(is_true)
     }
 
-    /// The same for a piece of the file, the `index`th of `count`, counted from 1, as Python apps cut files.
+    /// The same for a piece of the file, the `index`th of `count`, counted from 1, as Python apps cut files. But the
+    /// number is filled up with zeros: Python connectors join pieces in the order of their names.
     #[must_use]
     pub fn piece(mut self, index: u64, count: u64) -> Self {
+        let width = count.to_string().len();
         let base = format!("{}{PIECE_MARK}", self.dst_name());
-        self.fields.insert("dst_name".to_owned(), format!("{base}_{index}_{count}").into());
+        self.fields.insert("dst_name".to_owned(), format!("{base}_{index:0width$}_{count}").into());
         self.fields.insert("chunked".to_owned(), Value::Array(vec![base.into(), index.into(), count.into()]));
         self
     }
@@ -142,10 +144,10 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_is_named_as_python_names_it() {
+    fn a_piece_is_named_as_python_names_it_but_in_order() {
         let file = WithFile::of(&header(r#"{"dst_name": "b", "dst_type": "t", "mine": [1]}"#)).piece(3, 12).behind(5);
         let expected = concat!(
-            r#"{"dst_name":"b__aioconnectors_chunk_3_12","dst_type":"t","mine":[1],"#,
+            r#"{"dst_name":"b__aioconnectors_chunk_03_12","dst_type":"t","mine":[1],"#,
             r#""chunked":["b__aioconnectors_chunk",3,12],"binary_offset":5}"#
         );
         assert_eq!(file.to_json(), expected);

@@ -10,6 +10,7 @@ mod common;
 
 mod acks;
 mod checks;
+mod files;
 mod harness;
 mod orders;
 mod pair;

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::common::setup::wait_link;
+use crate::common::setup::{Role, wait_link};
 use crate::common::{Place, Process, Setup, certificates, free_port, wait};
 use crate::python;
 
@@ -64,8 +64,23 @@ impl Pair {
     /// The same with a client whose config `change` has changed.
     #[track_caller]
     pub fn start_with(server_kind: Kind, client_kind: Kind, mode: Mode, change: impl FnOnce(Setup) -> Setup) -> Pair {
+        let mut change = Some(change);
+        Pair::start_both(server_kind, client_kind, mode, |setup| match change.take_if(|_| setup.role == Role::Client) {
+            Some(change) => change(setup),
+            None => setup,
+        })
+    }
+
+    /// The same with both configs changed.
+    #[track_caller]
+    pub fn start_both(
+        server_kind: Kind,
+        client_kind: Kind,
+        mode: Mode,
+        mut change: impl FnMut(Setup) -> Setup,
+    ) -> Pair {
         let (place, port) = (Place::new(), free_port());
-        let server = secure(Setup::server(&place, port), mode);
+        let server = change(secure(Setup::server(&place, port), mode));
         let client = change(secure(Setup::client(&place, "client1", port), mode));
         give_certificates(&place, &server, &client, mode);
         let mut server_process = start(server_kind, &server, mode);
