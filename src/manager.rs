@@ -504,6 +504,8 @@ fn settings(config: &Config) -> Settings {
         mode: mode(config),
         send_types: config.send_message_types.iter().cloned().collect(),
         recv_types: unique(&config.recv_message_types),
+        pubsub_broker: config.pubsub_central_broker && config.is_server,
+        subscribe: if config.is_server { Vec::new() } else { config.subscribe_message_types.clone() },
         preserve_send_socket: config.uds_path_send_preserve_socket,
         preserve_receive_socket: config.uds_path_receive_preserve_socket,
         connect_timeout: config.connect_timeout,

@@ -73,6 +73,15 @@ pub enum RemoteError {
         /// The answer.
         answer: String,
     },
+    /// The connector does not do it.
+    Refused {
+        /// The socket.
+        path: PathBuf,
+        /// The command.
+        command: String,
+        /// Why, in the connector's words.
+        reason: String,
+    },
     /// The system refused something else.
     Io {
         /// The socket.
@@ -100,6 +109,9 @@ impl fmt::Display for RemoteError {
             }
             RemoteError::NotJson { path, command, answer } => {
                 write!(f, "{command} at {}: the answer is not JSON: {answer}", path.display())
+            }
+            RemoteError::Refused { path, command, reason } => {
+                write!(f, "{command} at {}: refused: {reason}", path.display())
             }
             RemoteError::Io { path, source } => write!(f, "{}: {source}", path.display()),
         }
@@ -179,22 +191,27 @@ impl Remote {
     }
 
     /// Has the connector, a client's, subscribe to these message types and to no others: published messages of these
-    /// come to it as messages of their type.
+    /// come to it as messages of their type. Towards a server of this project `*` stands for a word and `>` for the rest
+    /// of them, words being parted by dots.
     ///
     /// ```no_run
     /// # fn main() -> Result<(), Box<dyn std::error::Error>> {
     /// # let api = aioconnectors::api::ConnectorApi::client("client1").build()?;
-    /// api.remote().subscribe(&["news", "sensors.>"])?;
+    /// let subscriptions = api.remote().subscribe(&["news", "sensors.>"])?;
+    /// assert_eq!(subscriptions, ["news", "sensors.>"]);
     /// # Ok(())
     /// # }
     /// ```
     ///
+    /// # Returns
+    /// What it subscribes to now: on a server, nothing.
+    ///
     /// # Errors
-    /// As [`command`](Self::command).
-    pub fn subscribe<T: AsRef<str>>(&self, message_types: &[T]) -> Result<(), RemoteError> {
+    /// As [`command_json`](Self::command_json); [`RemoteError::Refused`] if one is no message type.
+    pub fn subscribe<T: AsRef<str>>(&self, message_types: &[T]) -> Result<Vec<String>, RemoteError> {
         let types = message_types.iter().map(|t| Value::from(t.as_ref())).collect();
         let arguments = Map::from_iter([("message_types".to_owned(), Value::Array(types))]);
-        self.command("set_subscribe_message_types", &arguments).map(drop)
+        self.types("set_subscribe_message_types", &arguments)
     }
 
     /// The message types that the connector subscribes to.
@@ -202,12 +219,22 @@ impl Remote {
     /// # Errors
     /// As [`command_json`](Self::command_json).
     pub fn subscriptions(&self) -> Result<Vec<String>, RemoteError> {
-        let command = "show_subscribe_message_types__sync";
-        let answer = self.command(command, &Map::new())?;
+        self.types("show_subscribe_message_types__sync", &Map::new())
+    }
+
+    /// The answer to a command that answers with a list of types.
+    fn types(&self, command: &str, arguments: &Map<String, Value>) -> Result<Vec<String>, RemoteError> {
+        let answer = self.command(command, arguments)?;
         // A connector of the Python package words a list as Python does.
         let types = serde_json::from_str(&answer).or_else(|_| serde_json::from_str(&answer.replace('\'', "\"")));
         let (path, command) = (self.path.clone(), command.to_owned());
-        types.map_err(|_| RemoteError::NotJson { path, command, answer })
+        types.map_err(|_| {
+            let said: Option<Value> = serde_json::from_str(&answer).ok();
+            match said.as_ref().and_then(|said| said.get("msg")?.as_str()) {
+                Some(reason) => RemoteError::Refused { path, command, reason: reason.to_owned() },
+                None => RemoteError::NotJson { path, command, answer },
+            }
+        })
     }
 }
 
@@ -293,12 +320,18 @@ mod tests {
 
     #[test]
     fn subscriptions_are_set_and_read_as_json_and_as_python_words_them() {
-        let request = asked(&encode_answer("{}"), |remote| remote.subscribe(&["a", "b.>"]).unwrap());
+        let request = asked(&encode_answer(r#"["a", "b.>"]"#), |remote| {
+            assert_eq!(remote.subscribe(&["a", "b.>"]).unwrap(), ["a", "b.>"]);
+        });
         assert_eq!(request.command, "set_subscribe_message_types");
         assert_eq!(request.arguments["message_types"], serde_json::json!(["a", "b.>"]));
         for answer in [r#"["a", "b.>"]"#, "['a', 'b.>']"] {
             asked(&encode_answer(answer), |remote| assert_eq!(remote.subscriptions().unwrap(), ["a", "b.>"]));
         }
+        asked(&encode_answer(r#"{"status": false, "msg": "no type"}"#), |remote| {
+            let error = remote.subscribe(&["a b"]).unwrap_err().to_string();
+            assert!(error.ends_with("refused: no type"), "{error}");
+        });
     }
 
     #[test]

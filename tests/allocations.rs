@@ -52,6 +52,8 @@ fn connector(role: Role) -> Connector {
         mode: Mode::Plain,
         send_types: ["any".to_owned()].into(),
         recv_types: vec!["any".to_owned()],
+        pubsub_broker: false,
+        subscribe: Vec::new(),
         preserve_send_socket: true,
         preserve_receive_socket: true,
         connect_timeout: Duration::from_secs(10),

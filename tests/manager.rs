@@ -13,11 +13,11 @@ use std::time::Duration;
 
 use aioconnectors::api::ConnectorApi;
 use aioconnectors::config::Config;
-use aioconnectors::hooks::{Client, Hooks, Verdict};
+use aioconnectors::hooks::{Client, Folder, Hooks, Verdict};
 use aioconnectors::manager::{Builder, ConnectorManager, Control, ControlError, Phase, Running, StartError, Stop};
 use serde_json::json;
 
-use common::{Place, certificates, free_port, wait};
+use common::{Frame, Place, RawSender, certificates, free_port, wait};
 
 fn server(place: &Place, port: u16) -> Builder {
     ConnectorManager::server("127.0.0.1", port).files_dir(place.file("s")).use_ssl(false)
@@ -275,4 +275,33 @@ fn signals_stay_with_the_program() {
     let before = caught();
     let (_, _server) = start(server(&place, free_port()));
     assert_eq!((caught(), before), (0, 0));
+}
+
+#[test]
+fn a_closure_says_where_a_file_goes() {
+    let (place, port) = (Place::new(), free_port());
+    let folder = place.file("files");
+    let hooks = Hooks::new().target_directory(|header| match header["source_id"].as_str() {
+        Some(source) => Folder::Named(source.into()),
+        None => Folder::AsConfigured,
+    });
+    let config = json!({"any": {"target_directory": folder}});
+    let (server_api, server) = start(server(&place, port).set("file_recv_config", config).hooks(hooks));
+    let (_, alice) = start(client(&place, "alice", port));
+    wait_connected(&alice, server_api.id());
+    let receiver = received(&server_api);
+    let source = place.file("source");
+    fs::write(&source, "contents").expect("a source");
+    let with_file = json!({"src_path": source, "dst_type": "any", "dst_name": "f", "delete": false});
+    let header = json!({"message_type": "any", "destination_id": server_api.id(), "with_file": with_file});
+    let socket = config_of(&place, port).socket_paths().send();
+    RawSender::connect(&socket).send_all([&Frame::new(header, "here it is")]);
+    assert_eq!(receiver.recv_timeout(wait::LIMIT).expect("it arrives"), b"here it is");
+    assert_eq!(fs::read_to_string(folder.join("alice/f")).expect("the file"), "contents");
+    server.end(Stop::Soft).expect("it ran");
+}
+
+/// What `alice` has for her config.
+fn config_of(place: &Place, port: u16) -> Config {
+    client(place, "alice", port).build().expect("a config").config().clone()
 }

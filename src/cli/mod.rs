@@ -20,6 +20,7 @@ mod progress;
 pub mod receive;
 pub mod send;
 pub mod spool;
+pub mod test_publish_messages;
 pub mod test_receive_messages;
 pub mod test_send_messages;
 pub mod tool;
@@ -53,6 +54,7 @@ pub static COMMANDS: &[Command] = &[
     chat::COMMAND,
     ping::COMMAND,
     test_send_messages::COMMAND,
+    test_publish_messages::COMMAND,
     test_receive_messages::COMMAND,
     spool::LIST,
     spool::VERIFY,

@@ -22,12 +22,16 @@ pub const COMMAND: Command = Command {
 
 /// Sends a message of each of the connector's types. Whether anybody still reads of it.
 fn round(api: &ConnectorApi, peer: &str, index: i64, lines: &Lines) -> bool {
-    let types = api.send_message_types().map_or(DEFAULT_TYPES.map(str::to_owned).to_vec(), <[String]>::to_vec);
-    types.iter().all(|message_type| {
+    types(api).iter().all(|message_type| {
         let said = lines.print(announcement(peer, message_type, index));
         let failure = send(api, peer, message_type, index);
         said && failure.is_none_or(|line| lines.print(line))
     })
+}
+
+/// The types that the connector's apps may send.
+pub fn types(api: &ConnectorApi) -> Vec<String> {
+    api.send_message_types().map_or(DEFAULT_TYPES.map(str::to_owned).to_vec(), <[String]>::to_vec)
 }
 
 fn announcement(peer: &str, message_type: &str, index: i64) -> String {

@@ -11,6 +11,7 @@ use super::setting::Setting;
 use super::values::{
     Address, Coverage, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, Rotate, VerifyPeer,
 };
+use crate::wire::topics::Pattern;
 
 use Effect::{Apps, NotYet, Now, Refused};
 use Limits::{Bytes, Free, Integer, IpOrInterface, MessageTypes, Program, Seconds};
@@ -260,8 +261,9 @@ keys! {
         is told that a message is stored.";
     proxy: Proxy = "{}", Free, PROXIES, Manager,
         "Client: the HTTP proxy to go through: `enabled`, `address`, `port`, `authorization`.";
-    pubsub_central_broker: bool = "false", Free, NotYet, Both,
-        "Server: whether it hands published messages to those who subscribed.";
+    pubsub_central_broker: bool = "false", Free, Now, Both,
+        "Server: whether it hands published messages to those who subscribed. What `disk_persistence_send` covers waits \
+        for subscribers that are away.";
     queue_max_bytes: u64 = "67108864", Bytes(64 * KIB, TIB), Now, Manager,
         "How many bytes the queue to each peer may have in memory.";
     receive_from_any_connector_owner: bool = "true", Free, Apps, Api,
@@ -296,8 +298,10 @@ keys! {
         "Whether a daemon that logs to a file does not log to stderr as well.";
     ssl_allow_all: bool = "false", Free, Now, Manager,
         "Whether TLS only encrypts, and certificates are not verified.";
-    subscribe_message_types: Vec<String> = "[]", MessageTypes, NotYet, Manager,
-        "Client: the message types that it subscribes to.";
+    subscribe_message_types: Vec<Pattern> = "[]", Free, Now, Manager,
+        "Client: the message types that it subscribes to, which it then also receives. In words between dots, `*` stands \
+        for one word and `>`, at the end, for one or more, as in `sensors.*.temp` and `sensors.>`; brokers of the Python \
+        package know no such patterns.";
     token_client_send_cert: bool = "true", Free, NotYet, Manager,
         "Client: with `use_token`, whether it shows its default certificate.";
     token_client_verify_server_hostname: Option<bool> = "null", Free, NotYet, Manager,

@@ -12,6 +12,7 @@ use super::values::{
     Address, Coverage, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, ProxyAuthorization,
     Rotate, VerifyPeer,
 };
+use crate::wire::topics::{Pattern, SUBSCRIPTIONS_MAX};
 
 impl Setting for Address {
     fn expected(_: Limits) -> String {
@@ -46,6 +47,40 @@ fn read_host(value: &Value) -> Result<String, Mismatch> {
 fn read_port(value: &Value) -> Result<u16, Mismatch> {
     let port = value.as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
     port.ok_or_else(|| Mismatch::new(value, "a port, a whole number from 1 to 65535"))
+}
+
+impl Setting for Vec<Pattern> {
+    const NULL_IS_DEFAULT: bool = true;
+
+    fn expected(_: Limits) -> String {
+        "a list of message types, or of patterns of them as in sensors.*.temp and sensors.>".to_owned()
+    }
+
+    /// In the order of the file, each once.
+    fn read(value: &Value, scope: Scope) -> Read<Self> {
+        let items = match value {
+            Value::Null => return Ok(Vec::new()),
+            Value::Array(items) if items.len() <= SUBSCRIPTIONS_MAX => items,
+            Value::Array(_) => {
+                return Err(vec![Mismatch::new(value, format!("at most {SUBSCRIPTIONS_MAX} message types"))]);
+            }
+            _ => return Self::wrong(value, scope),
+        };
+        let (mut patterns, mut mismatches) = (Vec::with_capacity(items.len()), Vec::new());
+        for (i, item) in items.iter().enumerate() {
+            let read = item.as_str().map(Pattern::parse);
+            match read {
+                Some(Ok(pattern)) if patterns.contains(&pattern) => {}
+                Some(Ok(pattern)) => patterns.push(pattern),
+                Some(Err(why)) => {
+                    let expected = format!("a message type or a pattern of them: {why}");
+                    mismatches.push(Mismatch::new(item, expected).inside(&format!("[{i}]")));
+                }
+                None => mismatches.push(Mismatch::new(item, "a text").inside(&format!("[{i}]"))),
+            }
+        }
+        all_or(patterns, mismatches)
+    }
 }
 
 impl Setting for Coverage {
@@ -178,7 +213,8 @@ impl Entry for FileRecv {
         };
         let mut members = Members::new(members, scope);
         let target_directory = members.text("target_directory").filter(|folder| folder.starts_with('/'));
-        let owner = members.text("owner");
+        // As the Python package documents it, with nothing between the quotes.
+        let owner = members.text("owner").filter(|owner| !owner.is_empty());
         let override_existing = members.get::<bool>("override_existing");
         if target_directory.is_none() {
             members.wrong("target_directory", "an absolute path of a folder");

@@ -8,6 +8,7 @@ use super::conn::Kind;
 use super::connector::Connector;
 use super::delivery::Inbox;
 use super::event::{Cause, Event, Output};
+use super::peer::Peer;
 use super::slots::Id;
 use crate::wire::admin::{self, Request};
 
@@ -48,6 +49,9 @@ impl Connector {
         match request.command.as_str() {
             "show_connected_peers" => self.show_connected_peers().to_string(),
             "peek_queues" => format!("{:#}", self.peek_queues()),
+            "show_subscribe_message_types" => self.shown_subscriptions().to_string(),
+            "set_subscribe_message_types" => self.set_subscriptions(request).to_string(),
+            "end_subscriptions" => self.end_subscriptions(request).to_string(),
             other => {
                 let why = format!("the command {other:?} is not known");
                 self.tell(Event::AdminRefused { cause: Cause::BadInput(why.clone()) });
@@ -63,8 +67,11 @@ impl Connector {
 
     fn peek_queues(&self) -> Value {
         let received: usize = self.inboxes.iter().map(Inbox::waiting).sum();
-        let connected = self.peers.iter().filter(|(_, p)| p.link.is_some() || p.queued() > 0);
-        let to_send: Map<String, Value> = connected.map(|(_, p)| (p.name.clone(), p.queued().into())).collect();
+        let queued = |(id, peer): (Id, &Peer)| {
+            let queued = peer.queued() + self.feeds_unsent(id);
+            (peer.link.is_some() || queued > 0).then(|| (peer.name.clone(), queued.into()))
+        };
+        let to_send: Map<String, Value> = self.peers.iter().filter_map(queued).collect();
         json!({"queue_recv": received, "queue_send": to_send})
     }
 }

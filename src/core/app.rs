@@ -58,7 +58,12 @@ impl Connector {
             Role::Client => Cow::Owned(self.settings.server_id.clone()),
             Role::Server => Cow::Borrowed(header.destination_id.as_deref().unwrap_or_default()),
         };
-        let queued = self.forward(id, frame, &header, &destination, now);
+        let publishes = header.message_type == control::PUBSUB && header.publishes.is_some();
+        let queued = if publishes && self.settings.pubsub_broker {
+            self.publish_of_app(id, frame, &header, now)
+        } else {
+            self.forward(id, frame, &header, &destination, now)
+        };
         let request = header.await_response.then_some(header.request_id.as_ref());
         let step = self.after_queued(id, queued, &destination, &header.message_type, request, now);
         self.after_one(id, step)
@@ -171,7 +176,8 @@ impl Connector {
         if !self.may_send(&header.message_type) {
             return Err(Reason::TypeNotAllowed);
         }
-        let durable = self.settings.persist_send.covers(&header.message_type);
+        let lane_type = self.lane_type(header);
+        let durable = self.settings.persist_send.covers(lane_type) || lane_type == control::PUBSUB_STORED;
         let peer = match self.peers.find(destination) {
             Some(peer) => peer,
             None if durable && self.may_be_peer(destination) => self.peers.find_or_add(destination, &self.classes),
@@ -186,8 +192,17 @@ impl Connector {
         {
             return Err(reason);
         }
-        let lane = if with_file { Cow::Owned(lane_name(&header.message_type)) } else { header.message_type.clone() };
+        let lane = if with_file { Cow::Owned(lane_name(lane_type)) } else { Cow::Borrowed(lane_type) };
         Ok((peer, self.lane_for(peer, &lane)))
+    }
+
+    /// The type of the lane that a message goes in: what is published is stored if the type that it is published under is.
+    fn lane_type<'a>(&self, header: &'a Header<'_>) -> &'a str {
+        let published = header.publishes.as_deref().filter(|_| header.message_type == control::PUBSUB);
+        match published {
+            Some(message_type) if self.settings.persist_send.covers(message_type) => control::PUBSUB_STORED,
+            _ => &header.message_type,
+        }
     }
 
     /// Whether messages may be stored for one that was not here yet.

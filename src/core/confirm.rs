@@ -10,6 +10,7 @@ use super::conn::Link;
 use super::connector::Connector;
 use super::durable::RingRef;
 use super::event::Output;
+use super::feed::FEEDS_FROM;
 use super::slots::Id;
 use super::timers::Timer;
 use crate::wire::record;
@@ -67,6 +68,10 @@ impl Connector {
     pub fn confirmed(&mut self, id: Id, bytes: u64, now: Instant) {
         let mut last = None;
         while let Some((peer, mark)) = self.take_mark(id, bytes) {
+            if let Some(feed) = mark.lane.checked_sub(FEEDS_FROM) {
+                self.feed_taken(peer, feed, mark.below);
+                continue;
+            }
             if let Some(lane) = last.filter(|lane| *lane != mark.lane) {
                 self.release_confirmed(peer, lane, now);
             }

@@ -154,6 +154,10 @@ pub(super) struct Link {
     pub piece_number: u64,
     /// Something came of a message that was not there as a whole.
     pub heard: bool,
+    /// First kind: the feed that was sent something of last.
+    pub feed: Option<usize>,
+    /// On a broker: how the publications of the last header go on.
+    pub published: Option<Box<PublishMemo>>,
 }
 
 impl Link {
@@ -178,6 +182,8 @@ impl Link {
             piece_acks: VecDeque::new(),
             piece_number: 0,
             heard: false,
+            feed: None,
+            published: None,
         }
     }
 
@@ -227,6 +233,17 @@ pub(super) struct LinkMemo {
     pub inbox: usize,
 }
 
+/// A header of a peer's publication, and what becomes of frames that have the same.
+#[derive(Debug)]
+pub(super) struct PublishMemo {
+    pub header: Vec<u8>,
+    /// What the header says of the frame's parts.
+    pub with_binary: bool,
+    pub topic: Id,
+    /// The header that subscribers get.
+    pub rewritten: Vec<u8>,
+}
+
 /// A connection of an app that sends.
 #[derive(Debug, Default)]
 pub(super) struct App {
@@ -269,6 +286,15 @@ impl Control {
     pub fn push(&mut self, frame: Vec<u8>) {
         self.used += frame.len();
         self.frames.push_back(frame);
+    }
+
+    /// The rest of what was sent in part: it goes before all else. No frame here was sent in part then.
+    pub fn push_next(&mut self, rest: Vec<u8>) {
+        if !rest.is_empty() {
+            debug_assert_eq!(self.sent, 0, "of two things one goes first");
+            self.used += rest.len();
+            self.frames.push_front(rest);
+        }
     }
 
     /// Offers what is to be sent next, at most `left` bytes; how much was taken of how much, if there is something.

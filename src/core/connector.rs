@@ -29,7 +29,9 @@ use super::settings::{
     UNIDENTIFIED_MAX,
 };
 use super::slots::{Id, Slots};
+use super::subscriber::received_types;
 use super::timers::{Timer, Timers};
+use super::topics::Topics;
 use crate::ring::Ring;
 use crate::wire::frame::{Deframer, Frame, FrameError, Part, Unit};
 use crate::wire::names::Role;
@@ -78,6 +80,10 @@ pub struct Connector {
     pub(super) classes: Classes,
     pub(super) inboxes: Vec<Inbox>,
     pub(super) inbox_of_type: HashMap<String, usize>,
+    /// What is published, on a broker.
+    pub(super) topics: Topics,
+    /// On a client, the link on which its subscriptions were said last.
+    pub(super) subscribed_on: Option<Id>,
     /// Requests of all apps that await their answer.
     pub(super) requests: Requests,
     /// How far this connector has come in what others send it.
@@ -126,8 +132,9 @@ impl Connector {
     /// A connector at rest.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        let inboxes: Vec<Inbox> = settings.recv_types.iter().map(|t| Inbox::new(t, settings.seed)).collect();
-        let inbox_of_type = settings.recv_types.iter().cloned().zip(0..).collect();
+        let types = received_types(&settings);
+        let inboxes: Vec<Inbox> = types.iter().map(|t| Inbox::new(t, settings.seed)).collect();
+        let inbox_of_type = types.into_iter().zip(0..).collect();
         let classes = Classes::new(&settings.priorities);
         let (backoff, stamp) = (Backoff::new(settings.seed), settings.start_sequence);
         Self {
@@ -137,6 +144,8 @@ impl Connector {
             classes,
             inboxes,
             inbox_of_type,
+            topics: Topics::default(),
+            subscribed_on: None,
             requests: Requests::default(),
             places: Places::default(),
             lane_of_place: HashMap::new(),
@@ -488,6 +497,7 @@ impl Connector {
             peer.lanes.iter_mut().filter_map(|lane| lane.ring.as_mut()).for_each(Ring::give_back);
         }
         self.inboxes.iter_mut().for_each(|inbox| inbox.ring.give_back());
+        self.tidy_topics();
         self.forget_sessions(now);
         self.timers.arm(Timer::Tidy, now + TIDY_PERIOD);
     }
@@ -560,6 +570,7 @@ impl Connector {
                 peer.name
             );
         }
+        self.check_topics();
         let waiting: usize = self.peers.iter().map(|(_, p)| p.requests.len()).sum();
         assert_eq!(waiting, self.requests.len(), "peers know all requests");
         let apps =

@@ -217,6 +217,12 @@ impl Connector {
         self.go_on(index);
     }
 
+    /// The same for all that was sent.
+    fn release_sent(&mut self, index: usize) {
+        let count = self.inboxes[index].ring.len();
+        self.release_inbox(index, count);
+    }
+
     /// Lets the lanes go on that an inbox had no room for, if it has now.
     pub(super) fn go_on(&mut self, index: usize) {
         let (memory_max, file_max) = (self.settings.queue_max_bytes, self.settings.max_ring_bytes);
@@ -234,12 +240,6 @@ impl Connector {
     /// The same for all inboxes: a disk may have room again.
     pub(super) fn go_on_with_lanes(&mut self, _now: Instant) {
         (0..self.inboxes.len()).for_each(|inbox| self.go_on(inbox));
-    }
-
-    /// The same for all that was sent.
-    fn release_sent(&mut self, index: usize) {
-        let count = self.inboxes[index].ring.len();
-        self.release_inbox(index, count);
     }
 
     /// A stored message is not as it was written. Its app's count of messages does not hold any more.

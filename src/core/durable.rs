@@ -20,6 +20,7 @@ use super::outbox::STORE_AGAIN;
 use super::places::Places;
 use super::settings::Sync;
 use super::slots::Id;
+use super::subscriptions::Subscriptions;
 use super::timers::Timer;
 use crate::ring::recover::Recovered;
 use crate::ring::{Durable, Memory, Ring};
@@ -42,6 +43,11 @@ pub enum RingName {
         /// The type.
         message_type: String,
     },
+    /// Messages that were published under a type.
+    Topic {
+        /// The type.
+        message_type: String,
+    },
 }
 
 impl std::fmt::Display for RingName {
@@ -51,6 +57,9 @@ impl std::fmt::Display for RingName {
                 write!(f, "the stored messages of type {message_type:?} for {peer}")
             }
             RingName::Inbox { message_type } => write!(f, "the stored messages of type {message_type:?} for apps"),
+            RingName::Topic { message_type } => {
+                write!(f, "the stored messages of type {message_type:?} for subscribers")
+            }
         }
     }
 }
@@ -70,12 +79,18 @@ pub(super) enum RingRef {
     /// Of a peer, the lane.
     Outbox(Id, usize),
     Inbox(usize),
+    Topic(Id),
 }
 
 impl Connector {
     /// What this connector knows of how far it has come is in `memory`, and is kept there. Before all else.
     pub fn restore_places(&mut self, memory: Memory) {
         self.places = Places::new(memory);
+    }
+
+    /// Who has subscribed for good is in `memory`, and is kept there. Before all else.
+    pub fn restore_subscriptions(&mut self, memory: Memory) {
+        self.topics.subscriptions = Subscriptions::new(memory);
     }
 
     /// A queue's file is open, or is not, for this reason. Those that are there from before are given so as well,
@@ -91,17 +106,18 @@ impl Connector {
                 self.outbox_opened(name, peer, lane, opened, now);
             }
             RingName::Inbox { message_type } => {
-                if let Some(&inbox) = self.inbox_of_type.get(message_type) {
+                if let Some(inbox) = self.inbox_for(message_type) {
                     self.inbox_opened(name, inbox, opened, now);
                 }
             }
+            RingName::Topic { message_type } => self.topic_opened(name, message_type, opened, now),
         }
     }
 
     /// Whether messages of this type are received here.
     #[must_use]
     pub fn receives(&self, message_type: &str) -> bool {
-        self.inbox_of_type.contains_key(message_type)
+        self.inbox_of_type.contains_key(message_type) || self.is_subscribed(message_type)
     }
 
     /// Whether the file of this queue is in use, or is being opened.
@@ -116,6 +132,7 @@ impl Connector {
             RingName::Inbox { message_type } => {
                 self.inbox_of_type.get(message_type).is_some_and(|inbox| self.inboxes[*inbox].durable)
             }
+            RingName::Topic { message_type } => self.topics.find(message_type).is_some(),
         }
     }
 
@@ -163,7 +180,7 @@ impl Connector {
     }
 
     /// Before anything comes into a queue that was opened, what its last records say is known and kept.
-    fn repaired(&mut self, name: &RingName, which: RingRef, origins: &[Origin], now: Instant) {
+    pub(super) fn repaired(&mut self, name: &RingName, which: RingRef, origins: &[Origin], now: Instant) {
         self.places.repair(origins);
         self.list(which);
         if let Err((_, why)) = self.keep(self.settings.sync == Sync::Always) {
@@ -200,6 +217,7 @@ impl Connector {
                 self.peers.get_mut(peer).and_then(|p| Some(&mut p.lanes.get_mut(lane)?.listed))
             }
             RingRef::Inbox(inbox) => Some(&mut self.inboxes[inbox].listed),
+            RingRef::Topic(topic) => self.topics.get_mut(topic).map(|topic| &mut topic.listed),
         };
         if let Some(listed) = listed
             && !std::mem::replace(listed, true)
@@ -212,6 +230,7 @@ impl Connector {
         match which {
             RingRef::Outbox(peer, lane) => self.peers.get_mut(peer)?.lanes.get_mut(lane)?.ring.as_mut(),
             RingRef::Inbox(inbox) => Some(&mut self.inboxes[inbox].ring),
+            RingRef::Topic(topic) => Some(self.topics.get_mut(topic)?.shared.as_mut()?.ring_mut()),
         }
     }
 
@@ -223,13 +242,18 @@ impl Connector {
                 Some(RingName::Outbox { peer: peer.name.clone(), message_type })
             }
             RingRef::Inbox(inbox) => Some(RingName::Inbox { message_type: self.inboxes[inbox].message_type.clone() }),
+            RingRef::Topic(topic) => {
+                Some(RingName::Topic { message_type: self.topics.get(topic)?.message_type.clone() })
+            }
         }
     }
 
     /// Makes what has happened last, as far as `persistence_sync` says, and tells those who wait to hear of it. The
     /// shell calls it after it has read, and after it has written.
     pub fn settle(&mut self, now: Instant) {
-        if !self.dirty.is_empty() || !self.stored.is_empty() || self.places.is_dirty() {
+        self.settle_topics(now);
+        let subscribed = self.topics.subscriptions.is_unsynced() && self.settings.sync != Sync::Os;
+        if !self.dirty.is_empty() || !self.stored.is_empty() || self.places.is_dirty() || subscribed {
             let sync = self.settings.sync == Sync::Always;
             if let Err((name, why)) = self.keep(sync) {
                 return self.store_failed(&name, why, now);
@@ -268,6 +292,11 @@ impl Connector {
                     }
                 }
                 RingRef::Inbox(inbox) => self.inboxes[inbox].listed = false,
+                RingRef::Topic(topic) => {
+                    if let Some(topic) = self.topics.get_mut(topic) {
+                        topic.listed = false;
+                    }
+                }
             }
         }
         if self.saves_later(sync) {
@@ -278,6 +307,8 @@ impl Connector {
 
     fn keep_all(&mut self, dirty: &[RingRef], sync: bool) -> Result<(), (RingName, String)> {
         if sync {
+            // Before what was published: it would else be kept for nobody.
+            self.topics.subscriptions.sync().map_err(|why| (places_name(), why))?;
             self.sync_rings(dirty)?;
         }
         for slot in std::mem::take(&mut self.stored) {

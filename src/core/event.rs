@@ -93,6 +93,8 @@ pub enum Cause {
     },
     /// The connector stops.
     Stopping,
+    /// It takes too little of what it has subscribed to, and is amid a long message.
+    SlowSubscriber,
     /// The connection has served its purpose.
     Done,
 }
@@ -122,6 +124,7 @@ impl fmt::Display for Cause {
                 if why.is_empty() { Ok(()) } else { write!(f, ": {why}") }
             }
             Cause::Stopping => write!(f, "the connector stops"),
+            Cause::SlowSubscriber => write!(f, "it takes too little of what it has subscribed to"),
             Cause::Done => write!(f, "done"),
         }
     }
@@ -254,6 +257,22 @@ pub enum Event {
         /// How many.
         count: u64,
     },
+    /// A peer has subscribed to what it cannot have, or this connector was told to.
+    SubscriptionRefused {
+        /// Who.
+        peer: String,
+        /// What to.
+        pattern: String,
+        /// Why not.
+        why: String,
+    },
+    /// Subscriptions that last have ended: what is published is not kept for them any more.
+    SubscriptionEnded {
+        /// Whose.
+        peer: String,
+        /// How many.
+        count: usize,
+    },
     /// Messages were not delivered since the last report.
     Dropped {
         /// Whose messages, and why.
@@ -273,6 +292,8 @@ impl Event {
                 matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Announced(CloseReason::Stopping))
             }
             Event::DialAgain { repeated: true, .. } => return Concern::Detail,
+            Event::Dropped { entry, .. } if entry.reason == Reason::NoSubscriber => return Concern::Detail,
+            Event::SubscriptionEnded { .. } => true,
             _ => false,
         };
         if ends_well { Concern::Routine } else { Concern::Look }
@@ -313,6 +334,7 @@ impl fmt::Display for Event {
             Event::StoreFailed { name, why } => {
                 let meanwhile = match name {
                     RingName::Outbox { .. } => "what cannot be stored is refused",
+                    RingName::Topic { .. } => "what is published waits or is refused",
                     RingName::Inbox { .. } => "what comes waits with its sender, if that can wait",
                 };
                 write!(f, "{name} cannot be kept: {why}; tried again every second, {meanwhile}")
@@ -338,6 +360,16 @@ impl fmt::Display for Event {
                 told_of_file(f, &peer, &file, trouble, &why)
             }
             Event::MoreFiles { count } => write!(f, "there was trouble with {count} more files within a second"),
+            Event::SubscriptionRefused { peer, pattern, why } => {
+                write!(f, "{} does not get {:?}: {why}", printable(peer), printable(pattern))
+            }
+            Event::SubscriptionEnded { peer, count } => write!(
+                f,
+                "{count} subscription{} of {} ended: what is published is not kept for {} any more",
+                if *count == 1 { "" } else { "s" },
+                printable(peer),
+                if *count == 1 { "it" } else { "them" },
+            ),
             Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
         }
     }
@@ -378,6 +410,9 @@ impl fmt::Display for Drops<'_> {
             Reason::HeaderTooLong => "the header has no room for what the connector must write into it",
             Reason::StoreFailed => "the queue's file cannot be written",
             Reason::Damaged => "what was stored is not as it was written",
+            Reason::NoSubscriber => "nobody has subscribed to what was published",
+            Reason::SlowSubscriber => "the subscriber did not keep up, and its queue of published messages was full",
+            Reason::TooManyTopics => "too many types are published at a time",
         };
         let n = self.messages;
         let peer = printable(peer);

@@ -439,7 +439,9 @@ impl Connector {
             return false;
         }
         let window = link2.window;
-        link2.files.since >= MESSAGE_SHARE || peer.next_lane(|lane| lane.may_send(window)).is_none()
+        let is_due = link2.files.since >= MESSAGE_SHARE;
+        let messages_wait = !is_due && peer.next_lane(|lane| lane.may_send(window)).is_some();
+        !messages_wait && if is_due { !self.feed_is_begun(peer_id) } else { !self.feeds_pending(id, peer_id) }
     }
 
     /// Offers a piece of a file to the connection; how much was taken of how much.

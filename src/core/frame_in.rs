@@ -16,7 +16,7 @@ use super::event::Cause;
 use super::file_lane::header_with_error;
 use super::file_link::{FileTrouble, Work};
 use super::files::{FileError, FileId, Incoming, Stamp, Step as Progress};
-use super::link::ForApp;
+use super::for_app::ForApp;
 use super::slots::Id;
 use crate::wire::control;
 use crate::wire::frame::{self, Frame};

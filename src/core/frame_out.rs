@@ -228,6 +228,13 @@ pub(super) fn has_room_for_file(header: &[u8]) -> bool {
     room <= HEADER_MAX && header::rewrite(header, &[]).is_ok()
 }
 
+impl Link {
+    /// Whether others may go before the next piece of this lane's file.
+    pub fn rests_from(&self, lane: usize) -> bool {
+        self.file_out.as_ref().is_some_and(|out| out.lane == lane && out.lets_others(self.since_piece).is_some())
+    }
+}
+
 impl Peer {
     /// The lane whose next message goes out on a link of the first kind.
     pub fn next_frame_lane(&self, link: &Link) -> Option<usize> {

@@ -41,6 +41,12 @@ pub enum Reason {
     StoreFailed,
     /// What was stored is not as it was written.
     Damaged,
+    /// Nobody has subscribed to what was published.
+    NoSubscriber,
+    /// The subscriber did not keep up with what was published.
+    SlowSubscriber,
+    /// Too many types are published.
+    TooManyTopics,
 }
 
 impl Reason {
@@ -61,6 +67,9 @@ impl Reason {
             Reason::HeaderTooLong => "header_too_long",
             Reason::StoreFailed => "store_failed",
             Reason::Damaged => "damaged",
+            Reason::NoSubscriber => "no_subscriber",
+            Reason::SlowSubscriber => "slow_subscriber",
+            Reason::TooManyTopics => "too_many_topics",
         }
     }
 }

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::backoff::STABLE_PERIOD;
-use super::conn::{Link, LinkMemo, State};
+use super::conn::{Link, State};
 use super::connector::{Connector, Step};
 use super::event::{Cause, Event, Output, Secured};
 use super::gate::Wants;
@@ -30,10 +30,9 @@ use super::timers::Timer;
 use crate::ring::Ring;
 use crate::wire::control::{self, CloseReason, Control, NewCertificate};
 use crate::wire::frame::{self, Frame};
-use crate::wire::header::{self, Change, Header};
+use crate::wire::header::{self, Header};
 use crate::wire::link;
 use crate::wire::names::{Role, validate_client_name};
-use crate::wire::with_file::{WithFile, file_begins};
 
 impl Connector {
     /// Opens a connection to the server.
@@ -115,7 +114,11 @@ impl Connector {
         (link.state, link.up_since) = (State::Up { peer: peer_id }, Some(now));
         let (remote, link2) = (link.remote, link.link2.is_some());
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
-        let (old, mid_frame) = (peer.link.replace(id), peer.mid_frame().is_some());
+        let (old, mid_frame) = (peer.link, peer.mid_frame().is_some());
+        let mid_frame = mid_frame || self.feed_is_begun(peer_id);
+        self.end_of_subscriber(peer_id);
+        let Some(peer) = self.peers.get_mut(peer_id) else { return };
+        peer.link = Some(id);
         peer.rewind();
         self.rewind_files(peer_id);
         if let Some(old) = old {
@@ -132,6 +135,8 @@ impl Connector {
         if let Some(remote) = remote {
             self.tell(Event::PeerUp { peer: name.to_owned(), remote, link2 });
         }
+        self.topics.changed();
+        self.subscribe(id);
         self.want_write(id);
     }
 
@@ -166,6 +171,7 @@ impl Connector {
         // With a newer link in its place, the apps go on waiting for room.
         let waiting = if *cause == Cause::Replaced { Vec::new() } else { peer.take_blocked() };
         let name = peer.name.clone();
+        self.end_of_subscriber(peer_id);
         self.tell(Event::PeerDown { peer: name, cause: cause.clone() });
         self.fail_requests(peer_id, now);
         self.unblock(waiting, now);
@@ -239,6 +245,11 @@ impl Connector {
             && memo.with_binary == frame.binary().is_some()
         {
             return self.deliver(memo.inbox, &[frame.bytes()], peer, id, now);
+        }
+        if let State::Up { peer } = state
+            && let Some(published) = self.publish_again(id, frame, None, now)
+        {
+            return self.after_publication(id, peer, frame, None, published, now);
         }
         let header = match Header::parse(frame.header()) {
             Ok(header) => header,
@@ -393,6 +404,13 @@ impl Connector {
                 }
                 Step::Taken
             }
+            control::PUBSUB if self.settings.pubsub_broker && header.publishes.is_some() => {
+                match self.publish_from(id, frame, header, None, now) {
+                    Ok(published) => self.after_publication(id, peer, frame, header.transport_id, published, now),
+                    Err(cause) => Step::End(cause),
+                }
+            }
+            control::PUBSUB if self.settings.pubsub_broker => self.subscriber_says(id, peer, frame, header, now),
             // A second greeting changes nothing.
             control::HANDSHAKE_NO_SSL | control::HANDSHAKE_SSL => Step::Taken,
             _ => self.ordinary(id, peer, frame, header, now),
@@ -463,63 +481,6 @@ impl Connector {
         Step::Taken
     }
 
-    /// A message for an app: an answer to its asker, all else to the inbox of its type.
-    fn ordinary(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
-        if let Some(own) = header.with_file.then(|| file_begins(frame.header())).flatten() {
-            let (head, size) = frame.divided(own);
-            return match self.begin_target(id, peer, &head, size, header, now) {
-                Step::Taken => Step::Divided(head.bytes().len()),
-                step => step,
-            };
-        }
-        let step = match self.for_app(id, peer, frame, header, now) {
-            Ok(Some(ForApp { inbox, changed })) => {
-                self.deliver(inbox, &[changed.as_deref().unwrap_or(frame.bytes())], peer, id, now)
-            }
-            Ok(None) => Step::Taken,
-            Err(cause) => return Step::End(cause),
-        };
-        if let (Step::Taken, Some(transport_id)) = (&step, header.transport_id) {
-            self.send_control(id, control::ack(&self.settings.id, transport_id));
-        }
-        step
-    }
-
-    /// The inbox of a message, and what the app gets of it if that is not as it came. `None` if there is nothing more
-    /// to do: it was an answer, which its asker has now, or its type is not received here.
-    pub(super) fn for_app(
-        &mut self,
-        id: Id,
-        peer: Id,
-        frame: &Frame<'_>,
-        header: &Header<'_>,
-        now: Instant,
-    ) -> Result<Option<ForApp>, Cause> {
-        let changed = changed_for_app(frame, header)?;
-        if header.response_id.is_some()
-            && let Some(asker) = self.take_asker(peer, header)
-        {
-            self.answer_app(asker, changed.unwrap_or_else(|| frame.bytes().to_vec()), now);
-            return Ok(None);
-        }
-        let Some(&inbox) = self.inbox_of_type.get(header.message_type.as_ref()) else {
-            let name = self.peers.get(peer).map(|p| p.name.clone()).unwrap_or_default();
-            self.count_drop(&name, &header.message_type, Reason::TypeNotAllowed, 1, now);
-            return Ok(None);
-        };
-        if changed.is_none() && header.response_id.is_none() {
-            self.remember_inbox(id, frame, inbox);
-        }
-        Ok(Some(ForApp { inbox, changed }))
-    }
-
-    fn remember_inbox(&mut self, id: Id, frame: &Frame<'_>, inbox: usize) {
-        if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
-            let with_binary = frame.binary().is_some();
-            link.memo = Some(LinkMemo { header: frame.header().to_vec(), with_binary, inbox });
-        }
-    }
-
     pub(super) fn keep_alive(&mut self, id: Id, now: Instant) {
         let Some(settings) = self.settings.keep_alive else { return };
         let question = control::ping(&self.settings.id, &self.settings.server_id, control::KEEP_ALIVE_ID);
@@ -553,49 +514,10 @@ impl Connector {
     }
 }
 
-/// A message for an app.
-pub(super) struct ForApp {
-    pub inbox: usize,
-    /// The frame, if the app gets another than the one that came.
-    pub changed: Option<Vec<u8>>,
-}
-
 /// The name that a client gives itself in its first frame.
 fn client_name(header: &Header<'_>) -> Result<String, Cause> {
     let missing = || Cause::BadInput(header::HeaderError::Missing("source_id").to_string());
     let name = header.source_id.as_deref().ok_or_else(missing)?;
     validate_client_name(name).map_err(|error| Cause::BadInput(error.to_string()))?;
     Ok(name.to_owned())
-}
-
-/// The frame as the app gets it, if that is not as it came: without the number that asks for an acknowledgement, and
-/// without the bytes of a file. A Python connector leaves an empty binary out and says all the same that there is one,
-/// at which Python apps stumble, so it is put back.
-fn changed_for_app(frame: &Frame<'_>, header: &Header<'_>) -> Result<Option<Vec<u8>>, Cause> {
-    let lacks_binary = header.with_binary && frame.binary().is_none();
-    if header.transport_id.is_none() && !header.with_file && !lacks_binary {
-        return Ok(None);
-    }
-    let bad = |error: &dyn std::fmt::Display| Cause::BadInput(error.to_string());
-    let mut changes: Vec<Change<'_>> = vec![("transport_id", None)];
-    let binary = match frame.binary() {
-        _ if header.with_file => own_binary(frame),
-        None if lacks_binary => Some(&[][..]),
-        binary => binary,
-    };
-    if binary.is_none() {
-        changes.push(("with_binary", None));
-    }
-    let changed = header::rewrite(frame.header(), &changes).map_err(|e| bad(&e))?;
-    let mut out = Vec::new();
-    frame::encode(&changed, frame.data(), binary, &mut out).map_err(|e| bad(&e))?;
-    Ok(Some(out))
-}
-
-/// The app's own binary in a frame that carries a file behind it, or says why it does not.
-fn own_binary<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
-    let with_file = WithFile::of(frame.header());
-    let all = if with_file.error().is_some() { u64::MAX } else { 0 };
-    let (own, _) = frame.divided(with_file.binary_offset().unwrap_or(all));
-    own.binary().filter(|own| !own.is_empty())
 }

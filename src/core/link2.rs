@@ -24,18 +24,22 @@ use super::conn::{Conn, Kind, Link, State};
 use super::connector::{Connector, Step};
 use super::durable::RingRef;
 use super::event::{Cause, Event};
+use super::feed::feed_number;
 use super::file_link::LinkFiles;
-use super::link::ForApp;
+use super::for_app::ForApp;
+use super::peer::{Lane, Peer};
 use super::places::Key;
 use super::priority::TURN;
 use super::settings::{WINDOW_MAX, WINDOW_MIN};
 use super::slots::Id;
+use super::topics::Published;
 use crate::wire::control;
 use crate::wire::file::{lane_name, lane_of};
 use crate::wire::frame::{Frame, Unit};
 use crate::wire::header::Header;
 use crate::wire::link::{LinkControl, LinkHello, PlaceSaid};
 use crate::wire::record::{self, Head, Origin, RECORD_HEADER, RecordView};
+use crate::wire::topics;
 
 /// Most places that are said: so many fit into the first frame of a peer. Of others the peer sends again what it keeps,
 /// and what is here already is dropped.
@@ -46,6 +50,9 @@ const OTHER_PLACES: u32 = 16;
 
 /// Most lanes that a peer may open on a link.
 const LANES_MAX: usize = 4096;
+
+/// Lanes of the connectors' own types.
+const OWN_LANES: [&str; 3] = [control::PING, control::PUBSUB, control::PUBSUB_STORED];
 
 /// What comes on such a link.
 pub(super) const RECORDS: Unit = Unit::Other { head: RECORD_HEADER, measure: record_measure };
@@ -60,7 +67,7 @@ pub(super) struct Link2 {
     /// Most bytes of a lane that may be on their way.
     pub window: usize,
     /// Where the peer stood when the link came up.
-    said: Vec<PlaceSaid>,
+    pub said: Vec<PlaceSaid>,
     /// The lane whose records go out.
     pub out: Option<usize>,
     /// The peer's lanes.
@@ -103,8 +110,10 @@ pub(super) enum Came {
     Kept,
     /// There is nothing more to do with it. Others of its lane may wait in this inbox.
     Done(Option<usize>),
-    /// There is no room for it.
+    /// There is no room for it in this inbox.
     NoRoom(usize),
+    /// It was published.
+    Published(Published),
     End(Cause),
 }
 
@@ -112,9 +121,10 @@ impl Connector {
     /// Says where this side stands in the lanes of the peer. All that it sends from now on are records.
     pub(super) fn say_link(&mut self, id: Id, peer: &str) {
         let window = self.window() as u64;
-        let own = [control::PING, control::PUBSUB];
-        let types = self.inboxes.iter().map(|inbox| inbox.message_type.as_str());
-        let lanes = types.clone().chain(own).map(str::to_owned).chain(types.map(lane_name));
+        let received = || self.inboxes.iter().map(|inbox| inbox.message_type.as_str());
+        let own = OWN_LANES.iter().map(|own| (*own).to_owned());
+        let (with_files, published) = (received().map(lane_name), received().map(topics::lane_name));
+        let lanes = own.chain(received().map(str::to_owned)).chain(published).chain(with_files);
         let place_of = |message_type: String| {
             let place = self.places.get(self.places.find(Key::lane(peer, &message_type))?)?;
             let (epoch, received, taken) = (place.epoch, place.received, place.taken);
@@ -161,6 +171,7 @@ impl Connector {
         }
         let lanes = self.peers.get(peer).map_or(0, |peer| peer.lanes.len());
         (0..lanes).for_each(|lane| self.resume(id, peer, lane, now));
+        self.resume_feeds(id, peer);
         self.want_write(id);
         Step::Records
     }
@@ -303,6 +314,7 @@ impl Connector {
                 }
             }
             Came::NoRoom(inbox) => self.stop_lane(id, lane, slot, inbox),
+            Came::Published(published) => self.lane_published(id, lane, origin, published, (peer, frame), now),
             Came::End(cause) => return Step::End(cause),
         }
         Step::Taken
@@ -317,6 +329,9 @@ impl Connector {
             let inbox = memo.inbox;
             return self.keep_message(inbox, frame.bytes(), origin, now);
         }
+        if let Some(published) = self.publish_again(id, frame, Some(origin), now) {
+            return Came::Published(published);
+        }
         let header = match Header::parse(frame.header()) {
             // The bytes of a file are not in the frame on this kind of link.
             Ok(header) => Header { with_file: false, ..header },
@@ -324,6 +339,9 @@ impl Connector {
         };
         let step = match self.wrong_source(peer, &header, now) {
             Some(step) => step,
+            None if header.message_type == control::PUBSUB && self.settings.pubsub_broker => {
+                return self.for_broker(id, peer, frame, &header, origin, now);
+            }
             None if header.message_type == control::PING && header.await_response => {
                 self.answer_ping(id, frame, &header)
             }
@@ -373,7 +391,7 @@ impl Connector {
     }
 
     /// Takes nothing more of a lane, and says so.
-    fn close_lane(&mut self, id: Id, lane: usize, slot: u32) {
+    pub(super) fn close_lane(&mut self, id: Id, lane: usize, slot: u32) {
         let next = self.places.get(slot).map_or(0, |place| place.received);
         let Some(link2) = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut()) else {
             return;
@@ -397,6 +415,9 @@ impl Connector {
             control::PING if header.await_response => return self.answer_ping(id, frame, &header),
             control::PING => return self.ping_answer(id, peer, frame, &header, now),
             control::CLOSE => return self.peer_says_goodbye(id, frame, &header),
+            control::PUBSUB if self.settings.pubsub_broker => {
+                return self.subscriber_says(id, peer, frame, &header, now);
+            }
             _ => {}
         }
         match LinkControl::parse(&header, frame.data()) {
@@ -422,7 +443,9 @@ impl Connector {
             }
             LinkControl::Stop { lane, next } => self.lane_stopped(peer, lane, next),
             LinkControl::Go { lane } => {
-                if let Some(lane) = self.out_lane(peer, lane) {
+                if let Some(feed) = feed_number(lane) {
+                    self.feed_goes_on(peer, feed);
+                } else if let Some(lane) = self.out_lane(peer, lane) {
                     lane.stopped = false;
                 }
                 self.want_write(id);
@@ -437,6 +460,10 @@ impl Connector {
 
     /// The peer has taken over records; an error if it never got them.
     fn lane_taken(&mut self, peer: Id, lane: u32, next: u64, now: Instant) -> Option<Cause> {
+        if let Some(feed) = feed_number(lane) {
+            let is_right = self.feed_taken(peer, feed, next);
+            return (!is_right).then(|| Cause::BadInput(format!("it takes over what was not published: {next}")));
+        }
         let entry = self.out_lane(peer, lane)?;
         let ring = entry.ring.as_ref()?;
         // Less may have been sent on this link than the peer has had of the lane before.
@@ -450,6 +477,9 @@ impl Connector {
     }
 
     fn lane_stopped(&mut self, peer: Id, lane: u32, next: u64) -> Step {
+        if let Some(feed) = feed_number(lane) {
+            self.feed_stopped(peer, feed, next);
+        }
         if let Some(lane) = self.out_lane(peer, lane) {
             (lane.stopped, lane.announced) = (true, false);
             lane.go_back = Some(next);
@@ -474,6 +504,7 @@ impl Connector {
             return Step::End(Cause::BadInput(format!("it opens lane {lane}, {LANES_MAX} is the most")));
         }
         let Some(name) = self.peers.get(peer).map(|p| p.name.clone()) else { return Step::Taken };
+        self.check_subscribed(id, message_type);
         let slot = self.places.find_or_add(self.lane_key(&name, message_type, lane), self.unix(now));
         let place = self.places.get(slot).map_or((0, 0, 0), |p| (p.epoch, p.received, p.taken));
         if place.0 != epoch {
@@ -507,8 +538,8 @@ impl Connector {
     /// What a lane's place is known by. Types that are not received here have a few places together: a peer could make
     /// up any number of them, and so push out the places of others. Their messages go no further anyhow.
     fn lane_key(&self, peer: &str, message_type: &str, lane: u32) -> Key {
-        let own = [control::PING, control::PUBSUB];
-        if self.inbox_of_type.contains_key(lane_of(message_type).0) || own.contains(&message_type) {
+        let of = topics::type_of_lane(message_type).unwrap_or(lane_of(message_type).0);
+        if self.receives(of) || OWN_LANES.contains(&message_type) {
             return Key::lane(peer, message_type);
         }
         Key::lane(peer, &format!("\0{}", lane % OTHER_PLACES))
@@ -520,6 +551,7 @@ impl Connector {
         for inbox in &mut self.inboxes {
             inbox.stopped.retain(|(link, _)| *link != id);
         }
+        self.topics.forget_link(id);
     }
 
     /// Offers one piece of what waits for a peer on a link 2; how much was taken of how much.
@@ -534,17 +566,22 @@ impl Connector {
         if self.link_files(id)?.sending > 0 && self.is_turn_of_piece(id, peer_id) {
             return self.transmit_piece(id, peer_id, left, now, sink);
         }
+        if let Some(feed) = self.feed_to_send(id, peer_id) {
+            return self.transmit_feed_records(id, peer_id, feed, left, now, sink);
+        }
+        let shares = self.feeds_pending(id, peer_id);
         let Conn { kind: Kind::Link(Link { link2: Some(link2), .. }), control, .. } = self.conns.get_mut(id)? else {
             return None;
         };
         let window = link2.window;
-        let mid = link2.out.filter(|lane| self.peers.get(peer_id).is_some_and(|p| p.lanes[*lane].is_mid_frame()));
+        let is_mid_frame = |peer: &Peer, lane: usize| peer.lanes.get(lane).is_some_and(Lane::is_mid_frame);
+        let mid = link2.out.filter(|lane| self.peers.get(peer_id).is_some_and(|p| is_mid_frame(p, *lane)));
         if mid.is_none() && !control.is_empty() {
             return control.offer(left, sink);
         }
         let peer = self.peers.get_mut(peer_id).filter(|p| p.link == Some(id))?;
         let number = mid.or_else(|| peer.next_lane(|lane| lane.may_send(window)))?;
-        let alone = peer.lanes.iter().filter(|lane| lane.may_send(window)).count() < 2;
+        let alone = !shares && peer.lanes.iter().filter(|lane| lane.may_send(window)).count() < 2;
         let lane = &mut peer.lanes[number];
         let settled = lane.may_send_below();
         let ring = lane.ring.as_mut()?;
@@ -580,12 +617,13 @@ impl Connector {
     }
 
     /// Whether a lane of the peer may send something on its link 2.
-    pub(super) fn lanes_pending(&self, id: Id, peer: Id) -> bool {
+    pub(super) fn lanes_pending(&self, id: Id, peer_id: Id) -> bool {
         let Some(window) = self.conns.get(id).and_then(|c| c.link()).and_then(|l| l.link2.as_ref()).map(|l| l.window)
         else {
             return false;
         };
-        let Some(peer) = self.peers.get(peer).filter(|p| p.link == Some(id)) else { return false };
-        peer.mid_frame().is_some() || peer.next_lane(|lane| lane.may_send(window)).is_some() || self.may_send_piece(id)
+        let Some(peer) = self.peers.get(peer_id).filter(|p| p.link == Some(id)) else { return false };
+        let may_send = peer.mid_frame().is_some() || peer.next_lane(|lane| lane.may_send(window)).is_some();
+        may_send || self.may_send_piece(id) || self.feeds_pending(id, peer_id)
     }
 }

@@ -50,7 +50,8 @@ pub(super) struct Letter<'a> {
 impl Connector {
     /// The lane of this name towards a peer, which is there; made if it is new.
     pub(super) fn lane_for(&mut self, peer: Id, name: &str) -> usize {
-        let durable = self.settings.persist_send.covers(lane_of(name).0);
+        let message_type = lane_of(name).0;
+        let durable = self.settings.persist_send.covers(message_type) || message_type == control::PUBSUB_STORED;
         // A peer that was forgotten meanwhile remembers numbers: those of a lane that is made anew go on behind them.
         let (epoch, limit, sequence) = (self.settings.seed, self.settings.queue_max_bytes, self.stamp);
         let class = self.classes.of(lane_of(name).0);
@@ -278,6 +279,7 @@ impl Connector {
             return self.timers.arm(Timer::StoreAgain, at);
         }
         self.open_inboxes();
+        self.topics_again(now);
         for id in self.peers.ids() {
             let lanes = self.peers.get(id).map_or(0, |peer| peer.lanes.len());
             for lane in 0..lanes {

@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::feed::FeedSlot;
 use super::file_lane::{FileLane, Stage};
 use super::frame_out::{self, Sources};
 use super::priority::{Classes, Turns};
@@ -22,6 +23,8 @@ pub(super) struct Peer {
     pub lanes: Vec<Lane>,
     /// Whose turn it is of the classes of its lanes.
     pub turns: Turns,
+    /// Its subscriptions' numbers on the link.
+    pub feeds: Vec<FeedSlot>,
     /// The numbers of requests that await an answer of this peer.
     pub requests: BTreeMap<RequestKey, u64>,
 }
@@ -181,7 +184,8 @@ const KEPT_FOR_URGENT: usize = 16;
 impl Peer {
     /// Nothing is in its outbox, and nobody waits for it.
     pub fn is_idle(&self) -> bool {
-        self.requests.is_empty() && self.lanes.iter().all(Lane::is_idle)
+        let has_feeds = self.feeds.iter().any(|slot| matches!(slot, FeedSlot::Of(_)));
+        self.requests.is_empty() && !has_feeds && self.lanes.iter().all(Lane::is_idle)
     }
 
     /// Messages in its outbox.
@@ -308,8 +312,8 @@ impl Peers {
         if let Some(id) = self.find(name) {
             return id;
         }
-        let turns = classes.turns();
-        let peer = Peer { name: name.to_owned(), link: None, lanes: Vec::new(), turns, requests: BTreeMap::new() };
+        let (lanes, feeds, requests) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let peer = Peer { name: name.to_owned(), link: None, lanes, turns: classes.turns(), feeds, requests };
         let id = self.slots.insert(peer);
         self.names.insert(name.to_owned(), id);
         id

@@ -6,6 +6,7 @@ use std::time::Duration;
 use super::file_link::RECORD_MAX;
 use crate::wire::frame::HEADER_MAX;
 use crate::wire::names::Role;
+use crate::wire::topics::Pattern;
 
 /// Longest wait from the opening of a peer's connection until it has said who it is.
 pub const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -158,6 +159,10 @@ pub struct Settings {
     pub send_types: HashSet<String>,
     /// The types that peers may send to the apps here.
     pub recv_types: Vec<String>,
+    /// On a server, whether it hands what is published to those who subscribed.
+    pub pubsub_broker: bool,
+    /// On a client, the types and patterns that it subscribes to.
+    pub subscribe: Vec<Pattern>,
     /// Apps may send many messages on a connection.
     pub preserve_send_socket: bool,
     /// Apps receive many messages on a connection.

@@ -24,6 +24,7 @@ impl Connector {
             return;
         }
         self.stopping = true;
+        self.unsubscribe();
         self.timers.arm(Timer::Shutdown, now + self.settings.shutdown_timeout);
         self.timers.disarm(Timer::Redial);
         let opening: Vec<Id> = self.conns.iter().filter(|(_, c)| is_opening(c)).map(|(id, _)| id).collect();
@@ -95,6 +96,7 @@ impl Connector {
             peer.link.is_some() && peer.lanes.iter().any(waits)
         };
         !self.peers.iter().any(|(_, p)| goes_out(p))
+            && !self.topics_drain()
             && self.inboxes.iter().all(|i| i.ring.is_empty() || i.away)
             && self.conns.iter().all(|(_, c)| !is_held_up(c))
     }
@@ -123,6 +125,7 @@ impl Connector {
                 self.count_drop(&name, &message_type, Reason::Stopping, count, now);
             }
         }
+        self.end_topics(now);
         for inbox in 0..self.inboxes.len() {
             if !self.inboxes[inbox].durable {
                 self.drop_inbox(inbox, Reason::Stopping, now);

@@ -83,6 +83,9 @@ impl Connector {
         now: Instant,
         sink: &mut dyn FnMut(&[u8]) -> usize,
     ) -> Option<(usize, usize)> {
+        if let Some(feed) = self.feed_to_send(id, peer_id) {
+            return self.transmit_feed_frames(id, peer_id, feed, left, now, sink);
+        }
         let Conn { kind: Kind::Link(link), control, .. } = self.conns.get_mut(id)? else { return None };
         let mut peer = self.peers.get_mut(peer_id).filter(|p| p.link == Some(id));
         let mid = peer.as_ref().and_then(|p| p.mid_frame());
@@ -209,7 +212,8 @@ impl Connector {
             }
             Kind::Link(link @ Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
                 let has_more = |p: &Peer| p.mid_frame().is_some() || p.next_frame_lane(link).is_some();
-                self.peers.get(*peer).is_some_and(|p| p.link == Some(id) && has_more(p))
+                let has_unsent = self.peers.get(*peer).is_some_and(|p| p.link == Some(id) && has_more(p));
+                has_unsent || self.feeds_pending(id, *peer)
             }
             Kind::Delivery(delivery) => {
                 let takes_more = self.settings.preserve_receive_socket || delivery.sent == 0;

@@ -115,15 +115,15 @@ impl Folder {
 
     fn open_base(base: &Path, missing: Missing) -> Result<Self, FileError> {
         let open = || fcntl::open(base, FOLDER, Mode::empty());
-        let handle = match (open(), missing) {
+        let (handle, changed) = match (open(), missing) {
             (Err(Errno::ENOENT), Missing::Make(owner)) => {
-                make_base(base, owner)?;
-                open()
+                let changed = make_base(base, owner)?;
+                (open(), changed)
             }
-            (opened, _) => opened,
+            (opened, _) => (opened, Vec::new()),
         };
         let handle = handle.map_err(|error| wrong_folder(base, error))?;
-        Ok(Self { handle, path: base.to_owned(), changed: Vec::new() })
+        Ok(Self { handle, path: base.to_owned(), changed })
     }
 
     fn enter_or_make(mut self, how: How, name: &str, missing: Missing) -> Result<Self, Errno> {
@@ -244,15 +244,17 @@ fn enter(how: How, folder: BorrowedFd<'_>, name: &OsStr) -> Result<OwnedFd, Errn
 }
 
 /// Makes a folder that the operator has named. Only the last one is given to the owner: who has the folder above could
-/// put another one in its place.
-fn make_base(base: &Path, owner: Option<Owner>) -> Result<(), FileError> {
+/// put another one in its place. Returns the folders in which others were made, that one's first.
+fn make_base(base: &Path, owner: Option<Owner>) -> Result<Vec<OwnedFd>, FileError> {
+    let made: Vec<&Path> = base.ancestors().take_while(|path| !path.exists()).collect();
     fs::create_dir_all(base).map_err(|error| wrong_folder(base, to_errno(&error)))?;
-    if let (Some(parent), Some(name)) = (base.parent(), base.file_name().and_then(OsStr::to_str))
-        && let Ok(parent) = fcntl::open(parent, FOLDER, Mode::empty())
-    {
+    let parents = made.iter().filter_map(|made| made.parent());
+    let changed = parents.map(|parent| fcntl::open(parent, FOLDER, Mode::empty())).collect::<Result<Vec<_>, _>>();
+    let changed = changed.map_err(|error| wrong_folder(base, error))?;
+    if let (Some(parent), Some(name)) = (changed.first(), base.file_name().and_then(OsStr::to_str)) {
         give(parent.as_fd(), name, owner);
     }
-    Ok(())
+    Ok(changed)
 }
 
 fn to_errno(error: &std::io::Error) -> Errno {

@@ -2,6 +2,7 @@
 
 use std::fs::{File, Permissions};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use nix::errno::Errno;
 use nix::unistd::fchown;
@@ -11,6 +12,9 @@ use super::error::refused;
 use super::journal::Record;
 use super::owner::Owner;
 use crate::core::files::FileError;
+
+/// That files cannot be given to their owner was told.
+static TOLD: AtomicBool = AtomicBool::new(false);
 
 /// What is to be done, in this order, by whatever thread.
 #[derive(Debug)]
@@ -76,8 +80,14 @@ impl Naming {
     fn give(&self) {
         let Some(Owner { user, group }) = self.owner else { return };
         if let Err(error) = fchown(&self.file, Some(user), Some(group)) {
+            // As in Python, it is of use nevertheless. What fails for one file fails for all.
+            let level = if TOLD.swap(true, Ordering::Relaxed) { log::Level::Debug } else { log::Level::Warn };
             let path = self.to.path.join(&self.name);
-            log::warn!("{}: cannot be given to {user}:{group}, it stays the connector's: {error}", path.display());
+            log::log!(
+                level,
+                "{}: cannot be given to {user}:{group}, it stays the connector's: {error}",
+                path.display()
+            );
         }
     }
 }

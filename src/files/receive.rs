@@ -1,6 +1,6 @@
 //! The way of a file that comes: where it goes, what is there of it, its end.
 
-use nix::fcntl::OFlag;
+use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
 
 use super::background;
 use super::beneath::{Folder, Missing, is_file};
@@ -54,7 +54,6 @@ impl DiskFiles {
             if self.naming.contains(&entry) {
                 return Err(FileError::Later("the file is being written through to the disk".to_owned()));
             }
-            self.let_go_of(&entry);
             if let Some(open) = self.whole(key, incoming.size)? {
                 let id = self.next_id()?;
                 self.open.insert(id, open);
@@ -125,6 +124,9 @@ impl DiskFiles {
         if let Some(piece) = &order.piece {
             self.begin_set(piece, &order)?;
         }
+        if let Some(key) = &entry.key {
+            self.let_go_of(&Journal::id(key));
+        }
         let (lies, written) = self.lay(&folder, entry)?;
         let promised = |disk| self.promised(disk);
         if let Err(error) = check_room(&folder, request.size - written, &promised) {
@@ -170,6 +172,8 @@ impl DiskFiles {
                 if let Ok(file) = folder.open_file(&partial, OFlag::O_RDWR) {
                     let length = file.metadata().map_or(0, |found| found.len());
                     if length <= entry.size {
+                        // It will be read from its beginning on. That is a hint only.
+                        let _ = posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
                         self.journal.put(&id, entry)?;
                         return Ok(((id, partial, file), length));
                     }

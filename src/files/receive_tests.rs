@@ -1,7 +1,9 @@
 //! Files that come: written, gone on with after a crash at any point, named.
 
+use std::env;
 use std::fs::{self, File};
 use std::os::unix::fs::{MetadataExt, PermissionsExt};
+use std::process::Command;
 use std::time::SystemTime;
 
 use serde_json::json;
@@ -342,8 +344,16 @@ fn a_disk_that_nothing_can_be_written_to_may_be_better_later() {
     assert_eq!(rig.entries(), 0);
 }
 
+/// In a process of its own, so that the memory of other tests does not count.
 #[test]
 fn long_files_take_no_memory() {
+    const ALONE: &str = "AIOCONNECTORS_TEST_ALONE";
+    if env::var_os(ALONE).is_none() {
+        let mut alone = Command::new(env::current_exe().unwrap());
+        alone.args(["--exact", "files::receive_tests::long_files_take_no_memory"]).env(ALONE, "1");
+        let output = alone.output().unwrap();
+        return assert!(output.status.success(), "{output:?}");
+    }
     let mut rig = Rig::new();
     let size = 64 * PIECE_MAX as u64;
     let (key, header) = (key(1), header(&json!({"dst_name": "a"})));
@@ -363,7 +373,7 @@ fn long_files_take_no_memory() {
     assert!(grown < 8 << 20, "{grown} bytes more for a file of {size}");
 }
 
-/// Bytes of memory of this process. Other tests are part of it, and small.
+/// Bytes of memory of this process.
 fn resident() -> usize {
     let statm = fs::read_to_string("/proc/self/statm").unwrap();
     statm.split(' ').nth(1).unwrap().parse::<usize>().unwrap() * 4096

@@ -6,6 +6,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
+use nix::errno::Errno;
 use nix::fcntl::RenameFlags;
 use serde_json::{Value, json};
 
@@ -148,6 +149,19 @@ impl Drop for Over<'_> {
 fn swap(one: &Path, other: &Path) {
     let here = nix::fcntl::AT_FDCWD;
     nix::fcntl::renameat2(here, one, here, other, RenameFlags::RENAME_EXCHANGE).unwrap();
+}
+
+#[test]
+fn a_disk_without_renaming_that_spares_others_links_instead() {
+    let dir = tempfile::tempdir().unwrap();
+    let folder = Folder::open(How::best(), dir.path(), &[], Missing::Fail).unwrap();
+    for name in ["new", "taken"] {
+        fs::write(dir.path().join(name), name).unwrap();
+    }
+    assert_eq!(folder.link_and_unlink("new", &folder, "taken"), Err(Errno::EEXIST));
+    assert_eq!(fs::read(dir.path().join("taken")).unwrap(), b"taken");
+    folder.link_and_unlink("new", &folder, "free").unwrap();
+    assert_eq!(names(dir.path()), ["free", "taken"]);
 }
 
 #[test]

@@ -15,6 +15,9 @@ use super::background;
 use super::error::refused;
 use crate::core::files::{FileError, FileHash, Stamp, Step};
 
+/// The disk is asked for so many bytes ahead of what is read, so that the loop need not wait for it.
+const AHEAD: u64 = 4 * 1024 * 1024;
+
 /// A file that is sent.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -52,8 +55,7 @@ impl Source {
                 found.len()
             )));
         }
-        // It is a hint, and a disk need not take it.
-        let _ = fcntl::posix_fadvise(&file, 0, 0, PosixFadviseAdvice::POSIX_FADV_SEQUENTIAL);
+        want(&file, 0);
         let stamp =
             Stamp { size: found.len(), changed: nanoseconds(found.mtime(), found.mtime_nsec()), inode: found.ino() };
         let touched = (nanoseconds(found.ctime(), found.ctime_nsec()), found.nlink());
@@ -93,7 +95,11 @@ impl Source {
         let into = &mut into[..wanted];
         self.read_at(self.position, into)?;
         self.hasher.update(into);
+        let before = self.position;
         self.position += wanted as u64;
+        if before / AHEAD != self.position / AHEAD {
+            want(&self.file, self.position / AHEAD + 1);
+        }
         Ok(wanted)
     }
 
@@ -130,6 +136,13 @@ impl Source {
             return Err(FileError::Changed(format!("{path} was changed while it was sent")));
         }
         Ok(*self.hasher.finalize().as_bytes())
+    }
+}
+
+/// Asks the disk for the part of a file with this number. It is a hint, and need not be taken.
+fn want(file: &File, part: u64) {
+    if let (Ok(offset), Ok(length)) = (i64::try_from(part * AHEAD), i64::try_from(AHEAD)) {
+        let _ = fcntl::posix_fadvise(file, offset, length, PosixFadviseAdvice::POSIX_FADV_WILLNEED);
     }
 }
 

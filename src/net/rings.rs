@@ -48,6 +48,9 @@ impl Rings {
     pub fn restore(&self, connector: &mut Connector, now: Instant) -> Result<(), StoreError> {
         let Some(spool) = &self.spool else { return Ok(()) };
         connector.restore_places(Memory::Durable(spool.open_places()?));
+        if connector.is_broker() {
+            connector.restore_subscriptions(Memory::Durable(spool.open_subscriptions()?));
+        }
         let existing = spool.rings()?;
         existing.put_aside.iter().for_each(|line| log::error!("{line}"));
         existing.unusable.iter().for_each(|line| log::error!("{line}"));
@@ -61,6 +64,9 @@ impl Rings {
             match &name {
                 RingName::Inbox { message_type } if !connector.receives(message_type) => {
                     log::warn!("{} is left alone: {message_type:?} is not in recv_message_types", path.display());
+                }
+                RingName::Topic { .. } if !connector.is_broker() => {
+                    log::warn!("{} is left alone: pubsub_central_broker is false", path.display());
                 }
                 _ => connector.ring_opened(&name, self.open(&name), now),
             }
@@ -84,6 +90,7 @@ impl Rings {
         let (kind, peer, message_type) = match name {
             RingName::Outbox { peer, message_type } => (Kind::Outbox, peer.as_str(), message_type),
             RingName::Inbox { message_type } => (Kind::Inbox, "", message_type),
+            RingName::Topic { message_type } => (Kind::Topic, "", message_type),
         };
         let (connector, peer, message_type) = (self.connector.clone(), peer.to_owned(), message_type.clone());
         Identity { kind, connector, peer, message_type }
@@ -95,6 +102,7 @@ fn name(identity: Identity) -> RingName {
     match kind {
         Kind::Outbox => RingName::Outbox { peer, message_type },
         Kind::Inbox => RingName::Inbox { message_type },
+        Kind::Topic => RingName::Topic { message_type },
     }
 }
 

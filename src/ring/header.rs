@@ -40,6 +40,8 @@ pub enum Kind {
     Outbox,
     /// Towards an app.
     Inbox,
+    /// Towards all who subscribed.
+    Topic,
 }
 
 /// Whose messages a ring holds.
@@ -49,7 +51,7 @@ pub struct Identity {
     pub kind: Kind,
     /// The connector's own name.
     pub connector: String,
-    /// The peer; empty for an inbox.
+    /// The peer; empty for an inbox and a topic.
     pub peer: String,
     /// Their type.
     pub message_type: String,
@@ -60,6 +62,7 @@ impl Identity {
         let kind = match self.kind {
             Kind::Outbox => "outbox",
             Kind::Inbox => "inbox",
+            Kind::Topic => "topic",
         };
         json!({"kind": kind, "connector": self.connector, "peer": self.peer, "type": self.message_type}).to_string()
     }
@@ -70,6 +73,7 @@ impl Identity {
         let kind = match text("kind")?.as_str() {
             "outbox" => Kind::Outbox,
             "inbox" => Kind::Inbox,
+            "topic" => Kind::Topic,
             _ => return None,
         };
         Some(Self { kind, connector: text("connector")?, peer: text("peer")?, message_type: text("type")? })

@@ -8,14 +8,18 @@ mod persist;
 pub mod recover;
 #[expect(clippy::module_inception, reason = "the queue itself, beside its memory and what is kept of it")]
 pub mod ring;
+pub mod shared;
 mod walk;
 
 pub use memory::{Checkpoint, Durable, Memory};
 pub use ring::{Damaged, PushError, Ring, Skipped};
+pub use shared::{Reader, Shared};
 
 #[cfg(test)]
 mod crash_tests;
 #[cfg(test)]
 mod ring_tests;
+#[cfg(test)]
+mod shared_tests;
 #[cfg(test)]
 mod testing;

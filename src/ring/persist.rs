@@ -80,6 +80,7 @@ impl Ring {
         move_up(&mut self.older.end, self.older.records);
         move_up(&mut self.kept.warm_end, 1);
         self.end += at;
+        self.layout.moved_up(first, at);
         self.forget_marks();
         (self.wrapped, self.wrap_at, self.run) = (false, None, Run::default());
         self.save(at as u64 + 1);

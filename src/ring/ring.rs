@@ -15,6 +15,7 @@ use std::fmt;
 
 use super::memory::{Checkpoint, Durable, Memory};
 use super::older::Older;
+use super::shared::Layout;
 use crate::wire::record::{
     Head, NewRecord, Origin, RECORD_FRAME_MAX, RECORD_HEADER, SEQUENCE_MAX, frame_crc, record_size, write_record,
     write_wrap,
@@ -156,6 +157,8 @@ pub struct Ring {
     pub(super) older: Older,
     /// Where a copy is of the ring as it was when damage was found in it.
     pub(super) copy: Option<String>,
+    /// What those must know who remember offsets.
+    pub(super) layout: Layout,
 }
 
 impl Ring {
@@ -228,6 +231,7 @@ impl Ring {
             older: if is_durable { Older { records, used, end } } else { Older::default() },
             memory,
             copy: None,
+            layout: Layout::default(),
         }
     }
 
@@ -443,6 +447,7 @@ impl Ring {
     pub(super) fn reset(&mut self) {
         (self.first, self.next, self.next_sent, self.end, self.wrapped) = (0, 0, 0, 0, false);
         self.run = Run::default();
+        self.layout.begin_anew();
         self.forget_marks();
         let kept = &mut self.kept;
         (kept.hold, kept.hold_wraps, kept.tail) = (0, false, 0);

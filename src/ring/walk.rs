@@ -8,7 +8,7 @@ type OnRelease<'a> = &'a mut dyn FnMut(&RecordView);
 
 impl Ring {
     /// The record of index `index`, which `offset` leads to, checked if it was not.
-    fn record(&mut self, index: usize, offset: usize) -> Result<(usize, Head), Damaged> {
+    pub(super) fn record(&mut self, index: usize, offset: usize) -> Result<(usize, Head), Damaged> {
         let damaged = Damaged { offset, sequence: self.verified_to, records: self.records - index };
         let (at, head) = self.locate(offset).ok_or(damaged)?;
         if index >= self.verified {

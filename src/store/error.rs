@@ -149,6 +149,7 @@ pub fn describe(identity: &Identity) -> String {
     match kind {
         Kind::Outbox => format!("messages of type {message_type:?} from {connector:?} to {peer:?}"),
         Kind::Inbox => format!("messages of type {message_type:?} that {connector:?} received"),
+        Kind::Topic => format!("messages of type {message_type:?} that were published at {connector:?}"),
     }
 }
 

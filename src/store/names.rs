@@ -20,6 +20,12 @@ pub(super) fn inbox(message_type: &str) -> String {
     name("recv", &[message_type])
 }
 
+/// The name of the ring file of a published type: `topic_TYPE.ring`.
+#[must_use]
+pub(super) fn topic(message_type: &str) -> String {
+    name("topic", &[message_type])
+}
+
 /// A part that has only letters, digits and `-` stands as it is. In others these stay, so that a reader knows whose the
 /// file is, and a hash of all parts makes the name one of its own: what begins with `~` is in no part.
 fn name(kind: &str, parts: &[&str]) -> String {

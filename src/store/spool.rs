@@ -24,6 +24,9 @@ use crate::wire::record::Origin;
 /// The name of the table of places.
 pub(super) const PLACES: &str = "places";
 
+/// The name of the table of subscriptions.
+pub(super) const SUBSCRIPTIONS: &str = "subscriptions";
+
 /// The folder, locked for this process until it is dropped.
 #[derive(Debug)]
 pub struct Spool {
@@ -206,6 +209,14 @@ impl Spool {
     pub fn open_places(&self) -> Result<Box<dyn Durable>, StoreError> {
         Ok(Box::new(PlacesFile::open(&self.folder.join(PLACES), self.synced)?))
     }
+
+    /// Opens the table of subscriptions, or makes an empty one: memory of slots, without a header.
+    ///
+    /// # Errors
+    /// The disk is full, or the folder cannot be written.
+    pub fn open_subscriptions(&self) -> Result<Box<dyn Durable>, StoreError> {
+        Ok(Box::new(PlacesFile::open(&self.folder.join(SUBSCRIPTIONS), self.synced)?))
+    }
 }
 
 /// Removes files that were being made when a process ended: they hold nothing that is not elsewhere.
@@ -226,6 +237,7 @@ pub fn name_of(identity: &Identity) -> String {
     match identity.kind {
         Kind::Outbox => names::outbox(&identity.peer, &identity.message_type),
         Kind::Inbox => names::inbox(&identity.message_type),
+        Kind::Topic => names::topic(&identity.message_type),
     }
 }
 

@@ -5,7 +5,7 @@ use std::os::unix::net::{UnixListener, UnixStream};
 use std::thread;
 use std::time::Duration;
 
-use aioconnectors::api::{ApiError, ConnectorApi, NoAnswer, RefusedReason};
+use aioconnectors::api::{ApiError, ConnectorApi, IN_FLIGHT_MAX, NoAnswer, RefusedReason};
 use serde_json::{Value, json};
 
 use crate::fake::*;
@@ -141,6 +141,23 @@ fn two_requests_under_one_id_are_not_sent() {
     assert!(matches!(ask(), Err(ApiError::RequestIdInUse(_))));
     drop(first);
     assert!(ask().is_ok(), "an id is free when nobody waits for it");
+}
+
+#[test]
+fn there_is_a_most_that_may_be_on_their_way() {
+    let (dir, api) = client();
+    let connector = start_connector(&dir);
+    let requester = api.requester();
+    thread::scope(|scope| {
+        let reading = scope.spawn(|| take(&connector, IN_FLIGHT_MAX));
+        let mut pending: Vec<_> =
+            (0..IN_FLIGHT_MAX).map(|_| requester.start(api.send_message("any"), PATIENCE).unwrap()).collect();
+        let error = requester.start(api.send_message("any"), PATIENCE).unwrap_err();
+        assert!(matches!(error, ApiError::TooManyRequests(IN_FLIGHT_MAX)), "{error}");
+        pending.pop();
+        pending.push(requester.start(api.send_message("any"), PATIENCE).unwrap());
+        drop(reading.join().unwrap());
+    });
 }
 
 #[test]

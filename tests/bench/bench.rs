@@ -9,16 +9,28 @@
 //! cargo bench -- --spool            # instead: 10 million messages that are stored while the peer is away
 //! cargo bench -- --repeats N --messages N --only TEXT
 //! ```
+//!
+//! Behind it come three more cases; `--only` takes their names as well:
+//!
+//! ```text
+//! requests    latency of requests at a fixed load, alone and beside a file   --rate N --seconds N
+//! file        a file of 1 GB beside the pump, and memory                     --gigabytes N --kill
+//! pubsub      one publisher, 1,000 subscribers                               --subscribers N
+//! ```
 
 mod apps;
 mod cpu;
+mod files;
+mod process;
+mod pubsub;
 mod pump;
 mod report;
+mod requests;
 mod spool;
 mod system;
 
 use std::error::Error;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use report::{Repeat, Row};
@@ -37,13 +49,48 @@ struct Options {
     spool: bool,
     only: String,
     json: Option<PathBuf>,
+    rate: u32,
+    seconds: Option<u32>,
+    gigabytes: f64,
+    kill: bool,
+    subscribers: usize,
+}
+
+/// A case that is measured in its own way.
+type Case = fn(&Path, &Options) -> Result<bool, Failure>;
+
+/// The cases besides throughput.
+const CASES: [(&str, Case); 3] = [("requests", requests), ("file", file), ("pubsub", pubsub)];
+
+fn requests(folder: &Path, options: &Options) -> Result<bool, Failure> {
+    let seconds = options.seconds.unwrap_or(requests::SECONDS / if options.quick { 4 } else { 1 });
+    requests::run(folder, &requests::Load { rate: options.rate, seconds, file_bytes: options.file_bytes() })
+}
+
+fn file(folder: &Path, options: &Options) -> Result<bool, Failure> {
+    files::run(folder, options.file_bytes(), options.repeats, options.kill)
+}
+
+fn pubsub(folder: &Path, options: &Options) -> Result<bool, Failure> {
+    pubsub::run(folder, options.subscribers, options.quick)
 }
 
 impl Options {
     fn parse() -> Result<Self, lexopt::Error> {
         use lexopt::prelude::*;
-        let mut options =
-            Self { repeats: 5, messages: None, quick: false, spool: false, only: String::new(), json: None };
+        let mut options = Self {
+            repeats: 5,
+            messages: None,
+            quick: false,
+            spool: false,
+            only: String::new(),
+            json: None,
+            rate: requests::RATE,
+            seconds: None,
+            gigabytes: 1.0,
+            kill: false,
+            subscribers: pubsub::SUBSCRIBERS,
+        };
         let mut parser = lexopt::Parser::from_env();
         while let Some(arg) = parser.next()? {
             match arg {
@@ -53,12 +100,21 @@ impl Options {
                 Long("messages") => options.messages = Some(parser.value()?.parse::<u64>()?.max(1)),
                 Long("only") => options.only = parser.value()?.string()?,
                 Long("json") => options.json = Some(parser.value()?.into()),
+                Long("rate") => options.rate = parser.value()?.parse::<u32>()?.max(1),
+                Long("seconds") => options.seconds = Some(parser.value()?.parse::<u32>()?.max(1)),
+                Long("gigabytes") => options.gigabytes = parser.value()?.parse()?,
+                Long("kill") => options.kill = true,
+                Long("subscribers") => options.subscribers = parser.value()?.parse()?,
                 // Cargo adds it.
                 Long("bench") => {}
                 other => return Err(other.unexpected()),
             }
         }
         Ok(options)
+    }
+
+    fn file_bytes(&self) -> u64 {
+        (self.gigabytes * 1e9) as u64
     }
 
     fn messages(&self, default: u64) -> u64 {
@@ -83,15 +139,26 @@ fn run(options: &Options) -> Result<bool, Failure> {
     if options.spool {
         return spool::run(folder.path(), options.messages(spool::MESSAGES));
     }
+    let cases: Vec<Case> = CASES.into_iter().filter(|(name, _)| name.contains(&options.only)).map(|(_, c)| c).collect();
     let wanted = |kind: &Kind| kind.name().contains(&options.only);
     let mut systems = Vec::new();
     for kind in Kind::ALL.into_iter().filter(wanted) {
         systems.push(System::start(kind, folder.path())?);
     }
-    if systems.is_empty() {
-        let names = Kind::ALL.map(Kind::name).join("; ");
+    if systems.is_empty() && cases.is_empty() {
+        let names = [&Kind::ALL.map(Kind::name)[..], &CASES.map(|(name, _)| name)].concat().join("; ");
         return Err(format!("--only {:?}: is in none of: {names}", options.only).into());
     }
+    let mut whole = systems.is_empty() || throughput(&mut systems, options)?;
+    // They would only be in the way of what follows.
+    drop(systems);
+    for case in cases {
+        whole &= case(folder.path(), options)?;
+    }
+    Ok(whole)
+}
+
+fn throughput(systems: &mut [System], options: &Options) -> Result<bool, Failure> {
     let mut rows: Vec<Row> = Vec::new();
     for (size, default) in SIZES {
         let messages = options.messages(default);

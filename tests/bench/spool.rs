@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use aioconnectors::cli::demo::pair::{Connector, Pair};
 use serde_json::json;
 
-use crate::Failure;
 use crate::apps::{Counter, blast};
 use crate::system::{CONNECT_TIMEOUT, Ends, plan};
+use crate::{Failure, process};
 
 /// Bytes of data in a message.
 const SIZE: usize = 100;
@@ -101,13 +101,7 @@ fn wait_answer(connector: &Connector) -> Result<(), Failure> {
 
 /// What a process has in memory, now and at most; of that what is its own, and not pages of files.
 fn memory(what: &str, connector: &Connector) {
-    let status = fs::read_to_string(format!("/proc/{}/status", connector.pid())).unwrap_or_default();
-    let field = |name: &str| {
-        let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
-        let kibibytes = line.and_then(|line| line.trim().strip_suffix(" kB")?.parse::<f64>().ok());
-        kibibytes.map_or("?".to_owned(), |kibibytes| format!("{:.1}", kibibytes * 1024.0 / 1e6))
-    };
-    let (now, most, own) = (field("VmRSS"), field("VmHWM"), field("RssAnon"));
+    let [now, most, own] = ["VmRSS", "VmHWM", "RssAnon"].map(|field| process::memory(connector.pid(), field));
     println!("{what:<28} {now:>11} MB resident, {most} MB at most, {own} MB of them its own");
 }
 

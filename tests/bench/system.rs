@@ -6,15 +6,15 @@ use std::time::{Duration, Instant};
 
 use aioconnectors::cli::demo::pair::{Pair, Plan};
 use aioconnectors::wire::names::{Role, SocketPaths};
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::apps::{Counted, Counter, Sent, blast};
 use crate::pump::Pump;
 use crate::report::Repeat;
 use crate::{Failure, cpu};
 
-const CLIENT: &str = "bench";
-const MESSAGE_TYPE: &str = "any";
+pub const CLIENT: &str = "bench";
+pub const MESSAGE_TYPE: &str = "any";
 
 /// Bytes that a queue on disk may have: more than is ever measured.
 const PERSISTENCE_MAX: u64 = 64 << 30;
@@ -112,12 +112,17 @@ impl System {
 pub fn plan(tls: bool, durable: bool) -> Plan {
     let settings = json!({"disk_persistence_send": durable, "disk_persistence_recv": durable,
         "max_size_persistence_path": PERSISTENCE_MAX});
+    plan_of(tls, &[MESSAGE_TYPE], settings)
+}
+
+/// The same with these message types and settings.
+pub fn plan_of(tls: bool, message_types: &'static [&'static str], settings: Value) -> Plan {
     Plan {
         program: env!("CARGO_BIN_EXE_aioconnectorsd").into(),
         arguments: &[],
         tls,
         client_name: CLIENT,
-        message_types: &[MESSAGE_TYPE],
+        message_types,
         settings: settings.as_object().cloned().unwrap_or_default(),
     }
 }

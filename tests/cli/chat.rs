@@ -8,10 +8,12 @@ use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
 
+use aioconnectors::api::{ConnectorApi, File};
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
+use serde_json::json;
 
-use crate::common::{Place, free_port, wait};
+use crate::common::{Place, Setup, free_port, wait};
 use crate::rig::CTL;
 
 /// One side: what is typed goes to its stdin.
@@ -53,6 +55,25 @@ impl Chat {
                 return last.clone();
             }
         }
+    }
+
+    /// What lies in its folder, hidden ones aside, each with what is in it.
+    fn files(&self) -> Vec<(String, String)> {
+        let mut found = Vec::new();
+        let mut folders = vec![self.dir.clone()];
+        while let Some(folder) = folders.pop() {
+            for entry in fs::read_dir(folder).unwrap().map(Result::unwrap) {
+                let path = entry.path();
+                let name = path.strip_prefix(&self.dir).unwrap().to_str().unwrap().to_owned();
+                match entry.file_type().unwrap().is_dir() {
+                    true if name.starts_with('.') => {}
+                    true => folders.push(path),
+                    false => found.push((name, fs::read_to_string(path).unwrap())),
+                }
+            }
+        }
+        found.sort();
+        found
     }
 
     fn errors(&mut self) -> String {
@@ -112,6 +133,7 @@ fn who_is_not_let_in_is_not_heard() {
     let place = Place::new();
     let (mut a, mut b) = pair(&place, &[], &[]);
     b.say("hello");
+    b.until("Connected: 127.0.0.1");
     a.until("Let in chat_client");
     a.say("n");
     a.until("chat_client is not let in");
@@ -164,4 +186,112 @@ fn arguments_and_ports_that_cannot_be_are_told() {
     let (code, _, errors) = Chat::start(&place, "a", &["--bind", "127.0.0.1", "--port", &port]).end();
     assert_eq!(code, Some(1));
     assert!(errors.contains("Address already in use") && errors.contains(&port), "{errors}");
+}
+
+fn file(name: &str, text: &str) -> (String, String) {
+    (name.to_owned(), text.to_owned())
+}
+
+#[test]
+fn files_and_folders_come_when_they_are_wanted_and_overwrite_nothing() {
+    let place = Place::new();
+    let (mut a, mut b) = pair(&place, &[], &[]);
+    b.until("Connected: 127.0.0.1");
+    a.until("Let in chat_client");
+    a.say("y");
+    fs::create_dir_all(b.dir.join("top/in")).unwrap();
+    fs::write(b.dir.join("top/in/deep"), "deep").unwrap();
+    fs::write(b.dir.join("top/flat"), "flat").unwrap();
+    fs::write(b.dir.join("note.txt"), "new").unwrap();
+    fs::write(a.dir.join("note.txt"), "old").unwrap();
+
+    b.say("!upload note.txt");
+    a.until("Take note.txt (3 bytes) from chat_client? y/n");
+    a.say("n");
+    b.until("The other side does not want it.");
+    b.say("!upload note.txt");
+    a.until("Take note.txt");
+    a.say("y");
+    a.until("Got ");
+    b.until("The file is there.");
+    b.say("!upload top");
+    a.until("Take folder top (2 files, 8 bytes) from chat_client? y/n");
+    a.say("y");
+    b.until("2 files are there.");
+    let expected =
+        [file("note (1).txt", "new"), file("note.txt", "old"), file("top/flat", "flat"), file("top/in/deep", "deep")];
+    assert_eq!(a.files(), expected);
+
+    // The other way round.
+    fs::write(a.dir.join("answer"), "42").unwrap();
+    a.say("!upload answer");
+    b.until("Take answer (2 bytes) from 127.0.0.1? y/n");
+    b.say("y");
+    a.until("The file is there.");
+    assert!(b.files().contains(&file("answer", "42")));
+    a.say("!upload /no/such/file");
+    a.until("/no/such/file: No such file");
+    a.say("after that");
+    b.until("127.0.0.1: after that");
+}
+
+#[test]
+fn an_upload_is_a_command_of_its_own_with_an_exit_code() {
+    let place = Place::new();
+    let port = free_port().to_string();
+    let mut a = Chat::start(&place, "a", &["--bind", "127.0.0.1", "--port", &port, "--accept", "--dir", "."]);
+    a.until("chat --target");
+    let source = place.file("source");
+    fs::write(&source, "bytes").unwrap();
+    let upload = ["--target", "127.0.0.1", "--port", &port, "--upload", source.to_str().unwrap()];
+    let (code, said, errors) = Chat::start(&place, "b", &upload).end();
+    assert_eq!((code, errors.as_str()), (Some(0), ""), "{said}");
+    assert!(said.ends_with("The file is there."), "{said}");
+    assert_eq!(a.files(), [file("source", "bytes")]);
+    kill(Pid::from_raw(a.child.id().cast_signed()), Signal::SIGTERM).unwrap();
+    assert_eq!(a.end().0, Some(0));
+
+    let mut a = Chat::start(&place, "c", &["--bind", "127.0.0.1", "--port", &port]);
+    a.until("chat --target");
+    let mut b = Chat::start(&place, "b", &upload);
+    a.until("Let in");
+    a.say("y");
+    b.until("Sending source (5 bytes).");
+    a.until("Take source");
+    a.say("n");
+    let (code, said, _) = b.end();
+    assert_eq!(code, Some(3), "{said}");
+    assert!(a.files().is_empty());
+}
+
+#[test]
+fn a_file_that_was_not_offered_is_asked_for_when_it_is_there() {
+    let place = Place::new();
+    let (a, mut b) = pair(&place, &["--accept"], &[]);
+    b.until("Connected: 127.0.0.1");
+    let port = a.said[0].split(' ').find_map(|word| word.trim_end_matches('.').parse::<u16>().ok()).unwrap();
+    drop(b.stdin.take());
+    b.end();
+    // As a chat of the Python package sends files: without a word before.
+    let mut client = Setup::client(&place, "chat_client", port);
+    for (key, value) in [("use_ssl", true), ("ssl_allow_all", true)] {
+        client = client.with(key, value);
+    }
+    let source = place.file("source");
+    fs::write(&source, "bytes").unwrap();
+    let _process = client.start();
+    let api = ConnectorApi::from_file(client.write()).unwrap();
+    wait::until("a link", || client.admin().connected_peers().filter(|peers| !peers.is_empty()));
+    for (name, taken) in [("plain", true), ("../outside", false), (".", false)] {
+        let message =
+            api.send_message("any").request_id(7).text("Receiving it").file(File::new(&source).dst_name(name));
+        let answer = message.await_response(wait::LIMIT).unwrap();
+        assert_eq!(answer.header()["chat"]["taken"], taken, "{name}: {answer:?}");
+    }
+    let more = json!({"chat": {"file_of": "never-offered", "path": "x"}});
+    let message = api.send_message("any").request_id(8).file(File::new(&source).dst_name("y"));
+    let answer = message.header(more.as_object().unwrap()).await_response(wait::LIMIT).unwrap();
+    assert_eq!(answer.header()["chat"], json!({"taken": false, "error": "it was not offered"}));
+    assert_eq!(a.files(), [file("plain", "bytes")]);
+    assert!(!place.file("outside").exists());
 }

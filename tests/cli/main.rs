@@ -5,6 +5,7 @@
 mod common;
 
 mod chat;
+mod files;
 mod programs;
 mod receive;
 mod rig;

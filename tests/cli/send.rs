@@ -58,6 +58,22 @@ fn receipts_are_told_one_a_message() {
 }
 
 #[test]
+fn a_publication_comes_to_those_who_subscribe() {
+    let link = Link::start_with(|setup| setup.with("pubsub_central_broker", true));
+    let receiver = RawReceiver::listen(link.client.receive_socket("quick"));
+    let api = ConnectorApi::from_file(link.client.write()).unwrap();
+    assert_eq!(api.remote().subscribe(&["quick"]).unwrap(), ["quick"]);
+    assert_eq!(api.remote().subscriptions().unwrap(), ["quick"]);
+    assert!(api.remote().subscribe(&["a/b"]).is_err());
+    // The subscription is on its way ahead of it.
+    let (code, _, error) = send(&link, &["quick", "news", "--publish", "--receipt", "delivered"], b"");
+    assert_eq!(code, Some(0), "{error}");
+    receiver.wait_count(1);
+    let frame = &receiver.frames()[0];
+    assert_eq!((frame.data.as_slice(), frame.field("source_id")), (&b"news"[..], json!(link.server.id)));
+}
+
+#[test]
 fn what_is_refused_has_its_reason_and_exit_code_3() {
     let link = Link::start();
     let (code, lines, error) = send(&link, &["any", "x", "--receipt", "stored"], b"");

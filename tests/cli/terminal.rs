@@ -1,26 +1,27 @@
 //! Commands on a terminal.
 
 use std::fs::File;
-use std::io::Read;
+use std::io::{Read, Write};
 use std::process::{Command, Stdio};
 use std::thread;
 
 use nix::pty::openpty;
 
-use crate::common::{RawReceiver, wait};
-use crate::rig::Link;
+use crate::common::{RawReceiver, free_port, wait};
+use crate::rig::{CTL, Link};
 
-/// Runs a command whose stdout and stderr are a terminal; what it shows.
-fn shown(command: &mut Command) -> String {
+/// Runs a command on a terminal, where this is typed; what it shows.
+fn typed(command: &mut Command, typed: &str) -> String {
     let pty = openpty(None, None).unwrap();
     let terminal = || Stdio::from(pty.slave.try_clone().unwrap());
-    let mut child =
-        command.env("TERM", "xterm").stdin(Stdio::null()).stdout(terminal()).stderr(terminal()).spawn().unwrap();
+    let stdin = if typed.is_empty() { Stdio::null() } else { terminal() };
+    let mut child = command.env("TERM", "xterm").stdin(stdin).stdout(terminal()).stderr(terminal()).spawn().unwrap();
     // The command holds its ends.
-    command.stdout(Stdio::null()).stderr(Stdio::null());
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
     drop(pty.slave);
     let mut shown = Vec::new();
     let mut screen = File::from(pty.master);
+    screen.write_all(typed.as_bytes()).unwrap();
     let mut buffer = [0; 4096];
     // The end of a terminal is an error.
     while let Ok(n) = screen.read(&mut buffer)
@@ -30,6 +31,11 @@ fn shown(command: &mut Command) -> String {
     }
     child.wait().unwrap();
     String::from_utf8_lossy(&shown).replace("\r\n", "\n")
+}
+
+/// Runs a command whose stdout and stderr are a terminal; what it shows.
+fn shown(command: &mut Command) -> String {
+    typed(command, "")
 }
 
 #[test]
@@ -59,4 +65,15 @@ fn a_file_that_takes_its_time_shows_what_it_is_and_since_when() {
     });
     receiver.resume();
     wait::until("the question", || (receiver.count() == 1).then_some(()));
+}
+
+#[test]
+fn a_chat_on_a_terminal_takes_lines_before_anybody_is_there() {
+    let place = crate::common::Place::new();
+    let mut chat = Command::new(CTL);
+    let port = free_port().to_string();
+    chat.args(["chat", "--bind", "127.0.0.1", "--port", &port]).current_dir(place.path());
+    let shown = typed(&mut chat, "hello\n!help\n!exit\n");
+    assert!(shown.contains("Nobody is there yet: it was not sent.\n"), "{shown:?}");
+    assert!(shown.contains("!upload PATH sends a file or a folder, !exit ends it"), "{shown:?}");
 }

@@ -31,6 +31,7 @@ struct Trouble {
 pub struct Disks {
     files: Rc<RefCell<BTreeMap<RingName, Rc<RefCell<File>>>>>,
     places: Rc<RefCell<File>>,
+    subscriptions: Rc<RefCell<File>>,
     trouble: Rc<RefCell<Trouble>>,
     /// Files that were asked for, in their order.
     pub asked: Rc<RefCell<Vec<RingName>>>,
@@ -74,12 +75,21 @@ impl Disks {
             }))
         };
         let files = self.files.borrow().iter().map(|(name, file)| (name.clone(), copy(file))).collect();
-        Disks { files: Rc::new(RefCell::new(files)), places: copy(&self.places), ..Disks::default() }
+        let (places, subscriptions) = (copy(&self.places), copy(&self.subscriptions));
+        Disks { files: Rc::new(RefCell::new(files)), places, subscriptions, ..Disks::default() }
     }
 
     pub fn places(&self) -> Memory {
-        let data = self.places.borrow().data.clone();
-        let disk = Disk { data, header: None, file: Rc::clone(&self.places), trouble: Rc::clone(&self.trouble) };
+        self.table(&self.places)
+    }
+
+    pub fn subscriptions(&self) -> Memory {
+        self.table(&self.subscriptions)
+    }
+
+    fn table(&self, file: &Rc<RefCell<File>>) -> Memory {
+        let data = file.borrow().data.clone();
+        let disk = Disk { data, header: None, file: Rc::clone(file), trouble: Rc::clone(&self.trouble) };
         Memory::Durable(Box::new(disk))
     }
 
@@ -113,6 +123,7 @@ fn identity(name: &RingName) -> Identity {
     let (kind, peer, message_type) = match name.clone() {
         RingName::Outbox { peer, message_type } => (Kind::Outbox, peer, message_type),
         RingName::Inbox { message_type } => (Kind::Inbox, String::new(), message_type),
+        RingName::Topic { message_type } => (Kind::Topic, String::new(), message_type),
     };
     Identity { kind, connector: "test".to_owned(), peer, message_type }
 }

@@ -64,6 +64,8 @@ pub fn settings(role: Role) -> Settings {
         mode: Mode::Plain,
         send_types: ["any", "other"].map(String::from).into(),
         recv_types: ["any", "other"].map(String::from).into(),
+        pubsub_broker: false,
+        subscribe: Vec::new(),
         preserve_send_socket: true,
         preserve_receive_socket: true,
         connect_timeout: Duration::from_secs(10),
@@ -119,6 +121,7 @@ impl Rig {
         let (outputs, sent, apps) = (Vec::new(), BTreeMap::new(), BTreeMap::new());
         let mut rig = Self { core, now, outputs, sent, disks, files, settings, headers: Vec::new(), apps };
         rig.core.restore_places(rig.disks.places());
+        rig.core.restore_subscriptions(rig.disks.subscriptions());
         for name in rig.disks.names() {
             let opened = rig.disks.open(&name, rig.settings.seed);
             rig.core.ring_opened(&name, opened, now);

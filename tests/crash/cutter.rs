@@ -17,6 +17,7 @@ use std::time::Duration;
 use socket2::{Domain, SockFilter, SockRef, Socket, Type};
 
 use crate::common::{free_port, wait};
+use crate::progress::Progress;
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(10);
@@ -46,11 +47,14 @@ struct Shared {
     found: Mutex<Vec<u64>>,
     /// Connections that the server did not read to their end, or was not done with.
     unread: AtomicUsize,
+    carried: Arc<Progress>,
 }
 
 /// The proxy; it ends when it is dropped.
 pub struct Cutter {
     pub port: u16,
+    /// Bytes that clients have sent through it.
+    pub carried: Arc<Progress>,
     shared: Arc<Shared>,
     thread: Option<JoinHandle<()>>,
 }
@@ -67,11 +71,12 @@ impl Cutter {
             cuts: Mutex::default(),
             found: Mutex::default(),
             unread: 0.into(),
+            carried: Arc::new(Progress::new("bytes carried")),
         });
         let listener = listen(port);
         let at_work = Arc::clone(&shared);
         let thread = Some(thread::spawn(move || serve(&listener, &at_work)));
-        Cutter { port, shared, thread }
+        Cutter { port, carried: Arc::clone(&shared.carried), shared, thread }
     }
 
     /// From now on a cut costs what the network had confirmed and not handed on.
@@ -212,6 +217,7 @@ fn carry_up(client: &TcpStream, server: &TcpStream, over: &AtomicBool, shared: &
             Ok(0) => return,
             Ok(count) if to.write_all(&buffer[..count]).is_ok() => {
                 carried += if next.is_some() { count as u64 } else { 0 };
+                shared.carried.add(count as u64);
             }
             Err(error) if is_no_end(&error) => {}
             _ => return,

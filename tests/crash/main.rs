@@ -3,7 +3,7 @@
 //! Kills come at moments that are drawn from a seed and counted in messages. `AIOCONNECTORS_CRASH_SEED=N` draws the same
 //! ones again; `AIOCONNECTORS_CRASH_MESSAGES=N` sends N messages instead of the few of every day, and
 //! `AIOCONNECTORS_CRASH_KILLS=N` kills each connector N times while apps with receipts send;
-//! `AIOCONNECTORS_CRASH_ROUNDS=N` spoils files by chance N times. With `AIOCONNECTORS_PYTHON_LOG=INFO` the Python package
+//! `AIOCONNECTORS_CRASH_ROUNDS=N` spoils files by chance N times, `AIOCONNECTORS_CRASH_MEGABYTES=N` sends files of N MiB. With `AIOCONNECTORS_PYTHON_LOG=INFO` the Python package
 //! says all that it does.
 #![cfg(feature = "daemon")]
 
@@ -32,3 +32,4 @@ mod full;
 mod plain;
 mod python_peer;
 mod receipts;
+mod transfers;

@@ -1,6 +1,6 @@
 //! Numbered messages that show whether they were altered.
 
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::common::{Frame, Setup};
 
@@ -23,7 +23,12 @@ impl Route {
 
     /// The same with messages whose acknowledgement by the peer connector is waited for.
     pub fn waiting_for_acks(self) -> Route {
-        Route { header: self.header.replacen('{', "{\"wait_for_ack\":true,", 1), ..self }
+        self.with("wait_for_ack", &true.into())
+    }
+
+    /// The same with a header key more.
+    pub fn with(self, key: &str, value: &Value) -> Route {
+        Route { header: self.header.replacen('{', &format!("{{\"{key}\":{value},"), 1), ..self }
     }
 
     /// The same with messages that are numbered from `first`, whatever they count from for their sender.

@@ -46,6 +46,11 @@ pub fn rounds(every_day: u64) -> u64 {
     variable("AIOCONNECTORS_CRASH_ROUNDS").unwrap_or(every_day)
 }
 
+/// How many MiB a file has that is sent: `every_day`, or what the environment says.
+pub fn file_size(every_day: u64) -> u64 {
+    variable("AIOCONNECTORS_CRASH_MEGABYTES").unwrap_or(every_day)
+}
+
 fn variable(name: &str) -> Option<u64> {
     std::env::var(name).ok().map(|text| text.parse().unwrap_or_else(|e| panic!("{name}: {e}")))
 }

@@ -248,3 +248,35 @@ fn a_program_that_cannot_be_a_hook_keeps_the_connector_from_starting() {
     assert_eq!(process.exit_code(), 1);
     assert!(process.errors().iter().any(|line| line.contains("tokens are not supported")), "{:?}", process.errors());
 }
+
+#[test]
+fn a_file_goes_into_the_folder_that_the_hook_names_and_not_where_it_refuses() {
+    let (place, port) = (Place::new(), free_port());
+    let folder = place.file("files");
+    let script = "case \"$q\" in *'\"dst_name\":\"bad\"'*) echo not that >&2; exit 1;; \
+                  *'\"dst_name\":\"plain\"'*) ;; *) echo sub/folder;; esac";
+    let server = Setup::server(&place, port)
+        .with("file_recv_config", json!({"any": {"target_directory": folder}}))
+        .with("hook_target_directory", hook(&place, "hook", script));
+    let (client, _server) = (Setup::client(&place, "alice", port), server.start());
+    let _client = client.start();
+    wait_link(&server, &client);
+    let receiver = RawReceiver::listen(server.receive_socket("any"));
+    let send = |name: &str| {
+        let source = place.file(name);
+        fs::write(&source, name).expect("a source");
+        let with_file = json!({"src_path": source, "dst_type": "any", "dst_name": name, "delete": false});
+        message("any", &client, &server, name).with("with_file", with_file)
+    };
+    RawSender::connect(&client.send_socket()).send_all([&send("good"), &send("bad"), &send("plain")]);
+    receiver.wait_count(3);
+    let frames = receiver.frames();
+    let of = |name: &str| frames.iter().find(|f| f.data == name.as_bytes()).expect("its message").field("with_file");
+    assert_eq!(fs::read_to_string(folder.join("sub/folder/good")).expect("the file"), "good");
+    assert_eq!(fs::read_to_string(folder.join("plain")).expect("the file"), "plain");
+    assert!(of("bad")["file_error"].as_str().is_some_and(|why| why.contains("not that")), "{}", of("bad"));
+    assert!(of("good").get("file_error").is_none(), "{}", of("good"));
+    let hooks: Vec<Value> = asked(&place);
+    assert_eq!(hooks.len(), 3, "{hooks:?}");
+    assert!(hooks.iter().all(|q| q["hook"] == "hook_target_directory" && q["header"]["source_id"] == "alice"));
+}

@@ -6,7 +6,7 @@ use std::thread;
 use serde_json::json;
 
 use crate::common::traffic::{Account, END, difference, messages};
-use crate::common::{Admin, Frame, RawReceiver, RawSender, Setup, ask, wait};
+use crate::common::{Frame, RawReceiver, RawSender, Setup, ask, wait};
 use crate::pair::Pair;
 use crate::python;
 
@@ -68,18 +68,12 @@ pub fn stored_messages(pair: &mut Pair) {
     let at_server = RawReceiver::listen(pair.server.receive_socket("any"));
     pair.start_server();
     at_server.wait_tag(END);
-    wait_empty(&client);
-    Account::of(&up, &at_server.frames()).assert_exact("stored for a Python server");
-}
-
-/// Waits until nothing waits for a peer of this connector.
-#[track_caller]
-pub fn wait_empty(connector: &Admin) {
-    wait::until("empty queues to peers", || {
-        let queues = connector.ask("peek_queues__sync", json!({"dump_result": true})).ok()?;
+    wait::until("an empty queue to the server", || {
+        let queues = client.ask("peek_queues__sync", json!({"dump_result": true})).ok()?;
         let queues: serde_json::Value = serde_json::from_str(&queues).ok()?;
         queues["queue_send"].as_object()?.values().all(|waiting| *waiting == 0).then_some(())
     });
+    Account::of(&up, &at_server.frames()).assert_exact("stored for a Python server");
 }
 
 /// A `_ping` that awaits its answer gets it from the other connector, whichever end asks.

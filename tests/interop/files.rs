@@ -1,217 +1,315 @@
-//! Files that messages bring, from connectors of either kind to those of the other.
+//! Messages that bring files, between connectors of both kinds.
 
+use std::collections::BTreeSet;
 use std::fs;
+use std::os::unix::fs::MetadataExt;
 use std::path::{Path, PathBuf};
 
+use nix::unistd::{Group, Uid, User};
 use serde_json::{Value, json};
 
 use crate::common::{Frame, RawReceiver, RawSender, Setup, wait};
-use crate::pair::Kind::{self, Ours, Python};
-use crate::pair::Mode::{self, Certificates, Plain};
+use crate::pair::Kind::{self, Python};
+use crate::pair::Mode;
 use crate::pair::Pair;
 use crate::python;
 
-/// Bytes of a piece, where files go in pieces: so 25 MB are 12 of them.
-const PIECE: usize = 2_200_000;
+/// Bytes of the largest file that goes as one.
+const LARGE: usize = 5_000_000;
 
-/// Where a connector puts the files that it gets, in its folder; and the same where files that are there give way.
-const TARGETS: [(&str, bool); 2] = [("in", false), ("over", true)];
+/// `max_size_file_upload_recv`, in these tests.
+const RECV_MAX: usize = 6_000_000;
 
-/// A connector that takes files, and sends larger ones in pieces.
-fn takes_files(setup: Setup) -> Setup {
-    let target = |(name, overrides): (&str, bool)| {
-        let folder = setup.dir.join(name).join("{source_id}");
-        let owner = format!("{}:{}", user(), user());
-        let config = json!({"target_directory": folder, "owner": owner, "override_existing": overrides});
-        (name.to_owned(), config)
-    };
-    let config: serde_json::Map<String, Value> = TARGETS.into_iter().map(target).collect();
-    setup.with("file_recv_config", config).with("max_size_chunk_upload", PIECE)
+/// `max_size_file_upload_send`, in these tests.
+const SEND_MAX: usize = 7_000_000;
+
+/// Bytes of a piece that a Python app, or our connector towards a Python peer, cuts a file into.
+const PIECE: usize = 100_000;
+
+/// What becomes of a file.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Becomes {
+    /// It arrives as it was.
+    File,
+    /// The message arrives without it, for a reason of the sender's.
+    Unsent,
+    /// The message arrives without it, for a reason of the receiver's.
+    Refused,
 }
 
-/// Who runs the tests.
-fn user() -> String {
-    let name = std::process::Command::new("id").arg("-un").output().expect("the tool id");
-    String::from_utf8_lossy(&name.stdout).trim().to_owned()
+/// A message with a file.
+struct Case {
+    tag: String,
+    source: PathBuf,
+    /// `None` if there is no such file.
+    contents: Option<Vec<u8>>,
+    binary: Option<Vec<u8>>,
+    with_file: Value,
+    becomes: Becomes,
 }
 
-fn contents(size: usize) -> Vec<u8> {
-    (0..size).map(|at| (at / 3 + at / 65_537) as u8).collect()
-}
-
-/// Files on their way from one connector to the other.
-struct Way<'a> {
+/// The cases of one direction.
+struct Cases<'a> {
     pair: &'a Pair,
     from: &'a Setup,
     to: &'a Setup,
-    receiver: RawReceiver,
+    /// Whose software receives, and whose sends.
+    kinds: [Kind; 2],
+    all: Vec<Case>,
 }
 
-impl<'a> Way<'a> {
-    fn new(pair: &'a Pair, from: &'a Setup, to: &'a Setup) -> Self {
-        Self { pair, from, to, receiver: RawReceiver::listen(to.receive_socket("any")) }
+/// Bytes that are different in every place and for every file.
+fn contents(length: usize, salt: usize) -> Vec<u8> {
+    let mut random = fastrand::Rng::with_seed(salt as u64);
+    (0..length).map(|_| random.u8(..)).collect()
+}
+
+/// What the receiver is told of files: where they go, and how large they may be.
+fn with_files(setup: Setup) -> Setup {
+    let folder = |name: &str| setup.dir.join(name).to_str().expect("a path of UTF-8").to_owned();
+    let config = json!({
+        "in": {"target_directory": folder("in/{message_type}/{source_id}"), "override_existing": false},
+        "over": {"target_directory": folder("over"), "owner": "", "override_existing": true},
+    });
+    setup
+        .clone()
+        .with("file_recv_config", config)
+        .with("max_size_file_upload_recv", RECV_MAX)
+        .with("max_size_file_upload_send", SEND_MAX)
+        .with("max_size_chunk_upload", PIECE)
+}
+
+impl<'a> Cases<'a> {
+    fn new(pair: &'a Pair, up: bool) -> Cases<'a> {
+        let (from, to) = if up { (&pair.client, &pair.server) } else { (&pair.server, &pair.client) };
+        let kinds = if up { [pair.server_kind, pair.client_kind] } else { [pair.client_kind, pair.server_kind] };
+        Cases { pair, from, to, kinds, all: Vec::new() }
     }
 
-    /// Puts a file there to be sent.
-    fn source(&self, name: &str, contents: &[u8]) -> PathBuf {
-        let path = PathBuf::from(self.pair.file(&format!("{}.source", name.replace('/', "_"))));
-        fs::write(&path, contents).expect("a source");
-        path
+    /// One more, whose file is written.
+    fn add(&mut self, length: usize, dst_type: &str, dst_name: &str) -> &mut Case {
+        let number = self.all.len();
+        let source = PathBuf::from(self.pair.file(&format!("{}-{number}.src", self.from.role.word())));
+        let contents = contents(length, number);
+        fs::write(&source, &contents).expect("a source");
+        let with_file = json!({"src_path": source, "dst_type": dst_type, "dst_name": dst_name});
+        let tag = format!("{dst_type}-{number}");
+        let case = Case { tag, source, contents: Some(contents), binary: None, with_file, becomes: Becomes::File };
+        self.all.push(case);
+        self.all.last_mut().expect("it was pushed")
     }
 
-    fn target(&self, dst_type: &str, name: &str) -> PathBuf {
-        self.to.dir.join(dst_type).join(&self.from.id).join(name)
-    }
-
-    fn message(&self, with_file: &Value, own: &[u8]) -> Frame {
-        let header = json!({"message_type": "any", "source_id": self.from.id, "destination_id": self.to.id, "with_file": with_file});
-        let frame = Frame::new(header, "\"data\"");
-        if own.is_empty() { frame } else { frame.with_binary(own) }
-    }
-
-    /// Sends a message with an app that speaks frames itself; what the app at the other end gets of it.
-    #[track_caller]
-    fn send(&self, with_file: &Value, own: &[u8]) -> Frame {
-        let before = self.receiver.count();
-        RawSender::connect(&self.from.send_socket()).send_all(&[self.message(with_file, own)]);
-        self.receiver.wait_count(before + 1);
-        self.receiver.frames().swap_remove(before)
-    }
-
-    /// A file of so many bytes arrives, and its source goes if that is wanted.
-    #[track_caller]
-    fn file_arrives(&self, name: &str, size: usize, own: &[u8], delete: Option<bool>) {
-        let (source, contents) = (self.source(name, &contents(size)), contents(size));
-        let mut with_file = json!({"src_path": source, "dst_type": "in", "dst_name": name});
-        if let Some(delete) = delete {
-            with_file["delete"] = delete.into();
+    fn fill(&mut self) {
+        let ours_only = !self.kinds.contains(&Python);
+        self.add(0, "in", "empty");
+        self.add(1, "in", "one byte");
+        self.add(1_000, "in", "with own binary").binary = Some(contents(300, 7));
+        self.add(LARGE, "in", "large").binary = Some(vec![0, 1, 2]);
+        self.add(10, "in", "folders/that are/not there/\u{e9}\u{2603}.txt");
+        self.add(10, "in", "kept").with_file["delete"] = false.into();
+        self.add(10, "in", "nobody's").with_file["owner"] = "".into();
+        self.add(10, "in", "removed").with_file["delete"] = true.into();
+        self.add(20, "in", "kept").becomes = Becomes::Refused;
+        self.add(20, "over", "replaced");
+        self.add(30, "over", "replaced");
+        if let Some(owner) = somebody() {
+            self.add(10, "in", "owned").with_file["owner"] = owner.into();
         }
-        let came = self.send(&with_file, own);
-        assert_eq!(came.data, b"\"data\"");
-        assert_eq!(came.binary.unwrap_or_default(), own, "{name}");
-        assert_is(&self.target("in", name), &contents);
-        wait_gone(&source, delete != Some(false));
+        self.add(RECV_MAX + 1, "in", "too large to be taken").becomes = Becomes::Refused;
+        self.add(SEND_MAX + 1, "in", "too large to be sent").becomes = Becomes::Unsent;
+        self.add(10, "in", "../../../outside").becomes = Becomes::Refused;
+        let missing = self.add(10, "in", "missing");
+        fs::remove_file(&missing.source).expect("the source");
+        (missing.contents, missing.becomes) = (None, Becomes::Unsent);
+        if ours_only {
+            // With a Python connector at either end these cost more than the file.
+            self.add(0, "in", "empty with own binary").binary = Some(vec![9; 9]);
+            self.add(RECV_MAX + 1, "in", "refused with own binary").becomes = Becomes::Refused;
+            self.all.last_mut().expect("it was pushed").binary = Some(vec![8; 8]);
+            self.add(10, "nowhere", "of no type").becomes = Becomes::Refused;
+        }
+    }
+
+    fn frame(&self, case: &Case) -> Frame {
+        let header = json!({"message_type": "any", "source_id": self.from.id, "destination_id": self.to.id});
+        let frame = Frame::new(header, format!("data of {}", case.tag)).with("tag", case.tag.as_str());
+        let frame = frame.with("with_file", case.with_file.clone());
+        match &case.binary {
+            Some(binary) => frame.with_binary(binary.clone()),
+            None => frame,
+        }
+    }
+
+    /// Where the file of a case goes.
+    fn target(&self, case: &Case) -> PathBuf {
+        let name = case.with_file["dst_name"].as_str().expect("a name");
+        match case.with_file["dst_type"].as_str() {
+            Some("in") => self.to.dir.join("in/any").join(&self.from.id).join(name),
+            _ => self.to.dir.join("over").join(name),
+        }
+    }
+
+    /// Sends them all, and looks at what came.
+    #[track_caller]
+    fn send(&self) {
+        let receiver = RawReceiver::listen(self.to.receive_socket("any"));
+        let frames: Vec<_> = self.all.iter().map(|case| self.frame(case)).collect();
+        RawSender::connect(&self.from.send_socket()).send_all(&frames);
+        receiver.wait_count(frames.len());
+        let came = receiver.frames();
+        for (case, sent) in self.all.iter().zip(&frames) {
+            let mut of_case = came.iter().filter(|frame| frame.tag() == case.tag);
+            let frame = of_case.next().unwrap_or_else(|| panic!("{case:?} did not come"));
+            assert_eq!(of_case.next(), None, "{case:?} came twice");
+            self.check_message(case, sent, frame);
+            self.check_source(case);
+        }
+        self.check_folders();
+    }
+
+    #[track_caller]
+    fn check_message(&self, case: &Case, sent: &Frame, came: &Frame) {
+        let (mut sent_fields, mut came_fields) = (sent.fields(), came.fields());
+        let mut with_file = came_fields.remove("with_file").unwrap_or_else(|| panic!("no with_file: {came:?}"));
+        let with_file = with_file.as_object_mut().expect("an object");
+        let error = with_file.remove("file_error");
+        with_file.remove("binary_offset");
+        assert_eq!(sent_fields.remove("with_file").as_ref().and_then(Value::as_object), Some(&*with_file), "{case:?}");
+        assert_eq!((&sent_fields, &sent.data, &sent.binary), (&came_fields, &came.data, &came.binary), "{case:?}");
+        // A Python connector that refuses a file does not say so.
+        let told = case.becomes == Becomes::Unsent || case.becomes == Becomes::Refused && self.kinds[0] == Kind::Ours;
+        let error = error.as_ref().and_then(Value::as_str);
+        assert_eq!(error.is_some_and(|error| !error.is_empty()), told, "{case:?}: {error:?}");
+    }
+
+    /// Who sent it has removed what the peer has, if it was to be removed, and nothing else.
+    #[track_caller]
+    fn check_source(&self, case: &Case) {
+        let goes = case.becomes == Becomes::File && case.with_file["delete"] != false;
+        if goes {
+            wait::until("a source that is removed", || (!case.source.exists()).then_some(()));
+        } else if case.contents.is_some() && (self.kinds[1] == Kind::Ours || case.with_file["delete"] == false) {
+            assert!(case.source.exists(), "the source of {case:?} was removed");
+        }
+    }
+
+    /// The folders hold what they must, and nothing else.
+    #[track_caller]
+    fn check_folders(&self) {
+        let arrived = || self.all.iter().filter(|case| case.becomes == Becomes::File);
+        let expected: BTreeSet<_> = arrived().map(|case| self.target(case)).collect();
+        let mut there = files_in(&self.to.dir.join("in"));
+        there.extend(files_in(&self.to.dir.join("over")));
+        assert_eq!(there, expected);
+        for target in &expected {
+            // Of those with one name the last.
+            let case = arrived().rfind(|case| self.target(case) == *target).expect("a case");
+            let came = fs::read(target).unwrap_or_else(|error| panic!("{}: {error}", target.display()));
+            assert!(Some(&came) == case.contents.as_ref(), "{case:?}: {} bytes that are others", came.len());
+            if case.with_file["owner"].as_str().is_some_and(|owner| !owner.is_empty()) {
+                assert_ne!(fs::metadata(target).expect("a file").uid(), Uid::current().as_raw(), "{case:?}");
+            }
+        }
     }
 }
 
-#[track_caller]
-fn assert_is(path: &Path, contents: &[u8]) {
-    let found = fs::read(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    assert!(
-        found == contents,
-        "{} has {} bytes, not those {} that were sent",
-        path.display(),
-        found.len(),
-        contents.len()
-    );
-}
-
-/// Waits until a source is removed, if it is to be.
-#[track_caller]
-fn wait_gone(source: &Path, goes: bool) {
-    if goes {
-        wait::until("a source that is removed", || (!source.exists()).then_some(()));
-    } else {
-        assert!(source.exists(), "what is not to be removed stays");
+impl std::fmt::Debug for Case {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.tag, self.with_file)
     }
 }
 
-/// Files of all sizes and their messages, one way.
-#[track_caller]
-fn files_one_way(way: &Way<'_>, from: Kind) {
-    way.file_arrives("empty", 0, b"", None);
-    way.file_arrives("one", 1, b"", Some(false));
-    way.file_arrives("some", 1_000_000, b"own", None);
-    way.file_arrives("sub/folder/some", 1_000_000, b"", Some(true));
-    if from == Ours {
-        // A Python connector says nothing of where an empty file would begin.
-        way.file_arrives("empty_behind", 0, b"own", None);
+/// All plain files beneath a folder.
+fn files_in(folder: &Path) -> BTreeSet<PathBuf> {
+    let mut found = BTreeSet::new();
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        match entry.file_type().expect("a type").is_dir() {
+            true => found.extend(files_in(&entry.path())),
+            false => _ = found.insert(entry.path()),
+        }
     }
-    // One that is there is not written over, unless that is allowed.
-    let other = way.source("other", b"other");
-    way.send(&json!({"src_path": other, "dst_type": "in", "dst_name": "some", "delete": false}), b"own");
-    assert_is(&way.target("in", "some"), &contents(1_000_000));
-    for contents in [b"other", b"newer"] {
-        let source = way.source("over", contents);
-        way.send(&json!({"src_path": source, "dst_type": "over", "dst_name": "some"}), b"");
-        assert_is(&way.target("over", "some"), contents);
+    found
+}
+
+/// An owner that a file can be given: `None` for who is not root.
+fn somebody() -> Option<String> {
+    let nobody = User::from_name("nobody").ok()??;
+    let group = Group::from_gid(nobody.gid).ok()??;
+    Uid::current().is_root().then(|| format!("{}:{}", nobody.name, group.name))
+}
+
+#[track_caller]
+fn files_of_all_kinds(server: Kind, client: Kind, mode: Mode) {
+    if python::interpreter().is_some() {
+        let pair = Pair::start_with(server, client, mode, with_files);
+        for up in [true, false] {
+            let mut cases = Cases::new(&pair, up);
+            cases.fill();
+            cases.send();
+        }
     }
-    // A file that is not there has its message say so, which keeps its own binary.
-    let gone = way.pair.file("gone");
-    let came = way.send(&json!({"src_path": gone, "dst_type": "in", "dst_name": "gone"}), b"own");
-    assert!(came.field("with_file")["file_error"].as_str().is_some_and(|error| error.contains("gone")), "{came:?}");
-    assert!(!way.target("in", "gone").exists());
-    if from == Ours {
-        assert_eq!(came.binary.as_deref(), Some(&b"own"[..]));
-    }
-    assert!(!way.target("in", "../escaped").exists());
 }
 
-/// 25 MB from our connector in 12 pieces, which a Python connector joins in the order of their names.
+/// An app of the Python package sends a file in pieces.
 #[track_caller]
-fn pieces_of_ours(way: &Way<'_>) {
-    let (source, contents) = (way.source("large", &contents(25_000_000)), contents(25_000_000));
-    let before = way.receiver.count();
-    let with_file = json!({"src_path": source, "dst_type": "in", "dst_name": "large"});
-    RawSender::connect(&way.from.send_socket()).send_all(&[way.message(&with_file, b"own")]);
-    way.receiver.wait_count(before + 12);
-    assert_is(&way.target("in", "large"), &contents);
-    wait_gone(&source, true);
-    assert_no_pieces(&way.target("in", ""));
-}
-
-/// The same from a Python app, which cuts the file itself.
-#[track_caller]
-fn pieces_of_a_python_app(way: &Way<'_>) {
-    let (source, contents) = (way.source("large", &contents(25_000_000)), contents(25_000_000));
-    let before = way.receiver.count();
-    let with_file = json!({"src_path": source, "dst_type": "in", "dst_name": "large"});
-    let path = way.pair.file("frames");
-    fs::write(&path, way.message(&with_file, b"own").encode()).expect("a file of frames");
-    assert_eq!(python::spawn("app_send.py", way.from, &[&path]).exit_code(), 0, "the sending app failed");
-    way.receiver.wait_count(before + 12);
-    assert_is(&way.target("in", "large"), &contents);
-    assert_no_pieces(&way.target("in", ""));
-}
-
-#[track_caller]
-fn assert_no_pieces(folder: &Path) {
-    let names = fs::read_dir(folder).expect("a folder of files").map(|entry| entry.expect("an entry").file_name());
-    let left: Vec<_> = names.filter(|name| name.to_string_lossy().contains("chunk")).collect();
-    assert!(left.is_empty(), "pieces are left: {left:?}");
-}
-
-/// Both directions between our connector and a Python one.
-#[track_caller]
-fn files_both_ways(server: Kind, client: Kind, mode: Mode) {
+fn pieces_of_a_python_app(server: Kind, client: Kind, mode: Mode) {
     if python::interpreter().is_none() {
         return;
     }
-    let pair = Pair::start_both(server, client, mode, takes_files);
-    let (at_server, at_client) = (&pair.server, &pair.client);
-    for (from, to, kind) in [(at_server, at_client, server), (at_client, at_server, client)] {
-        let way = Way::new(&pair, from, to);
-        files_one_way(&way, kind);
-        if kind == Ours { pieces_of_ours(&way) } else { pieces_of_a_python_app(&way) }
+    let pair = Pair::start_with(server, client, mode, with_files);
+    for up in [true, false] {
+        let mut cases = Cases::new(&pair, up);
+        // A Python connector joins ten and more in the wrong order.
+        let pieces = if cases.kinds[0] == Python { 9 } else { 12 };
+        let length = pieces * PIECE - 1;
+        cases.add(length, "in", "in pieces").binary = Some(vec![1, 2, 3]);
+        let frame = cases.frame(&cases.all[0]);
+        let receiver = RawReceiver::listen(cases.to.receive_socket("any"));
+        let path = pair.file("pieces");
+        fs::write(&path, frame.encode()).expect("a file of frames");
+        let mut sending = python::spawn("app_send.py", cases.from, &[&path, &PIECE.to_string()]);
+        assert_eq!(sending.exit_code(), 0, "the sending app failed");
+        receiver.wait_count(pieces);
+        for came in receiver.frames() {
+            assert_eq!((&came.data, &came.binary), (&frame.data, &frame.binary));
+        }
+        // A Python connector hands the last message on before it has joined them.
+        wait::until("the whole file", || cases.target(&cases.all[0]).exists().then_some(()));
+        wait::until("a folder without pieces", || (files_in(&cases.to.dir.join("in")).len() == 1).then_some(()));
+        cases.check_folders();
     }
 }
 
-#[test]
-fn arrive_both_ways_between_our_server_and_a_python_client() {
-    files_both_ways(Ours, Python, Plain);
+mod python_connectors {
+    use super::*;
+
+    #[test]
+    fn bring_each_other_files_of_all_kinds() {
+        files_of_all_kinds(Python, Python, Mode::Plain);
+    }
+
+    #[test]
+    fn bring_each_other_pieces_of_a_python_app() {
+        pieces_of_a_python_app(Python, Python, Mode::Plain);
+    }
 }
 
-#[test]
-fn arrive_both_ways_between_our_server_and_a_python_client_with_certificates() {
-    files_both_ways(Ours, Python, Certificates(Ours));
-}
+mod our_connectors {
+    use super::*;
+    use crate::pair::Kind::Ours;
 
-#[test]
-fn arrive_both_ways_between_a_python_server_and_our_client() {
-    files_both_ways(Python, Ours, Plain);
-}
+    #[test]
+    fn bring_each_other_files_of_all_kinds() {
+        files_of_all_kinds(Ours, Ours, Mode::Plain);
+    }
 
-#[test]
-fn arrive_both_ways_between_a_python_server_and_our_client_with_certificates() {
-    files_both_ways(Python, Ours, Certificates(Python));
+    #[test]
+    fn bring_each_other_files_of_all_kinds_with_certificates() {
+        files_of_all_kinds(Ours, Ours, Mode::Certificates(Ours));
+    }
+
+    #[test]
+    fn bring_each_other_pieces_of_a_python_app() {
+        pieces_of_a_python_app(Ours, Ours, Mode::Certificates(Ours));
+    }
 }

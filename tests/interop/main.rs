@@ -10,10 +10,12 @@ mod common;
 
 mod acks;
 mod checks;
+mod file_frames;
 mod files;
 mod harness;
-mod orders;
 mod pair;
+mod priorities;
+mod pubsub;
 mod python;
 mod requests;
 mod scenarios;

@@ -5,7 +5,7 @@ use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
 
-use crate::common::setup::{Role, wait_link};
+use crate::common::setup::wait_link;
 use crate::common::{Place, Process, Setup, certificates, free_port, wait};
 use crate::python;
 
@@ -50,7 +50,8 @@ pub struct Pair {
     // Dropped in this order: a client that loses its server would only talk about it.
     client_process: Process,
     server_process: Process,
-    server_kind: Kind,
+    pub server_kind: Kind,
+    pub client_kind: Kind,
     mode: Mode,
 }
 
@@ -61,24 +62,9 @@ impl Pair {
         Pair::start_with(server_kind, client_kind, mode, |client| client)
     }
 
-    /// The same with a client whose config `change` has changed.
+    /// The same with configs that `change` has changed.
     #[track_caller]
-    pub fn start_with(server_kind: Kind, client_kind: Kind, mode: Mode, change: impl FnOnce(Setup) -> Setup) -> Pair {
-        let mut change = Some(change);
-        Pair::start_both(server_kind, client_kind, mode, |setup| match change.take_if(|_| setup.role == Role::Client) {
-            Some(change) => change(setup),
-            None => setup,
-        })
-    }
-
-    /// The same with both configs changed.
-    #[track_caller]
-    pub fn start_both(
-        server_kind: Kind,
-        client_kind: Kind,
-        mode: Mode,
-        mut change: impl FnMut(Setup) -> Setup,
-    ) -> Pair {
+    pub fn start_with(server_kind: Kind, client_kind: Kind, mode: Mode, change: impl Fn(Setup) -> Setup) -> Pair {
         let (place, port) = (Place::new(), free_port());
         let server = change(secure(Setup::server(&place, port), mode));
         let client = change(secure(Setup::client(&place, "client1", port), mode));
@@ -98,7 +84,7 @@ impl Pair {
         if mode.enrols() {
             check_enrolment(&server, &client);
         }
-        Pair { place, server, client, client_process, server_process, server_kind, mode }
+        Pair { place, server, client, client_process, server_process, server_kind, client_kind, mode }
     }
 
     /// A path in the pair's folder.

@@ -1,7 +1,7 @@
 //! Each pairing in each mode.
 
 use crate::checks;
-use crate::common::Setup;
+use crate::common::{Role, Setup};
 use crate::pair::Kind::{Ours, Python};
 use crate::pair::Mode::{self, AllowAll, Certificates, CertificatesTls12, Plain};
 use crate::pair::Pair;
@@ -72,8 +72,11 @@ mod python_server_that_is_away {
     #[track_caller]
     fn stores(mode: Mode) {
         if python::interpreter().is_some() {
-            let client = |client: Setup| client.with("disk_persistence_send", true);
-            checks::stored_messages(&mut Pair::start_with(Python, Ours, mode, client));
+            let stores = |setup: Setup| match setup.role {
+                Role::Client => setup.with("disk_persistence_send", true),
+                Role::Server => setup,
+            };
+            checks::stored_messages(&mut Pair::start_with(Python, Ours, mode, stores));
         }
     }
 

@@ -189,6 +189,7 @@ fn identity(connector: &str, name: &RingName) -> Identity {
     let (kind, peer, message_type) = match name {
         RingName::Outbox { peer, message_type } => (Kind::Outbox, peer.clone(), message_type.clone()),
         RingName::Inbox { message_type } => (Kind::Inbox, String::new(), message_type.clone()),
+        RingName::Topic { message_type } => (Kind::Topic, String::new(), message_type.clone()),
     };
     Identity { kind, connector: connector.to_owned(), peer, message_type }
 }

@@ -13,6 +13,7 @@ mod actions;
 mod apps;
 mod crash;
 mod disk;
+mod gates;
 mod message;
 mod model;
 mod network;

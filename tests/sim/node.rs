@@ -9,6 +9,7 @@ use aioconnectors::wire::receipts::Level;
 use fastrand::Rng;
 
 use crate::disk::{Backup, Disk};
+use crate::gates;
 
 /// The types that apps send; the last two are refused, here and there.
 pub const SENT: [&str; 5] = ["one", "two", "three", "unwanted", "forbidden"];
@@ -53,6 +54,8 @@ pub struct Profile {
     pub priorities: BTreeMap<String, f64>,
     /// What each node is like.
     pub nodes: Vec<Traits>,
+    /// The server asks about its clients.
+    pub gates: bool,
 }
 
 /// What differs from node to node.
@@ -118,6 +121,7 @@ impl Profile {
             on_full: on_full.into_iter().map(|t| (t.to_string(), policies[rng.usize(..3)])).collect(),
             priorities,
             nodes,
+            gates: rng.u8(..3) == 0,
         }
     }
 }
@@ -218,6 +222,9 @@ impl Node {
         assert!(self.stopped, "it has ended before");
         self.lives += 1;
         self.core = Connector::new(settings(self.number, self.lives, &self.id, self.role, profile, since));
+        if profile.gates {
+            self.core.set_gates(gates::ALL);
+        }
         (self.stopping, self.stopped) = (false, false);
         (self.peers_up, self.enrolled, self.replaced) = (0, 0, 0);
         if !self.forgets {
@@ -278,6 +285,8 @@ fn settings(number: usize, lives: u64, id: &str, role: Role, profile: &Profile, 
         mode: profile.mode,
         send_types,
         recv_types: RECEIVED.iter().map(ToString::to_string).collect(),
+        pubsub_broker: false,
+        subscribe: Vec::new(),
         preserve_send_socket: profile.preserve_send_socket,
         preserve_receive_socket: profile.preserve_receive_socket,
         connect_timeout: Duration::from_secs(10),

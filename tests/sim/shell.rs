@@ -37,7 +37,7 @@ impl World {
                 }
                 Output::Confirm(id) => self.confirm(node, id),
                 Output::RemoveRemains(_) => panic!("nobody asks for that"),
-                Output::Ask(..) => panic!("there are no gates"),
+                Output::Ask(id, question) => self.ask_gate(node, id, question.gate),
                 Output::Issue(id, name) => self.issue(node, id, &name),
                 Output::Store(id, _) => {
                     self.nodes[node].certificate = true;

@@ -8,6 +8,7 @@ use aioconnectors::wire::receipts::Level;
 use fastrand::Rng;
 
 use crate::apps::{Receipts, Sender};
+use crate::gates::Question;
 use crate::model::{Model, Outcome};
 use crate::network::{Connection, Owner, Pipe, Purpose};
 use crate::node::{Node, Profile, RECEIVED};
@@ -36,6 +37,7 @@ pub struct World {
     pub connections: BTreeMap<usize, Connection>,
     next_connection: usize,
     dials: Vec<Dial>,
+    pub questions: Vec<Question>,
     pub senders: BTreeMap<usize, Sender>,
     pub next_sender: usize,
     pub receivers: Vec<Receiver>,
@@ -78,6 +80,7 @@ impl World {
             connections: BTreeMap::new(),
             next_connection: 0,
             dials: Vec::new(),
+            questions: Vec::new(),
             next_sender: senders.len(),
             senders,
             receivers,
@@ -171,14 +174,15 @@ impl World {
         let alive = self.nodes.iter().filter(|n| !n.stopped);
         let deadlines = alive.filter_map(|n| n.core.next_deadline());
         let wakes = self.receivers.iter().filter_map(|r| r.asleep_until);
-        let all = arrivals.chain(notices).chain(deadlines).chain(self.dials.iter().map(|d| d.at)).chain(wakes);
+        let answers = self.questions.iter().map(|q| q.at).chain(self.dials.iter().map(|d| d.at));
+        let all = arrivals.chain(notices).chain(deadlines).chain(answers).chain(wakes);
         all.filter(|at| *at > self.now).min()
     }
 
     /// All that can happen at this instant happens.
     pub fn pump(&mut self) {
         for _ in 0..ROUNDS_MAX {
-            let mut busy = self.finish_dials() | self.notice() | self.timeouts();
+            let mut busy = self.finish_dials() | self.answer_questions() | self.notice() | self.timeouts();
             for number in self.connections.keys().copied().collect::<Vec<_>>() {
                 busy |= self.read(number, 0) | self.read(number, 1);
             }
@@ -303,6 +307,7 @@ impl World {
         self.model
             .ended(node, self.profile.bad_disks, &|message_type| receivers.contains(&(message_type, Manner::Resumes)));
         self.dials.retain(|d| d.node != node);
+        self.questions.retain(|q| q.node != node);
         for number in self.connections.keys().copied().collect::<Vec<_>>() {
             for side in 0..2 {
                 let owner = self.connections[&number].sides[side].owner;

@@ -127,6 +127,7 @@ fn is_needed(config: &Config, identity: &Identity) -> bool {
     use crate::wire::names::{Role, server_id};
     let message_type = &identity.message_type;
     let covered = match identity.kind {
+        Kind::Topic => config.disk_persistence_send.covers(message_type) && config.pubsub_central_broker,
         Kind::Outbox => {
             config.disk_persistence_send.covers(message_type) && has(&config.send_message_types, message_type)
         }
@@ -135,7 +136,7 @@ fn is_needed(config: &Config, identity: &Identity) -> bool {
         }
     };
     let server = server_id(&config.server_sockaddr.host, config.server_sockaddr.port);
-    let is_peer = identity.kind == Kind::Inbox || config.role() == Role::Server || identity.peer == server;
+    let is_peer = identity.kind != Kind::Outbox || config.role() == Role::Server || identity.peer == server;
     covered && is_peer && identity.connector == config.id()
 }
 

@@ -1,4 +1,7 @@
-"""An app that sends a file of frames, one after another: app_send.py CONFIG FRAMES"""
+"""An app that sends a file of frames, one after another: app_send.py CONFIG FRAMES [PIECE]
+
+With PIECE it cuts the files that messages bring into pieces of so many bytes.
+"""
 import asyncio
 import json
 import sys
@@ -18,8 +21,8 @@ def payload(data):
     return {"data": data, "data_is_json": False}
 
 
-async def main(config, path):
-    api = common.api(config)
+async def main(config, path, piece=None):
+    api = common.api(config, **({"max_size_chunk_upload": int(piece)} if piece else {}))
     count = 0
     for header, data, binary in frames.read(path):
         sent = await api.send_message(**common.arguments(header), **payload(data), binary=binary)

@@ -24,15 +24,8 @@ def folders(path):
     return {"connector_files_dirpath": folder, "default_logger_dirpath": folder}
 
 
-def pieces(path):
-    """The size of pieces of files, which the package does not take from the config, though that has it."""
-    with open(path) as file:
-        config = json.load(file)
-    return {key: config[key] for key in ("max_size_chunk_upload",) if key in config}
-
-
-def api(path):
-    return aioconnectors.ConnectorAPI(config_file_path=path, logger=logger(), **folders(path), **pieces(path))
+def api(path, **arguments):
+    return aioconnectors.ConnectorAPI(config_file_path=path, logger=logger(), **folders(path), **arguments)
 
 
 def arguments(header):
