@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::conn::{Conn, Kind, Link};
 use super::connector::{Connector, SCRATCH};
 use super::event::Event;
-use super::peer::{Lane, Peer};
+use super::peer::Peer;
 use super::priority::TURN;
 use super::slots::Id;
 use crate::ring::{Reader, Shared};
