@@ -254,14 +254,19 @@ fn warnings_stand_beside_errors() {
 }
 
 #[test]
+fn a_bad_pattern_is_an_error_with_its_place_and_the_rule() {
+    let errors = parse(r#"{"subscribe_message_types": ["a.*", "a.>.b"]}"#).unwrap_err().to_string();
+    assert!(errors.contains("subscribe_message_types[1]") && errors.contains("it must be the last one"), "{errors}");
+}
+
+#[test]
 fn a_key_without_effect_warns_only_if_it_differs_from_its_default() {
     let pending = |key: &str| vec![format!("c.json: {key}: accepted, but has no effect yet")];
     assert_eq!(warning_lines(r#"{"server_ca": true}"#), pending("server_ca"));
-    assert_eq!(warning_lines(r#"{"subscribe_message_types": ["any"]}"#), pending("subscribe_message_types"));
     assert_eq!(warning_lines(r#"{"debug_msg_counts": false}"#), pending("debug_msg_counts"));
     for member in [
         r#""server_ca": false"#,
-        r#""subscribe_message_types": []"#,
+        r#""subscribe_message_types": ["any", "sensors.>"]"#,
         r#""file_recv_config": null"#,
         r#""tokens_directory_path": "/var/tmp/../tmp/aioconnectors/""#,
         r#""max_size_chunk_upload": 1000"#,

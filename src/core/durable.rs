@@ -378,7 +378,10 @@ impl Connector {
             }
         }
         for (link, lanes) in by_link {
-            lanes.iter().for_each(|(lane, next)| self.forget_files(link, *lane, *next));
+            // At the end the peer may not hear it any more, and offers a file again that must be known then.
+            if !self.stopping {
+                lanes.iter().for_each(|(lane, next)| self.forget_files(link, *lane, *next));
+            }
             let said = LinkControl::Taken(lanes).encode(&self.settings.id);
             self.send_control(link, said);
         }

@@ -403,11 +403,11 @@ impl Connector {
         self.close_incoming(incoming.unwrap_or_default().into_values());
     }
 
-    /// A lane of files has the place of an earlier one on the same link, of which nothing more may come: two targets of
-    /// one message must not be open.
-    pub(super) fn end_earlier_lane(&mut self, link: Id, lane: u32, slot: u32) {
+    /// A lane of files takes the place of an earlier one of its type on the same link, of which nothing more may come:
+    /// two targets of one message must not be open.
+    pub(super) fn end_earlier_lane(&mut self, link: Id, lane: u32) {
         let link2 = self.conns.get_mut(link).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut());
-        let Some(earlier) = link2.and_then(|link2| link2.end_other_lane(lane, slot)) else { return };
+        let Some(earlier) = link2.and_then(|link2| link2.end_other_lane(lane)) else { return };
         self.message_of_file_came(link, earlier, u64::MAX);
     }
 }

@@ -41,7 +41,10 @@ pub const FILES_AHEAD: usize = 8;
 pub const FILES_KEPT: usize = 1024;
 
 /// Sources that are open at a time, and targets: others wait for one to be closed.
-pub const FILES_OPEN: usize = 128;
+pub const FILES_OPEN: usize = 512;
+
+/// Beyond so many sources only the first file of a lane is opened, so that no lane keeps others from theirs.
+pub const FILES_OPEN_AHEAD: usize = 128;
 
 /// Files of a lane that a peer may have offered without their messages, and of a link.
 pub const OFFERED_LANE: usize = 64;

@@ -18,7 +18,8 @@ use super::durable::RingRef;
 use super::event::Cause;
 use super::file_lane::{FileLane, Outgoing, Stage};
 use super::file_link::{
-    AGAIN_MAX, FILE_AGAIN, FILES_AHEAD, FILES_KEPT, FILES_OPEN, FileTrouble, MESSAGE_SHARE, PIECE, Removal, Work,
+    AGAIN_MAX, FILE_AGAIN, FILES_AHEAD, FILES_KEPT, FILES_OPEN, FILES_OPEN_AHEAD, FileTrouble, MESSAGE_SHARE, PIECE,
+    Removal, Work,
 };
 use super::files::{FileError, Step};
 use super::slots::Id;
@@ -134,9 +135,11 @@ impl Connector {
 
     /// Opens a source, unless it is open; whether it is. If not, the link waits for another to be closed.
     fn open_source(&mut self, link: Id, peer: Id, lane: usize, number: u64) -> Result<bool, FileError> {
+        let front = self.peers.get(peer).and_then(|p| p.lanes.get(lane)?.front_sequence());
         let Some(transfer) = self.outgoing(peer, lane, number).filter(|t| t.file.is_none()) else { return Ok(true) };
         let path = transfer.path.clone();
-        if self.transfers.sources >= FILES_OPEN {
+        let most = if front == Some(number) { FILES_OPEN } else { FILES_OPEN_AHEAD };
+        if self.transfers.sources >= most {
             self.transfers.waiting.insert(link);
             return Ok(false);
         }

@@ -84,9 +84,10 @@ impl Link2 {
         Some((lane.slot, lane.files.as_deref()?))
     }
 
-    /// Ends the other lane of messages with files that has this place, if there is one; its number.
-    pub fn end_other_lane(&mut self, lane: u32, slot: u32) -> Option<usize> {
-        let is_it = |l: &Option<InLane>| l.as_ref().is_some_and(|l| l.files.is_some() && l.slot == slot);
+    /// Ends the other lane of messages with files of the same type, if there is one; its number.
+    pub fn end_other_lane(&mut self, lane: u32) -> Option<usize> {
+        let of_type = self.lanes.get(lane as usize)?.as_ref()?.files.clone();
+        let is_it = |l: &Option<InLane>| l.as_ref().is_some_and(|l| l.files.is_some() && l.files == of_type);
         let other = (0..self.lanes.len()).find(|at| *at != lane as usize && is_it(&self.lanes[*at]))?;
         self.lanes[other] = None;
         Some(other)
@@ -530,7 +531,7 @@ impl Connector {
         }
         let (of_type, has_files) = lane_of(message_type);
         link2.lanes[number] = Some(InLane { slot, open: true, files: has_files.then(|| of_type.into()) });
-        self.end_earlier_lane(id, lane, slot);
+        self.end_earlier_lane(id, lane);
         self.forget_files(id, lane, if place.0 == epoch { released.max(place.2) } else { released });
         Step::Taken
     }

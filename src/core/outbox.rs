@@ -173,8 +173,8 @@ impl Connector {
         let Some(peer) = self.peers.get(peer) else { return false };
         let lane = &peer.lanes[lane];
         let Some(ring) = lane.ring.as_ref().filter(|ring| ring.unsent_bytes() >= OUTBOX_HIGH) else { return false };
-        // What lies in a file may wait there for a peer that has said that it has no room.
-        let connected = peer.link.is_some() && !(lane.durable && lane.stopped);
+        // What lies in a file may wait there for a peer that has said that it has no room, and for files.
+        let connected = peer.link.is_some() && !(lane.durable && (lane.stopped || lane.files.is_some()));
         match self.on_full(&lane.message_type) {
             None => connected,
             Some(OnFull::Block) => connected || ring.used() >= self.lane_limit(lane),

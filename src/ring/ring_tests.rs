@@ -419,3 +419,21 @@ fn a_ring_that_is_full_to_the_last_byte_grows_and_stays_in_order() {
         assert_eq!(take(&mut ring, 1 << 20), frame(3));
     }
 }
+
+#[test]
+fn the_frames_that_were_not_sent_are_given_on_their_own() {
+    let mut ring = Ring::heap(1 << 20, 5, true);
+    for frame in [&b"one"[..], b"two", b"three"] {
+        ring.push(&[frame], 0, None).unwrap();
+    }
+    let unsent =
+        |ring: &Ring| ring.unsent_frames().map(|(view, frame)| (view.sequence, frame.to_vec())).collect::<Vec<_>>();
+    assert_eq!(unsent(&ring).len(), 3);
+    let size = ring.raw(1, u64::MAX).unwrap().len();
+    ring.raw_sent(size);
+    assert_eq!(unsent(&ring).len(), 3, "one was sent in part");
+    ring.skip_to(6);
+    assert_eq!(unsent(&ring), [(6, b"two".to_vec()), (7, b"three".to_vec())]);
+    ring.skip_to(9);
+    assert!(unsent(&ring).is_empty());
+}

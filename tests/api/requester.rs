@@ -149,7 +149,7 @@ fn there_is_a_most_that_may_be_on_their_way() {
     let connector = start_connector(&dir);
     let requester = api.requester();
     thread::scope(|scope| {
-        let reading = scope.spawn(|| take(&connector, IN_FLIGHT_MAX));
+        let reading = scope.spawn(|| take(&connector, IN_FLIGHT_MAX + 1));
         let mut pending: Vec<_> =
             (0..IN_FLIGHT_MAX).map(|_| requester.start(api.send_message("any"), PATIENCE).unwrap()).collect();
         let error = requester.start(api.send_message("any"), PATIENCE).unwrap_err();

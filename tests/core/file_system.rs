@@ -65,6 +65,8 @@ struct State {
     next: u64,
     /// Bytes that were read, and written.
     moved: (u64, u64),
+    /// How often sources were changed, and targets damaged.
+    harmed: BTreeMap<String, u32>,
 }
 
 /// All files of a machine.
@@ -93,10 +95,6 @@ impl FileSystem {
         state.sources.insert(path.to_owned(), (bytes.to_vec(), stamp));
     }
 
-    pub fn take_away(&self, path: &str) {
-        self.state().sources.remove(path);
-    }
-
     pub fn has(&self, path: &str) -> bool {
         self.state().sources.contains_key(path)
     }
@@ -110,6 +108,12 @@ impl FileSystem {
         self.state().arrived.clone()
     }
 
+    /// What came under this name, as often as it did.
+    pub fn arrived_as(&self, name: &str) -> Vec<Vec<u8>> {
+        let is_it = |(other, _): &&(String, Vec<u8>)| other == name;
+        self.state().arrived.iter().filter(is_it).map(|(_, bytes)| bytes.clone()).collect()
+    }
+
     /// Bytes that are there of files that are not whole.
     pub fn partial(&self) -> usize {
         self.state().parts.values().filter(|p| !p.whole).map(|p| p.bytes.len()).sum()
@@ -118,6 +122,11 @@ impl FileSystem {
     /// Messages whose files are remembered.
     pub fn remembered(&self) -> usize {
         self.state().parts.len()
+    }
+
+    /// How often the source of this path was changed, or the target of this name damaged.
+    pub fn harmed(&self, name: &str) -> u32 {
+        self.state().harmed.get(name).copied().unwrap_or(0)
     }
 
     /// Files that are open.
@@ -136,13 +145,6 @@ impl FileSystem {
             let kept = keep(part.bytes.len()).min(part.bytes.len());
             part.bytes.truncate(kept);
         }
-    }
-
-    /// A copy of what is there now, or what it is set back to.
-    pub fn image(&self) -> FileSystem {
-        let state = self.state();
-        let (sources, parts, arrived) = (state.sources.clone(), state.parts.clone(), state.arrived.clone());
-        FileSystem(Rc::new(RefCell::new(State { sources, parts, arrived, next: state.next, ..State::default() })))
     }
 }
 
@@ -261,6 +263,7 @@ impl Files for FileSystem {
             state.faults.change_after = None;
             state.next += 1;
             let next = state.next;
+            *state.harmed.entry(path.clone()).or_default() += 1;
             if let Some((bytes, stamp)) = state.sources.get_mut(&path) {
                 bytes.iter_mut().for_each(|byte| *byte = byte.wrapping_add(1));
                 stamp.changed = next;
@@ -364,9 +367,12 @@ impl Files for FileSystem {
         let Some(part) = state.parts.get_mut(&key) else { panic!("what is written was begun: {key:?}") };
         assert!(!part.whole, "what is whole is not written again");
         part.bytes.extend_from_slice(bytes);
-        if let Some(last) = part.bytes.last_mut().filter(|_| flips) {
+        if flips && let Some(last) = part.bytes.last_mut() {
             *last ^= 1;
+            let name = part.name.clone();
+            *state.harmed.entry(name).or_default() += 1;
         }
+        let part = &state.parts[&key];
         assert!(part.bytes.len() as u64 <= part.size, "no more is written than was said");
         state.moved.1 += bytes.len() as u64;
         Ok(())

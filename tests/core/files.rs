@@ -389,3 +389,48 @@ fn the_two_lanes_of_a_type_have_places_of_their_own() {
     assert_eq!(read, (0..8).collect::<Vec<u8>>());
     assert_eq!(pair.server.files.arrived().len(), 4);
 }
+
+#[test]
+fn more_files_than_may_be_open_wait_for_others_and_each_type_has_one_at_least() {
+    const TYPES: usize = 30;
+    let types = || (0..TYPES).map(|n| format!("t{n}"));
+    let mut pair = Pair::with(|s| {
+        s.send_types = types().collect();
+        s.recv_types = types().collect();
+    });
+    let app = pair.client.app();
+    for number in 0..TYPES * 10 {
+        let (of_type, name) = (number % TYPES, format!("f{number}"));
+        pair.client.files.put(&format!("/{name}"), &bytes(number, 100));
+        let header = format!(
+            r#"{{"message_type": "t{of_type}", "with_file": {{"src_path": "/{name}", "dst_name": "{name}"}}}}"#
+        );
+        pair.client.input(app, &message(&header, &[number as u8]));
+    }
+    let offers = pair.client.sent(pair.ends.0);
+    let open = pair.client.files.open();
+    assert!((128..128 + TYPES).contains(&open), "{open} are open");
+    pair.server.input(pair.ends.1, &offers);
+    pair.run();
+    assert_eq!((pair.server.files.arrived().len(), pair.client.files.open()), (TYPES * 10, 0));
+    assert_eq!(pair.server.read_apps().len() + pair.read.1.len(), TYPES * 10);
+}
+
+#[test]
+fn stored_messages_wait_for_their_files_and_do_not_hold_their_app_up() {
+    let mut pair = durable();
+    pair.server.files.set_faults(|f| f.busy = true);
+    pair.client.files.put("/f", b"x");
+    let app = pair.client.app();
+    for number in 0..2000_usize {
+        let with = r#"{"src_path": "/f", "dst_name": "f", "delete": false}"#;
+        let reading = pair.client.input(app, &message(&header(with), &vec![number as u8; 1000]));
+        // The first waits for the queue's file.
+        assert!(number == 0 || reading == aioconnectors::core::Reading::Open, "message {number}");
+    }
+    pair.server.files.set_faults(|f| f.busy = false);
+    pair.pass(Duration::from_secs(4));
+    pair.pass(Duration::from_secs(4));
+    assert_eq!(pair.read.1.len(), 2000);
+    assert!(pair.client.files.has("/f"));
+}

@@ -212,6 +212,23 @@ fn a_disk_that_fails_lets_publishers_wait() {
     assert_eq!(numbers(&net, a), [1]);
 }
 
+/// Each subscriber has read what was published under its types, once.
+fn check_all(net: &mut Net, published: &[(&str, u32)], seed: u64) {
+    for (client, types) in [(0, &["n.a", "n.b"][..]), (1, &["n.a", "n.b"]), (2, &["n.b"])] {
+        for message_type in types {
+            let sorted = |mut all: Vec<u32>| {
+                all.sort_unstable();
+                all
+            };
+            let of_type = net.clients[client].read.iter().filter(|(t, _)| t == message_type);
+            let got: Vec<u32> = of_type.map(|(_, data)| String::from_utf8_lossy(data).parse().unwrap()).collect();
+            let sent = published.iter().filter(|(t, _)| t == message_type).map(|(_, n)| *n).collect();
+            let queues = [net.queues(None), net.queues(Some(client))];
+            assert_eq!(sorted(got), sorted(sent), "seed {seed}, client {client}, {message_type}, {queues:?}");
+        }
+    }
+}
+
 /// Crashes, cuts and pauses at any place: a subscriber that lasts gets all of it, once, in order.
 #[test]
 fn whatever_happens_nothing_is_missed_and_nothing_comes_twice() {
@@ -269,19 +286,7 @@ fn whatever_happens_nothing_is_missed_and_nothing_comes_twice() {
             net.broker.pass(std::time::Duration::from_secs(2));
             net.clients.iter_mut().for_each(|client| client.rig.pass(std::time::Duration::from_secs(2)));
         }
-        for (client, types) in [(0, &["n.a", "n.b"][..]), (1, &["n.a", "n.b"]), (2, &["n.b"])] {
-            for message_type in types {
-                let sorted = |mut all: Vec<u32>| {
-                    all.sort_unstable();
-                    all
-                };
-                let of_type = net.clients[client].read.iter().filter(|(t, _)| t == message_type);
-                let got: Vec<u32> = of_type.map(|(_, data)| String::from_utf8_lossy(data).parse().unwrap()).collect();
-                let sent = published.iter().filter(|(t, _)| t == message_type).map(|(_, n)| *n).collect();
-                let queues = [net.queues(None), net.queues(Some(client))];
-                assert_eq!(sorted(got), sorted(sent), "seed {seed}, client {client}, {message_type}, {queues:?}");
-            }
-        }
+        check_all(&mut net, &published, seed);
         assert_eq!(net.broker.ledger(), [""; 0], "seed {seed}");
     }
 }

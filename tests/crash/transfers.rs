@@ -11,7 +11,6 @@ use aws_lc_rs::digest::{Context, SHA256};
 use fastrand::Rng;
 use serde_json::json;
 
-use crate::common::setup::wait_link;
 use crate::common::{Place, Process, Setup, certificates, free_port, wait};
 use crate::cutter::Cutter;
 use crate::full::Disk;

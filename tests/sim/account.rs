@@ -6,6 +6,7 @@ use std::time::Duration;
 use aioconnectors::wire::admin::encode_request;
 use serde_json::{Map, Value};
 
+use crate::file_system::Faults;
 use crate::network::{Pipe, Purpose};
 use crate::node::Node;
 use crate::world::World;
@@ -27,6 +28,7 @@ impl World {
         for node in &mut self.nodes {
             node.disk.set_trouble(false, false);
             node.disk.calm();
+            node.files.set_faults(|faults| *faults = Faults { slow: faults.slow, ..Faults::default() });
             node.doom = None;
         }
         for connection in self.connections.values_mut() {
@@ -113,6 +115,11 @@ impl World {
         for (node, ledger) in self.nodes.iter().zip(&ledgers) {
             let dropped: u64 = ledger.values().sum();
             assert_eq!(node.reported, dropped, "what was dropped was reported");
+        }
+        self.model.check_sources(self.profile.calm);
+        for node in &self.nodes {
+            assert_eq!(node.files.open(), 0, "{} has no file open", node.id);
+            assert!(!self.profile.calm || node.files.remembered() == 0, "{} has forgotten what is over", node.id);
         }
         if self.profile.calm {
             self.check_all_delivered();

@@ -45,11 +45,13 @@ pub enum Action {
     Crash,
     /// A disk has no room for more, or fails; or it is well again.
     Disk,
+    /// Something goes wrong with files: there is no room, they are changed, their bytes are damaged; or nothing more.
+    Files,
     /// A copy is made of all that a node keeps, or a node is set back to it.
     Backup,
 }
 
-const WEIGHTS: [(Action, u32); 18] = [
+const WEIGHTS: [(Action, u32); 19] = [
     (Action::Tick, 400),
     (Action::Wait, 12),
     (Action::Send, 260),
@@ -67,6 +69,7 @@ const WEIGHTS: [(Action, u32); 18] = [
     (Action::Restart, 6),
     (Action::Crash, 8),
     (Action::Disk, 6),
+    (Action::Files, 10),
     (Action::Backup, 20),
 ];
 
@@ -131,6 +134,7 @@ impl World {
             Action::Restart => self.restart_some(),
             Action::Crash => self.doom_some(),
             Action::Disk => self.trouble_some(),
+            Action::Files => self.harm_files(),
             Action::Backup => self.back_up_some(),
         }
     }
@@ -181,7 +185,9 @@ impl World {
         let source = self.nodes[node].id.clone();
         let waits_ack = self.profile.waits_ack && self.rng.u8(..6) == 0;
         let (request, response_id) = (None, None);
-        let draft = Draft { message_type, source, destination, style, size, binary, request, response_id, waits_ack };
+        let file = self.file_size();
+        let draft =
+            Draft { message_type, source, destination, style, size, binary, request, response_id, waits_ack, file };
         (draft, to)
     }
 
@@ -198,7 +204,11 @@ impl World {
             message.stream = SESSIONS + app;
         }
         let number = self.model.draft(message);
-        let bytes = self.model.messages[number].draft.encode(number);
+        let draft = &self.model.messages[number].draft;
+        if draft.file.is_some() {
+            self.nodes[from].files.put(&crate::message::source(number), draft.file_bytes(number));
+        }
+        let bytes = draft.encode(number);
         if let Some(sender) = self.senders.get_mut(&app) {
             sender.post(number, bytes);
         }
@@ -224,8 +234,8 @@ impl World {
         }
         for _ in 0..self.rng.usize(1..12) {
             let (draft, _) = self.draft(node, style);
-            let Draft { size, binary, .. } = draft;
-            self.post(app, Draft { size, binary, ..first.clone() }, to, None);
+            let Draft { size, binary, file, .. } = draft;
+            self.post(app, Draft { size, binary, file, ..first.clone() }, to, None);
         }
     }
 
@@ -238,7 +248,7 @@ impl World {
         let (mut draft, to) = self.draft(node, style);
         draft.request = Some(if pings || self.rng.bool() { Request::WithId } else { Request::WithoutId });
         if pings {
-            draft.message_type = "_ping";
+            (draft.message_type, draft.file) = ("_ping", None);
         }
         let app = self.next_sender;
         self.next_sender += 1;

@@ -48,6 +48,10 @@ impl World {
         self.nodes[node].crashes += 1;
         self.end_process(node, true);
         self.nodes[node].disk.after_death(power);
+        if power {
+            let rng = std::cell::RefCell::new(&mut self.rng);
+            self.nodes[node].files.lose_tails(|length| rng.borrow_mut().usize(..=length));
+        }
     }
 
     /// A disk begins to fail, or is well again.

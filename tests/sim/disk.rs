@@ -84,6 +84,18 @@ impl Disk {
         self.0.borrow_mut().fuse = Some(writes);
     }
 
+    /// Something else is about to be written on it; false if the process is dead.
+    pub fn touch(&self) -> bool {
+        let mut state = self.0.borrow_mut();
+        state.burn();
+        !state.frozen
+    }
+
+    /// Another way to the same disk.
+    pub fn share(&self) -> Self {
+        Self(self.0.clone())
+    }
+
     /// The process lives on.
     pub fn calm(&self) {
         self.0.borrow_mut().fuse = None;

@@ -1,7 +1,7 @@
 //! Connectors, apps and a network that fails, all simulated from a seed under a virtual clock.
 //!
 //! Connectors stop, and die at any step with their process or their machine; disks lose what was not synced, fill up and
-//! fail; apps ask for receipts, go on with sessions, acknowledge, resume, or say nothing. What must hold of every message
+//! fail; files are changed and damaged; apps ask for receipts, go on with sessions, acknowledge, resume, or say nothing. What must hold of every message
 //! is written in `model`.
 //!
 //! `AIOCONNECTORS_SIM_SEED=N` replays one world and prints what happens in it: name the test as well, and give the same
@@ -13,6 +13,10 @@ mod actions;
 mod apps;
 mod crash;
 mod disk;
+#[allow(dead_code, reason = "the bench of the core's tests: some of it is for them alone")]
+#[path = "../core/file_system.rs"]
+mod file_system;
+mod files;
 mod gates;
 mod message;
 mod model;

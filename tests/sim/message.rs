@@ -23,6 +23,8 @@ pub struct Draft {
     pub response_id: Option<Value>,
     /// The peer is to acknowledge it one by one.
     pub waits_ack: bool,
+    /// The length of its file.
+    pub file: Option<usize>,
 }
 
 /// What the app itself writes of the header.
@@ -87,6 +89,13 @@ impl Draft {
         if self.waits_ack {
             header.insert("wait_for_ack".into(), true.into());
         }
+        if self.file.is_some() {
+            let mut with_file = json!({"src_path": source(number), "dst_type": "any", "dst_name": name(number)});
+            if !is_deleted(number) {
+                with_file["delete"] = false.into();
+            }
+            header.insert("with_file".into(), with_file);
+        }
     }
 
     /// The frame as the app writes it.
@@ -111,12 +120,18 @@ impl Draft {
         self.binary.map(|size| slice(number + 7, size))
     }
 
-    /// Checks that a frame is this message, as the receiving app must get it.
-    pub fn check(&self, number: usize, bytes: &[u8]) {
+    /// The bytes of its file.
+    pub fn file_bytes(&self, number: usize) -> &'static [u8] {
+        slice(number + 3, self.file.unwrap_or(0))
+    }
+
+    /// Checks that a frame is this message, as the receiving app must get it; why it comes without its file, if it does.
+    pub fn check(&self, number: usize, bytes: &[u8]) -> Option<String> {
         let frame = Frame::parse(bytes).unwrap_or_else(|e| panic!("message {number} is no frame: {e}"));
         assert!(frame.data() == self.data(number), "the data of message {number} is as it was sent");
         assert!(frame.binary() == self.binary(number), "the binary of message {number} is as it was sent");
-        let received: Value = serde_json::from_slice(frame.header()).unwrap_or_default();
+        let mut received: Value = serde_json::from_slice(frame.header()).unwrap_or_default();
+        let error = received.get_mut("with_file").and_then(|with_file| with_file.as_object_mut()?.remove("file_error"));
         let mut expected = self.header(number);
         expected.insert("source_id".into(), self.source.as_str().into());
         expected.insert("destination_id".into(), self.destination.as_str().into());
@@ -125,7 +140,23 @@ impl Draft {
             expected.insert("request_id".into(), received["request_id"].clone());
         }
         assert_eq!(received, Value::Object(expected), "the header of message {number}");
+        error.map(|error| error.as_str().map(str::to_owned).unwrap_or_else(|| panic!("{error} is a text")))
     }
+}
+
+/// Where the file of a message is before it is sent.
+pub fn source(number: usize) -> String {
+    format!("/out/{number}")
+}
+
+/// The name of the file of a message where it arrives.
+pub fn name(number: usize) -> String {
+    format!("file-{number}")
+}
+
+/// Whether it is removed at its source when it has arrived.
+pub fn is_deleted(number: usize) -> bool {
+    !number.is_multiple_of(3)
 }
 
 fn slice(number: usize, size: usize) -> &'static [u8] {

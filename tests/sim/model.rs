@@ -12,6 +12,11 @@
 //! | an app that receives ended its connection | what was written to it and not read, if it does not acknowledge | what it got and did not acknowledge, unless it resumes by number |
 //! | a connector was set back to a backup | all that is under way through it | the same |
 //!
+//! Messages with files have an order of their own. The file of such a message is whole where it was sent to before the
+//! message is there, and was there as often as the message may come; its source goes only when that is so. It may be
+//! missing, and the message say so, if something was done to it, on links of the first kind, and when the message comes
+//! again.
+//!
 //! A receipt takes excuses away: at level `stored` those of the source for types that are stored there, at level
 //! `delivered` all of the source. A message that was refused is not delivered.
 
@@ -20,7 +25,11 @@ use std::collections::BTreeMap;
 use aioconnectors::wire::receipts::Level;
 
 use crate::apps::SESSIONS;
-use crate::message::Draft;
+use crate::file_system::FileSystem;
+use crate::message::{Draft, is_deleted, name, source};
+
+/// How often a file comes again that was damaged.
+const AGAIN_MAX: u32 = 3;
 
 /// A message.
 #[derive(Debug)]
@@ -63,6 +72,8 @@ pub struct Message {
     pub unordered: bool,
     pub promised: Option<Level>,
     pub refused: bool,
+    /// How often its file may come again besides, because it was dropped by a connector that then forgot it.
+    pub spare_files: u32,
 }
 
 impl Message {
@@ -89,6 +100,7 @@ impl Message {
             unordered: false,
             promised: None,
             refused: false,
+            spare_files: 0,
         }
     }
 
@@ -126,7 +138,9 @@ pub struct Model {
     pub messages: Vec<Message>,
     pub requests: BTreeMap<usize, Outcome>,
     /// The newest message that was delivered of a stream, to a node.
-    newest: BTreeMap<(usize, Option<usize>, &'static str), usize>,
+    newest: BTreeMap<(usize, Option<usize>, &'static str, bool), usize>,
+    /// The files of all nodes, and which of them speak the second kind of link.
+    pub files: Vec<(FileSystem, bool)>,
     pub delivered: u64,
 }
 
@@ -146,18 +160,57 @@ impl Model {
     /// An app that listens has got a message.
     pub fn deliver(&mut self, number: usize, node: usize, message_type: &str, bytes: &[u8]) {
         let message = &self.messages[number];
-        message.draft.check(number, bytes);
+        let error = message.draft.check(number, bytes);
         assert_eq!(message.to, Some(node), "message {number} came to the right connector");
+        self.check_file(number, node, error);
+        let message = &self.messages[number];
         assert_eq!(message.draft.message_type, message_type, "message {number} came to the right app");
         self.count(number);
         let message = &self.messages[number];
-        let stream = (message.stream, message.to, message.draft.message_type);
+        let stream = (message.stream, message.to, message.draft.message_type, message.draft.file.is_some());
         if message.delivered > 1 || message.wild || message.unordered {
             return;
         }
         let newest = self.newest.insert(stream, number);
         let is_wild = newest.is_some_and(|newest| self.messages[newest].wild || self.messages[newest].unordered);
         assert!(newest < Some(number) || is_wild, "message {number} came after {newest:?} of the same app");
+    }
+
+    /// A message has come: its file is there whole, or it is said why not, and there is a reason.
+    fn check_file(&self, number: usize, node: usize, error: Option<String>) {
+        let message = &self.messages[number];
+        if message.draft.file.is_none() {
+            return assert_eq!(error, None, "message {number} has no file");
+        }
+        let came: Vec<_> = self.files[node].0.arrived_as(&name(number));
+        let whole = message.draft.file_bytes(number);
+        let was_changed = self.files[message.from].0.harmed(&source(number)) > 0;
+        let harmed = was_changed || message.wild;
+        let was_damaged = self.files[node].0.harmed(&name(number)) > AGAIN_MAX;
+        assert!(harmed || came.iter().all(|bytes| bytes == whole), "the file of message {number} is as it was sent");
+        let often = (message.spare + message.spare_files) as usize + 1;
+        assert!(came.len() <= often || message.wild, "the file of {number} came {} times: {message:?}", came.len());
+        let is_first_kind = !(self.files[message.from].1 && self.files[node].1);
+        match error {
+            None => assert!(!came.is_empty(), "the file of message {number} is there before it"),
+            // What comes again may find its source removed.
+            Some(_) if harmed || was_damaged || is_first_kind || message.spare > 0 => {}
+            Some(error) => panic!("the file of message {number} did not come, {error}: {message:?}"),
+        }
+    }
+
+    /// Nothing has become of a source that its receiver does not have.
+    pub fn check_sources(&self, is_calm: bool) {
+        for (number, message) in self.messages.iter().enumerate().filter(|(_, m)| m.draft.file.is_some()) {
+            let is_there = self.files[message.from].0.has(&source(number));
+            let has_come = message.to.is_some_and(|to| !self.files[to].0.arrived_as(&name(number)).is_empty());
+            let is_first_kind = message.to.is_none_or(|to| !(self.files[message.from].1 && self.files[to].1));
+            assert!(is_there || has_come, "the source of message {number} is gone, and it did not come");
+            assert!(is_there || is_deleted(number), "the source of message {number} was to stay");
+            if is_calm && !is_first_kind {
+                assert_eq!(is_there, !is_deleted(number), "the source of message {number} is removed");
+            }
+        }
     }
 
     fn count(&mut self, number: usize) {
@@ -171,7 +224,10 @@ impl Model {
     /// The asker has got an answer.
     pub fn answer(&mut self, request: usize, answer: usize, bytes: &[u8]) {
         self.end_request(request, Outcome::Answered);
-        self.messages[answer].draft.check(answer, bytes);
+        let error = self.messages[answer].draft.check(answer, bytes);
+        if let Some(to) = self.messages[answer].to {
+            self.check_file(answer, to, error);
+        }
         self.count(answer);
         assert_eq!(self.messages[answer].answers, Some(request), "the answer is that to the question");
     }

@@ -9,6 +9,8 @@ use aioconnectors::wire::receipts::Level;
 use fastrand::Rng;
 
 use crate::disk::{Backup, Disk};
+use crate::file_system::FileSystem;
+use crate::files::NodeFiles;
 use crate::gates;
 
 /// The types that apps send; the last two are refused, here and there.
@@ -138,6 +140,8 @@ pub struct Node {
     /// It has no disk: its next life knows nothing of this one.
     pub forgets: bool,
     pub disk: Disk,
+    /// The files of its machine.
+    pub files: FileSystem,
     pub backup: Option<Backup>,
     /// It was set back: what it says of earlier times is not what it said then.
     pub set_back: bool,
@@ -179,6 +183,7 @@ impl Node {
             stores: profile.nodes[number].persist_send != Covered::None,
             forgets: profile.climate == Climate::Rough,
             disk: Disk::new(disk_seed),
+            files: FileSystem::default(),
             backup: None,
             set_back: false,
             doom: None,
@@ -210,6 +215,7 @@ impl Node {
         }
         let idle = Connector::new(settings(self.number, 0, &self.id, self.role, profile, Duration::ZERO));
         drop(std::mem::replace(&mut self.core, idle));
+        assert!(crashed || self.files.open() == 0, "{} has left files open", self.id);
         (self.stopping, self.stopped) = (true, true);
         (self.doom, self.peers_up) = (None, 0);
         self.busy_with.clear();
@@ -225,6 +231,7 @@ impl Node {
         if profile.gates {
             self.core.set_gates(gates::ALL);
         }
+        self.core.set_files(Box::new(NodeFiles::new(&self.files, &self.disk)));
         (self.stopping, self.stopped) = (false, false);
         (self.peers_up, self.enrolled, self.replaced) = (0, 0, 0);
         if !self.forgets {

@@ -262,6 +262,18 @@ impl World {
         busy
     }
 
+    /// The connectors go on with what takes long with files.
+    pub fn work_all(&mut self) -> bool {
+        let mut busy = false;
+        for node in 0..self.nodes.len() {
+            if !self.nodes[node].stopped {
+                busy |= self.nodes[node].core.work(self.now);
+                self.outputs(node, None);
+            }
+        }
+        busy
+    }
+
     /// What the connectors have done last is kept, and told to those who wait for it.
     pub fn settle_all(&mut self) {
         for node in 0..self.nodes.len() {

@@ -91,6 +91,8 @@ impl World {
             nodes,
             profile,
         };
+        let nodes = world.nodes.iter().zip(&world.profile.nodes);
+        world.model.files = nodes.map(|(node, traits)| (node.files.clone(), traits.link2)).collect();
         for node in 0..world.nodes.len() {
             world.start_node(node);
         }
@@ -186,6 +188,7 @@ impl World {
             for number in self.connections.keys().copied().collect::<Vec<_>>() {
                 busy |= self.read(number, 0) | self.read(number, 1);
             }
+            busy |= self.work_all();
             self.settle_all();
             busy |= self.transmit_all();
             self.settle_all();
@@ -308,6 +311,10 @@ impl World {
             .ended(node, self.profile.bad_disks, &|message_type| receivers.contains(&(message_type, Manner::Resumes)));
         self.dials.retain(|d| d.node != node);
         self.questions.retain(|q| q.node != node);
+        let forgets = self.nodes[node].forgets;
+        for message in self.model.messages.iter_mut().filter(|m| forgets && m.to == Some(node)) {
+            message.spare_files += 1;
+        }
         for number in self.connections.keys().copied().collect::<Vec<_>>() {
             for side in 0..2 {
                 let owner = self.connections[&number].sides[side].owner;
