@@ -332,12 +332,7 @@ impl fmt::Display for Event {
                 write!(f, "the server is not dialled again, because enable_client_try_reconnect is false")
             }
             Event::StoreFailed { name, why } => {
-                let meanwhile = match name {
-                    RingName::Outbox { .. } => "what cannot be stored is refused",
-                    RingName::Topic { .. } => "what is published waits or is refused",
-                    RingName::Inbox { .. } => "what comes waits with its sender, if that can wait",
-                };
-                write!(f, "{name} cannot be kept: {why}; tried again every second, {meanwhile}")
+                write!(f, "{name} cannot be kept: {why}; tried again every second, {}", while_not_kept(name))
             }
             Event::RingDamaged { name, kept: Ok(copy), records } => {
                 write!(f, "{name} are damaged: {records} cannot be read; all is kept as it is in {copy}")
@@ -372,6 +367,15 @@ impl fmt::Display for Event {
             ),
             Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
         }
+    }
+}
+
+/// What becomes of messages whose queue on disk fails.
+fn while_not_kept(name: &RingName) -> &'static str {
+    match name {
+        RingName::Outbox { .. } => "what cannot be stored is refused",
+        RingName::Topic { .. } => "what is published waits or is refused",
+        RingName::Inbox { .. } => "what comes waits with its sender, if that can wait",
     }
 }
 

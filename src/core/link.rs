@@ -20,6 +20,7 @@ use std::time::Instant;
 use super::backoff::STABLE_PERIOD;
 use super::conn::{Link, State};
 use super::connector::{Connector, Step};
+use super::enrolment::client_name;
 use super::event::{Cause, Event, Output, Secured};
 use super::gate::Wants;
 use super::ledger::Reason;
@@ -28,11 +29,11 @@ use super::settings::{HANDSHAKE_TIMEOUT, Mode};
 use super::slots::Id;
 use super::timers::Timer;
 use crate::ring::Ring;
-use crate::wire::control::{self, CloseReason, Control, NewCertificate};
+use crate::wire::control::{self, CloseReason, Control};
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::{self, Header};
 use crate::wire::link;
-use crate::wire::names::{Role, validate_client_name};
+use crate::wire::names::Role;
 
 impl Connector {
     /// Opens a connection to the server.
@@ -323,72 +324,6 @@ impl Connector {
         }
     }
 
-    /// Server: a client with a shared certificate asks for its own.
-    fn enrolment_request(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
-        let asked = header.message_type == control::SSL;
-        match asked.then(|| control::parse(header, frame.data())) {
-            Some(Ok(Control::GetNewCertificate)) => {}
-            Some(Err(error)) => return Step::End(Cause::BadInput(error.to_string())),
-            _ => {
-                let what = format!(
-                    "a client with a default certificate may only ask for one of its own, {:?} came",
-                    header.message_type
-                );
-                return Step::End(Cause::BadInput(what));
-            }
-        }
-        let name = match client_name(header) {
-            Ok(name) => name,
-            Err(cause) => return Step::End(cause),
-        };
-        self.admit(id, &name, Wants::Certificate, now);
-        Step::Taken
-    }
-
-    /// Server: the shell has made a certificate for the client, or has not.
-    pub fn certificate_issued(&mut self, id: Id, name: &str, result: Result<NewCertificate, String>, now: Instant) {
-        if self.conns.get(id).and_then(|c| c.link()).is_none_or(|link| link.state != State::Issuing) {
-            return;
-        }
-        match result {
-            Ok(new) => {
-                self.tell(Event::Issued { client: name.to_owned() });
-                let answer = control::set_new_certificate(&self.settings.id, &new.certificate_pem, &new.key_pem);
-                self.finish(id, answer, Cause::Enrolled, now);
-            }
-            Err(why) => self.close(id, Cause::NotEnrolled(why), now),
-        }
-    }
-
-    /// Client: the server's answer to the request for a certificate.
-    fn certificate(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>) -> Step {
-        if header.message_type == control::CLOSE {
-            return self.peer_says_goodbye(id, frame, header);
-        }
-        match control::parse(header, frame.data()) {
-            Ok(Control::SetNewCertificate(new)) => {
-                if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
-                    link.state = State::Storing;
-                }
-                self.outputs.push_back(Output::Store(id, new));
-                Step::Taken
-            }
-            Ok(other) => Step::End(Cause::BadInput(format!("a new certificate was expected, {other:?} came"))),
-            Err(error) => Step::End(Cause::BadInput(error.to_string())),
-        }
-    }
-
-    /// Client: the shell has stored the certificate, or has not.
-    pub fn certificate_stored(&mut self, id: Id, result: Result<(), String>, now: Instant) {
-        match result {
-            Ok(()) => {
-                self.tell(Event::Enrolled);
-                self.close(id, Cause::Enrolled, now);
-            }
-            Err(why) => self.close(id, Cause::NotEnrolled(why), now),
-        }
-    }
-
     /// A frame on a link that is up, whose header is not that of the frame before.
     fn message(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
         if let Some(step) = self.wrong_source(peer, header, now) {
@@ -512,12 +447,4 @@ impl Connector {
             Some((peer.name.as_str(), remote))
         })
     }
-}
-
-/// The name that a client gives itself in its first frame.
-fn client_name(header: &Header<'_>) -> Result<String, Cause> {
-    let missing = || Cause::BadInput(header::HeaderError::Missing("source_id").to_string());
-    let name = header.source_id.as_deref().ok_or_else(missing)?;
-    validate_client_name(name).map_err(|error| Cause::BadInput(error.to_string()))?;
-    Ok(name.to_owned())
 }

@@ -5,10 +5,11 @@ use std::io::{BufWriter, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering::SeqCst};
 use std::thread;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use aws_lc_rs::digest::{Context, SHA256};
 use fastrand::Rng;
+use nix::sys::signal::{Signal, kill};
 use serde_json::json;
 
 use crate::common::{Place, Process, Setup, certificates, free_port, wait};
@@ -34,6 +35,9 @@ const MESSAGES: u64 = 2_000;
 
 /// What a file system holds that is too small for the file, megabytes; and what it holds later.
 const SMALL: u64 = 24;
+
+/// Between two looks at a source.
+const LOOK: Duration = Duration::from_millis(2);
 
 /// Bytes that one kill or cut may cost at most: what was on its way, and what was read and not written yet.
 const COST_MAX: u64 = 32 << 20;
@@ -99,6 +103,7 @@ impl Run {
         let Run { client, server, cutter, source, target, size, .. } = self;
         sends_file.send_to(1);
         thread::scope(|scope| {
+            let _over = Over(&over);
             scope.spawn(|| watch(source, target, *size, &over));
             let sending = scope.spawn(|| sends_others.send_to(MESSAGES));
             deed(client, server, cutter);
@@ -106,7 +111,6 @@ impl Run {
             files.wait_number(0);
             others.wait_number(MESSAGES - 1);
             wait::until("a source that is removed", || (!source.exists()).then_some(()));
-            over.store(true, SeqCst);
         });
         self.check(&files, &others);
         let twice = (self.cutter.carried.get() - before).saturating_sub(self.size);
@@ -132,6 +136,15 @@ impl Run {
     }
 }
 
+/// Ends the watch, though a test fails.
+struct Over<'a>(&'a AtomicBool);
+
+impl Drop for Over<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, SeqCst);
+    }
+}
+
 /// The source goes when the target is there, and not before.
 fn watch(source: &Path, target: &Path, size: u64, over: &AtomicBool) {
     while !over.load(SeqCst) {
@@ -140,7 +153,7 @@ fn watch(source: &Path, target: &Path, size: u64, over: &AtomicBool) {
             assert!(there.as_ref().is_ok_and(|length| *length == size), "the source is gone, the target is {there:?}");
             return;
         }
-        thread::sleep(std::time::Duration::from_millis(2));
+        thread::sleep(LOOK);
     }
 }
 
@@ -231,7 +244,28 @@ fn a_file_waits_for_room_at_its_receiver_and_goes_on() {
     let test = "a_file_waits_for_room_at_its_receiver_and_goes_on";
     let mut run = Run::start(test, Security::Plain, SMALL * 2, place);
     run.send(|_, server, _| {
-        server.process.wait_error(&["room", "no space", "full"]);
+        server.process.wait_error(&["waits"]);
         disk.remount(&format!("size={}", SMALL << 22));
+    });
+}
+
+#[test]
+fn a_file_whose_receiver_runs_out_of_room_in_the_middle_waits_and_goes_on() {
+    let place = Place::new();
+    let Some(_disk) = Disk::mount(place.file("in"), usize::try_from(SMALL << 22).expect("a small size")) else {
+        return;
+    };
+    let filler = place.file("in").join("filler");
+    let test = "a_file_whose_receiver_runs_out_of_room_in_the_middle_waits_and_goes_on";
+    let mut run = Run::start(test, Security::Plain, SMALL * 2, place);
+    run.send(|client, server, cutter| {
+        cutter.carried.wait(SMALL << 19);
+        // What is on its way meanwhile is little.
+        kill(client.process.pid(), Signal::SIGSTOP).expect("a client that stands still");
+        let mut file = File::create(&filler).expect("a file");
+        while file.write(&[0; 1 << 16]).is_ok_and(|count| count > 0) {}
+        kill(client.process.pid(), Signal::SIGCONT).expect("a client that goes on");
+        server.process.wait_error(&["waits"]);
+        fs::remove_file(&filler).expect("the file that was in the way");
     });
 }
