@@ -240,6 +240,9 @@ impl Connector {
             self.rewind_files(peer);
         }
         let links: Vec<Id> = self.conns.iter().filter(|(_, c)| c.link().is_some()).map(|(id, _)| id).collect();
-        links.into_iter().for_each(|id| self.drop_incoming(id));
+        for id in links {
+            self.drop_incoming(id);
+            self.drop_frames(id);
+        }
     }
 }

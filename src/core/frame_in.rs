@@ -254,6 +254,16 @@ impl Connector {
         self.unblock(vec![id], now);
     }
 
+    /// The connector has ended amid what comes and goes on a link. Links that waited for something are closed by now.
+    pub(super) fn drop_frames(&mut self, id: Id) {
+        let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return };
+        let target = link.file_in.take().and_then(|file_in| file_in.file());
+        let source = link.file_out.take().and_then(|out| out.source);
+        for file in [target, source].into_iter().flatten() {
+            self.files.close(file);
+        }
+    }
+
     /// A link has ended: nobody sends the rest of what comes, nobody takes that of what goes.
     pub(super) fn leave_frames(&mut self, id: Id, link: &mut Link, now: Instant) {
         if let Some(source) = link.file_out.take().and_then(|out| out.source) {
