@@ -113,6 +113,9 @@ pub(super) struct Delivery {
     pub sent: u64,
     /// Messages of it that are done with, if the app says so.
     pub done: Option<u64>,
+    /// The last number that the app has said. It counts from the connection's beginning, also if it said late that it
+    /// acknowledges: then it is behind `done` at first.
+    pub said: u64,
     /// The app has said nothing for long enough: what is sent is done with. Until then it is kept, because the first
     /// messages are sent before the app has a chance to say that it acknowledges.
     pub silent: bool,
