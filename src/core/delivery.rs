@@ -181,6 +181,21 @@ impl Connector {
         Step::Taken
     }
 
+    /// The same for a message that is all that is left of its link, and of which nobody else has a copy.
+    pub(super) fn deliver_over_limit(&mut self, index: usize, frame: &[u8], peer: Id, now: Instant) {
+        let inbox = &mut self.inboxes[index];
+        if inbox.lacks_file || inbox.ring.push(&[frame], 0, None).is_err() {
+            self.drop_message(peer, index, Reason::ConnectionEnded, now);
+            return;
+        }
+        if inbox.durable {
+            self.list(RingRef::Inbox(index));
+        } else {
+            inbox.came_of(None);
+        }
+        self.pass_on(index);
+    }
+
     /// Something came into an inbox: its app gets it.
     pub(super) fn pass_on(&mut self, index: usize) {
         match self.inboxes[index].conn {

@@ -77,6 +77,8 @@ pub(super) enum Work {
     Source(Id, usize, u64),
     /// A target: the link, and which of its files.
     Target(Id, TransferId),
+    /// A target on a link of the first kind.
+    Frame(Id),
 }
 
 /// What a connector knows of files, besides those of each lane and link.
@@ -158,6 +160,10 @@ impl Connector {
             let end = match work {
                 Work::Source(peer, lane, number) => {
                     self.source_ready(peer, lane, number, result, now);
+                    None
+                }
+                Work::Frame(link) => {
+                    self.target_worked(link, file, result, now);
                     None
                 }
                 Work::Target(link, id) => self.target_ready(link, id, result, now).map(|cause| (link, cause)),

@@ -26,7 +26,7 @@ use super::durable::RingRef;
 use super::event::{Cause, Event};
 use super::feed::feed_number;
 use super::file_link::LinkFiles;
-use super::link::ForApp;
+use super::for_app::ForApp;
 use super::places::Key;
 use super::settings::{WINDOW_MAX, WINDOW_MIN};
 use super::slots::Id;

@@ -322,6 +322,8 @@ fn with_file_that_is_not_as_it_must_be_goes_as_an_error() {
     for (with, why) in [
         ("7", "not an object"),
         ("\"/f1\"", "not an object"),
+        ("[1]", "not an object"),
+        (r#"{"dst_name": "f1"}"#, "no src_path"),
         (r#"{"src_path": null}"#, "not a string"),
         (r#"{"src_path": ["/f1"]}"#, "not a string"),
     ] {
