@@ -46,6 +46,10 @@ const PLACES_MAX: usize = 400;
 /// Places of a peer for types that are not received here.
 const OTHER_PLACES: u32 = 16;
 
+/// How far beyond the numbers that were given here a peer's may be, if this side was set back: nine years of
+/// microseconds. One that says more is not believed, or the numbers would end, for all peers.
+const SET_BACK_MAX: u64 = 1 << 48;
+
 /// Most lanes that a peer may open on a link.
 const LANES_MAX: usize = 4096;
 
@@ -192,6 +196,9 @@ impl Connector {
         let said = |p: &&PlaceSaid| p.message_type == lane_name && p.epoch == entry.epoch;
         let Some(place) = link2.said.iter().find(said) else { return };
         let (message_type, received, taken) = (entry.message_type.clone(), place.received, place.taken);
+        if received > ring.next_sequence().saturating_add(SET_BACK_MAX) {
+            return;
+        }
         if received > ring.next_sequence() {
             // New messages get numbers that the peer has not had yet.
             ring.set_next_sequence(received);

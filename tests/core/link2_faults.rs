@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Cause, Event, Secured};
+use aioconnectors::core::{Cause, Covered, Event, Secured};
 use aioconnectors::wire::control::{CloseReason, HANDSHAKE_NO_SSL, close};
 use aioconnectors::wire::link::{LinkControl, PLACES_SAID_MAX, greeting};
 use aioconnectors::wire::record::{CONTROL, SWITCH, append_record};
@@ -300,4 +300,19 @@ fn two_that_stop_at_once_do_not_wait_for_each_other() {
     pair.run();
     pair.pass(Duration::from_secs(2));
     assert!(pair.client.is_closed(pair.ends.0) && pair.server.is_closed(pair.ends.1));
+}
+
+#[test]
+fn a_peer_that_speaks_of_numbers_beyond_reason_does_not_use_up_those_of_others() {
+    let mut rig = Rig::server_with(|s| s.persist_send = Covered::All);
+    let app = rig.app();
+    rig.input(app, &any_to("c1", b"x"));
+    let link = up(&mut rig, 1 << 20, &[place("any", 1, (1 << 56) - 2, 5)]);
+    rig.input(app, &any_to("c1", b"y"));
+    rig.sent(link);
+    let honest = rig.link("honest");
+    rig.sent(honest);
+    rig.input(app, &any_to("honest", b"still here"));
+    assert_eq!(crate::rig::frames(&rig.sent(honest)).len(), 1);
+    assert_eq!(rig.ledger(), Vec::<String>::new());
 }
