@@ -46,6 +46,10 @@ pub const FILES_OPEN: usize = 512;
 /// Beyond so many sources only the first file of a lane is opened, so that no lane keeps others from theirs.
 pub const FILES_OPEN_AHEAD: usize = 128;
 
+/// Bytes of what this side says that may wait for a link when another file is offered. Offers bring headers, which may be
+/// long; two sides that wait for each other to read what they say would wait for ever.
+pub const OFFERS_HIGH: usize = 64 * 1024;
+
 /// Files of a lane that a peer may have offered without their messages, and of a link.
 pub const OFFERED_LANE: usize = 64;
 /// Of all lanes of a link.
@@ -116,6 +120,8 @@ pub(super) struct LinkFiles {
     pub since: usize,
     /// The lane whose turn it is.
     pub turn: usize,
+    /// Some are not offered before what was said has gone out.
+    pub holds_offers: bool,
     pub window: Window,
     /// What the peer has offered and sent no message for yet, by lane and number.
     pub incoming: BTreeMap<(u32, u64), Incoming>,
