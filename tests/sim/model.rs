@@ -271,6 +271,8 @@ impl Model {
         // What has come could not be kept, though the messages were.
         for message in self.messages.iter_mut().filter(|m| ails && (m.from == node || m.to == Some(node))) {
             message.spare += u32::from(message.entered);
+            // What it had refused, or dropped, comes again too, behind what it took meanwhile.
+            message.unordered |= message.entered && message.delivered == 0;
         }
         // What a session has in memory only is sent again, also if a peer had it without the connector knowing.
         for message in self.messages.iter_mut().filter(|m| m.from == node && m.stream >= SESSIONS) {
