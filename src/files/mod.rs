@@ -2,14 +2,14 @@
 //!
 //! A target is written to a hidden file in the folder that it goes to, `.aioconnectors-ID.part`, and gets its name when
 //! all of it is there, in one step. Its ID follows from the message that brings it, so that it is gone on with after a
-//! cut or a crash: [`journal`] says what is found then. A file whose message is of the first kind of link has an ID by
+//! cut or a crash: `journal` says what is found then. A file whose message is of the first kind of link has an ID by
 //! chance, and is removed if it does not become whole.
 //!
 //! Pieces that the Python package cuts a file into lie beside their whole, as `.aioconnectors-SET.piece-N`, until the
 //! last one is there.
 //!
 //! The folder of a target is the operator's word up to the first header key in it. What follows, which messages name,
-//! lies beneath it: links in that are not followed ([`beneath`]).
+//! lies beneath it: links in that are not followed (`beneath`).
 
 mod background;
 mod beneath;
