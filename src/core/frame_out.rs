@@ -480,7 +480,11 @@ impl Connector {
 
     /// The peer has these files: they are removed when that is kept.
     pub(super) fn sources_are_sent(&mut self, peer: Id, sources: Vec<(String, Stamp)>) {
-        let Some(peer) = self.peers.get(peer).map(|p| p.name.clone()).filter(|_| !sources.is_empty()) else { return };
+        // Nearly always there are none: then this needs no memory.
+        if sources.is_empty() {
+            return;
+        }
+        let Some(peer) = self.peers.get(peer).map(|p| p.name.clone()) else { return };
         let removal = |(path, stamp)| Removal { peer: peer.clone(), path, stamp };
         self.transfers.removals.extend(sources.into_iter().map(removal));
     }
