@@ -515,6 +515,7 @@ fn settings(config: &Config) -> Settings {
         max_message_size: bytes(config.max_message_size),
         queue_max_bytes: bytes(config.queue_max_bytes),
         link2: true,
+        chunk_max: config.max_size_chunk_upload,
         persist_send: covered(&config.disk_persistence_send),
         persist_recv: covered(&config.disk_persistence_recv),
         max_ring_bytes: bytes(config.max_size_persistence_path),

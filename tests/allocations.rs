@@ -63,6 +63,7 @@ fn connector(role: Role) -> Connector {
         max_message_size: 1 << 20,
         queue_max_bytes: 64 << 20,
         link2: true,
+        chunk_max: 200 << 20,
         persist_send: Covered::None,
         persist_recv: Covered::None,
         max_ring_bytes: 1 << 30,

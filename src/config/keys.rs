@@ -242,8 +242,8 @@ keys! {
         "How many bytes a message may have, header and binary included.";
     max_number_of_unanswered_keep_alive: u64 = "2", Integer(1, 1_000_000), Now, Manager,
         "Client: after how many unanswered pings the connection is given up.";
-    max_size_chunk_upload: u64 = "209715200", Bytes(1, TIB), Apps, Api,
-        "How many bytes of a file an app puts into one message.";
+    max_size_chunk_upload: u64 = "209715200", Bytes(1, TIB), Now, Api,
+        "How many bytes of a file go into one message to a Python connector; larger files go as pieces.";
     max_size_file_upload_recv: u64 = "8589930194", Bytes(0, u64::MAX), Now, Manager,
         "How many bytes a received file may have.";
     max_size_file_upload_send: u64 = "8589930194", Bytes(0, u64::MAX), Now, Manager,

@@ -7,6 +7,7 @@ use super::conn::{App, AppMemo};
 use super::connector::{Connector, Step};
 use super::event::{Cause, Event};
 use super::file_lane::{Attached, with_file_error};
+use super::frame_out::has_room_for_file;
 use super::ledger::Reason;
 use super::outbox::{Letter, Queued};
 use super::requests::Ids;
@@ -240,7 +241,10 @@ impl Connector {
             changes.push(("request_id", Some(ids.sent.to_json())));
         }
         if let Some(why) = file_error {
-            changes.push(("with_file", Some(with_file_error(frame.header(), why))));
+            changes
+                .push(("with_file", Some(with_file_error(frame.header(), why, frame.binary().map_or(0, <[u8]>::len)))));
+        } else if header.with_file && !has_room_for_file(frame.header()) {
+            return Err(HeaderTooLong);
         }
         if changes.is_empty() {
             return Ok(None);

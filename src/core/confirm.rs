@@ -25,21 +25,18 @@ const CONFIRM_BYTES: u64 = 256 * 1024;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Mark {
     /// When so many bytes of the connection are confirmed,
-    until: u64,
-    /// all records of this lane with smaller numbers are.
-    lane: usize,
-    below: u64,
+    pub until: u64,
+    /// all records of this lane with smaller numbers are,
+    pub lane: usize,
+    pub below: u64,
+    /// and so many pieces of the one with that number.
+    pub pieces: u64,
 }
 
 impl Link {
     /// The messages of a lane with smaller numbers went out whole.
     pub(super) fn mark(&mut self, lane: usize, below: u64) {
-        self.mark_behind(0, lane, below);
-    }
-
-    /// The same, when so many bytes more have gone out.
-    pub(super) fn mark_behind(&mut self, bytes: usize, lane: usize, below: u64) {
-        self.marks.push_back(Mark { until: self.written + bytes as u64, lane, below });
+        self.marks.push_back(Mark { until: self.written, lane, below, pieces: 0 });
     }
 }
 
@@ -79,7 +76,11 @@ impl Connector {
                 self.release_confirmed(peer, lane, now);
             }
             if let Some(entry) = self.peers.get_mut(peer).filter(|p| p.link == Some(id)) {
-                entry.lanes[mark.lane].confirmed = mark.below;
+                let lane = &mut entry.lanes[mark.lane];
+                lane.confirmed = mark.below;
+                if let Some(attached) = lane.sources.get_mut(&mark.below).filter(|_| mark.pieces > 0) {
+                    attached.done = mark.pieces;
+                }
                 last = Some(mark.lane);
             }
         }
@@ -99,7 +100,10 @@ impl Connector {
     }
 
     /// The peer has a message that was to be acknowledged.
-    pub(super) fn peer_acknowledges(&mut self, peer: Id, number: u64, now: Instant) {
+    pub(super) fn peer_acknowledges(&mut self, id: Id, peer: Id, number: u64, now: Instant) {
+        if number > record::SEQUENCE_MAX {
+            return self.piece_acknowledged(id, peer, number);
+        }
         let Some(entry) = self.peers.get_mut(peer) else { return };
         let holds = |lane: &super::peer::Lane| {
             let ring = lane.ring.as_ref();
@@ -119,6 +123,8 @@ impl Connector {
         let mut released = std::mem::take(&mut self.released);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
         let Some(ring) = &mut entry.ring else { return };
+        let has_files = !entry.sources.is_empty();
+        let mut given_up = Vec::new();
         while let Some(oldest) = ring.oldest().filter(|oldest| oldest.sequence < entry.confirmed) {
             if oldest.flags & record::WAITS_ACK != 0 && !entry.acknowledged.remove(&oldest.sequence) {
                 break;
@@ -126,14 +132,19 @@ impl Connector {
             if ring.release(1, &mut |view| released.extend(view.origin)) == 0 {
                 break;
             }
+            if has_files {
+                given_up.push(oldest.sequence);
+            }
         }
+        let first = ring.first_sequence().unwrap_or(u64::MAX);
         if !entry.acknowledged.is_empty() {
-            let first = ring.first_sequence().unwrap_or(u64::MAX);
             entry.acknowledged = entry.acknowledged.split_off(&first);
         }
+        let removals = if has_files { entry.give_up_sources(&given_up, first) } else { Vec::new() };
         if entry.durable {
             self.list(RingRef::Outbox(peer, lane));
         }
+        self.sources_are_sent(peer, removals);
         self.delivered(&released);
         released.clear();
         self.released = released;

@@ -6,6 +6,8 @@ use std::time::Instant;
 
 use super::confirm::Mark;
 use super::event::Cause;
+use super::frame_in::FileIn;
+use super::frame_out::{FileOut, PieceAck};
 use super::gate::{Gate, Wants};
 use super::link2::Link2;
 use super::receipts::Receipts;
@@ -60,6 +62,9 @@ impl Conn {
     /// The cause of its end, which is another if it came in the middle of a message or was announced.
     pub fn cause_of_end(&self, cause: Cause) -> Cause {
         match (cause, self.deframer.kept(), self.link().and_then(|link| link.said)) {
+            (Cause::ClosedByPeer, ..) if self.link().is_some_and(|link| link.file_in.is_some()) => {
+                Cause::BadInput("closed by the other side in the middle of a message with a file".to_owned())
+            }
             (Cause::ClosedByPeer, kept @ 1.., _) => Cause::BadInput(format!(
                 "closed by the other side in the middle of a message, after {kept} bytes of it"
             )),
@@ -108,6 +113,9 @@ pub(super) struct Delivery {
     pub sent: u64,
     /// Messages of it that are done with, if the app says so.
     pub done: Option<u64>,
+    /// The last number that the app has said. It counts from the connection's beginning, also if it said late that it
+    /// acknowledges: then it is behind `done` at first.
+    pub said: u64,
     /// The app has said nothing for long enough: what is sent is done with. Until then it is kept, because the first
     /// messages are sent before the app has a chance to say that it acknowledges.
     pub silent: bool,
@@ -139,6 +147,16 @@ pub(super) struct Link {
     pub asked: u64,
     /// First kind: which messages end where.
     pub marks: VecDeque<Mark>,
+    /// First kind: the message whose file is on its way in, the one whose file is on its way out.
+    pub file_in: Option<Box<FileIn>>,
+    pub file_out: Option<Box<FileOut>>,
+    /// First kind: bytes of other messages that went out since a piece of a file did.
+    pub since_piece: u64,
+    /// First kind: pieces of files that the peer is to acknowledge, and the number that the last one had.
+    pub piece_acks: VecDeque<PieceAck>,
+    pub piece_number: u64,
+    /// Something came of a message that was not there as a whole.
+    pub heard: bool,
     /// First kind: the feed that was sent something of last.
     pub feed: Option<usize>,
     /// On a broker: how the publications of the last header go on.
@@ -161,9 +179,20 @@ impl Link {
             written: 0,
             asked: 0,
             marks: VecDeque::new(),
+            file_in: None,
+            file_out: None,
+            since_piece: 0,
+            piece_acks: VecDeque::new(),
+            piece_number: 0,
+            heard: false,
             feed: None,
             published: None,
         }
+    }
+
+    /// Whether it is of the first kind, and frames with files may come on it.
+    pub fn brings_files(&self) -> bool {
+        matches!(self.state, State::Up { .. } | State::Checking) && !self.says_records
     }
 
     /// The peer, once messages flow.

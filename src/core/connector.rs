@@ -15,6 +15,7 @@ use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
 use super::file_link::Transfers;
 use super::files::{Files, NoFiles};
+use super::frame_out::Piece;
 use super::gate::Gates;
 use super::ledger::{Ledger, Reason};
 use super::link2;
@@ -32,10 +33,11 @@ use super::subscriber::received_types;
 use super::timers::{Timer, Timers};
 use super::topics::Topics;
 use crate::ring::Ring;
-use crate::wire::frame::{Deframer, Frame, FrameError, Unit};
+use crate::wire::frame::{Deframer, Frame, FrameError, Part, Unit};
 use crate::wire::names::Role;
 use crate::wire::receipts::RefusedReason;
 use crate::wire::record::{self, Origin};
+use crate::wire::with_file::file_begins;
 
 /// Bytes that are gathered from small frames for one write: four TLS records.
 pub(super) const SCRATCH: usize = 64 * 1024;
@@ -51,6 +53,10 @@ pub(super) enum Step {
     Records,
     /// There is no room for it now; the connection waits.
     Blocked,
+    /// It is done with, but nothing more is looked at before something else is done.
+    Waits,
+    /// So many of its first bytes are done with; those that follow are a file's.
+    Divided(usize),
     /// The connection must end.
     End(Cause),
 }
@@ -109,6 +115,8 @@ pub struct Connector {
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
     pub(super) transfers: Transfers,
+    /// Bytes of a file on their way out on a link of the first kind.
+    pub(super) piece: Piece,
     pub(super) ledger: Ledger,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
@@ -155,6 +163,7 @@ impl Connector {
             gates: Gates::default(),
             files: Box::new(NoFiles),
             transfers: Transfers::default(),
+            piece: Piece::default(),
             ledger: Ledger::default(),
             timers: Timers::default(),
             backoff,
@@ -243,9 +252,20 @@ impl Connector {
 
     /// Hands the frames in `bytes` on, until there are no more or one finds no room.
     pub(super) fn feed(&mut self, id: Id, bytes: &[u8], now: Instant) {
+        let amid_file = |conn: &Conn| !conn.paused && conn.link().is_some_and(|link| link.file_in.is_some());
+        if self.conns.get(id).is_some_and(amid_file) {
+            match self.go_on_with_frame(id, now) {
+                Step::Waits => self.pause(id),
+                Step::End(cause) => return self.close(id, cause, now),
+                _ => {}
+            }
+        }
         let Some(conn) = self.conns.get_mut(id) else { return };
         let mut deframer = std::mem::replace(&mut conn.deframer, Deframer::new(0));
         deframer.set_limit(conn.frame_limit);
+        if conn.link().is_some_and(Link::brings_files) {
+            deframer.set_divide(file_begins);
+        }
         let paused = conn.paused;
         let end = self.feed_frames(id, &mut deframer, bytes, paused, now);
         if let Some(conn) = self.conns.get_mut(id) {
@@ -270,8 +290,10 @@ impl Connector {
         }
         loop {
             let step = match frames.unit() {
-                Unit::Frame => match frames.next() {
-                    Ok(Some(frame)) => self.frame(id, &frame, now),
+                Unit::Frame => match frames.next_part() {
+                    Ok(Some(Part::Frame(frame))) => self.frame(id, &frame, now),
+                    Ok(Some(Part::Head(head, size))) => self.file_head(id, &head, size, now),
+                    Ok(Some(Part::Rest(bytes))) => self.file_bytes(id, bytes, now),
                     Ok(None) => return None,
                     Err(error) => return self.not_a_frame(id, &error, now),
                 },
@@ -281,9 +303,21 @@ impl Connector {
                     Err(error) => return Some(Cause::BadInput(error.to_string())),
                 },
             };
+            let step = match step {
+                Step::Divided(first) => {
+                    frames.divide_last(first);
+                    self.go_on_with_frame(id, now)
+                }
+                step => step,
+            };
             match step {
-                Step::Taken => {}
-                Step::Identified => frames.set_limit(self.settings.link_frame_max()),
+                Step::Taken | Step::Divided(_) => {}
+                Step::Identified => {
+                    frames.set_limit(self.settings.link_frame_max());
+                    if self.conns.get(id).and_then(Conn::link).is_some_and(Link::brings_files) {
+                        frames.set_divide(file_begins);
+                    }
+                }
                 Step::Records => {
                     frames.set_limit(self.settings.record_frame_max());
                     frames.set_unit(link2::RECORDS);
@@ -293,13 +327,17 @@ impl Connector {
                     self.pause(id);
                     return None;
                 }
+                Step::Waits => {
+                    self.pause(id);
+                    return None;
+                }
                 Step::End(cause) => return Some(cause),
             }
         }
     }
 
     /// Whether what comes on a connection is not to be looked at, now or at all.
-    fn is_held_back(&mut self, id: Id) -> Option<Step> {
+    pub(super) fn is_held_back(&mut self, id: Id) -> Option<Step> {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.closing.is_none()) else { return Some(Step::Taken) };
         let is_asked_about = conn.link().is_some_and(|link| matches!(link.state, State::Asking { .. }));
         conn.awaits_control = conn.control.used() > CONTROL_HIGH;
@@ -368,7 +406,10 @@ impl Connector {
         self.outputs.push_back(Output::Close(id));
         self.count_held(&mut conn, now);
         match conn.kind {
-            Kind::Link(mut link) => self.link_closed(id, &mut link, cause, now),
+            Kind::Link(mut link) => {
+                self.leave_frames(id, &mut link, now);
+                self.link_closed(id, &mut link, cause, now);
+            }
             Kind::App(app) => self.app_closed(id, app, cause, now),
             Kind::Delivery(delivery) => self.delivery_closed(&delivery, conn.progress, cause, now),
             Kind::Admin(_) => {

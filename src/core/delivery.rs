@@ -181,6 +181,21 @@ impl Connector {
         Step::Taken
     }
 
+    /// The same for a message that is all that is left of its link, and of which nobody else has a copy.
+    pub(super) fn deliver_over_limit(&mut self, index: usize, frame: &[u8], peer: Id, now: Instant) {
+        let inbox = &mut self.inboxes[index];
+        if inbox.lacks_file || inbox.ring.push(&[frame], 0, None).is_err() {
+            self.drop_message(peer, index, Reason::ConnectionEnded, now);
+            return;
+        }
+        if inbox.durable {
+            self.list(RingRef::Inbox(index));
+        } else {
+            inbox.came_of(None);
+        }
+        self.pass_on(index);
+    }
+
     /// Something came into an inbox: its app gets it.
     pub(super) fn pass_on(&mut self, index: usize) {
         match self.inboxes[index].conn {
@@ -281,14 +296,15 @@ impl Connector {
     fn acknowledged(&mut self, id: Id, count: u64, now: Instant) -> Step {
         let one_message = !self.settings.preserve_receive_socket;
         let Some(delivery) = self.conns.get_mut(id).and_then(|c| c.delivery_mut()) else { return Step::Taken };
-        let Some(done) = delivery.done.filter(|done| (*done..=delivery.sent).contains(&count)) else {
-            let range = delivery.done.map_or("no acknowledgement".to_owned(), |d| format!("{d} to {}", delivery.sent));
+        let (said, sent) = (delivery.said, delivery.sent);
+        let Some(done) = delivery.done.filter(|_| (said..=sent).contains(&count)) else {
+            let range = delivery.done.map_or("no acknowledgement".to_owned(), |_| format!("{said} to {sent}"));
             return Step::End(Cause::BadInput(format!("it acknowledges {count} messages, {range} was expected")));
         };
-        delivery.done = Some(count);
+        (delivery.said, delivery.done) = (count, Some(done.max(count)));
         let index = delivery.inbox;
         // At most as many as were sent, which is what lies in memory.
-        self.release_inbox(index, usize::try_from(count - done).unwrap_or(usize::MAX));
+        self.release_inbox(index, usize::try_from(count.saturating_sub(done)).unwrap_or(usize::MAX));
         let inbox = &mut self.inboxes[index];
         (inbox.progress, inbox.stalled) = (true, false);
         let waiting = inbox.take_waiting();
@@ -317,7 +333,8 @@ impl Connector {
             return;
         }
         let base = self.inboxes[index].given_up();
-        let delivery = Delivery { inbox: index, opened: false, base, sent: 0, done: None, silent: self.stopping };
+        let delivery =
+            Delivery { inbox: index, opened: false, base, sent: 0, done: None, said: 0, silent: self.stopping };
         let id = self.conns.insert(Conn::new(Kind::Delivery(delivery), RECEIVER_FRAME_MAX));
         self.inboxes[index].conn = Some(id);
         self.outputs.push_back(Output::DialApp(id, self.inboxes[index].message_type.clone()));

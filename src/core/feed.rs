@@ -12,7 +12,7 @@ use std::time::Instant;
 use super::conn::{Conn, Kind, Link};
 use super::connector::{Connector, SCRATCH};
 use super::event::Event;
-use super::peer::{Lane, Peer};
+use super::peer::Peer;
 use super::priority::TURN;
 use super::slots::Id;
 use crate::ring::{Reader, Shared};
@@ -373,7 +373,7 @@ impl Connector {
         let (front, number) = self.next_feed(peer_id, peer, window)?;
         let lane = match &link.link2 {
             Some(link2) => peer.next_lane(|lane| lane.may_send(link2.window)),
-            None => peer.next_lane(Lane::has_unsent),
+            None => peer.next_frame_lane(link).filter(|lane| !link.rests_from(*lane)),
         };
         let is_older = |lane: usize| peer.lanes[lane].front_sequence().is_some_and(|sequence| sequence < front);
         if lane.is_some_and(is_older) { None } else { Some(number) }
@@ -481,6 +481,7 @@ impl Connector {
             return Some((0, 0));
         };
         link.written += taken as u64;
+        link.since_piece += taken as u64;
         if shared.sent(&mut feed.reader, taken) > 0 {
             feed.has_sent();
             link.mark(FEEDS_FROM + number, feed.reader.sequence());

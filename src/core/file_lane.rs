@@ -3,12 +3,13 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use super::files::{FileHash, FileId, Stamp};
 use crate::wire::file::shortened;
 use crate::wire::frame::{Frame, HEADER_MAX};
 use crate::wire::header::{self, HeaderError};
+use crate::wire::with_file::WithFile;
 
 /// The files of a lane, for the messages that wait in it.
 #[derive(Debug, Default)]
@@ -172,15 +173,11 @@ impl Attached {
     }
 }
 
-/// The value of `with_file` for a message that goes without its file.
-pub(super) fn with_file_error(header: &[u8], why: &str) -> String {
-    let header: Value = serde_json::from_slice(header).unwrap_or_default();
-    let mut with_file = match header.get("with_file") {
-        Some(Value::Object(with_file)) => with_file.clone(),
-        _ => Map::new(),
-    };
-    with_file.insert("file_error".to_owned(), shortened(why).into());
-    Value::Object(with_file).to_string()
+/// The value of `with_file` for a message that goes without its file. Its binary, of `own` bytes, is the app's: Python
+/// connectors would take it for the file.
+pub(super) fn with_file_error(header: &[u8], why: &str, own: usize) -> String {
+    let with_file = WithFile::of(header).failed(shortened(why));
+    if own > 0 { with_file.behind(own as u64).to_json() } else { with_file.to_json() }
 }
 
 /// A message's header that says why its file is not there. If that is too long for a header, the other keys of
@@ -189,7 +186,7 @@ pub(super) fn with_file_error(header: &[u8], why: &str) -> String {
 /// # Errors
 /// The header cannot be changed.
 pub(super) fn header_with_error(header: &[u8], why: &str) -> Result<Vec<u8>, HeaderError> {
-    for value in [with_file_error(header, why), with_file_error(b"", why)] {
+    for value in [with_file_error(header, why, 0), with_file_error(b"", why, 0)] {
         let changed = header::rewrite(header, &[("with_file", Some(value))])?;
         if changed.len() <= HEADER_MAX {
             return Ok(changed);

@@ -46,6 +46,10 @@ pub const FILES_OPEN: usize = 512;
 /// Beyond so many sources only the first file of a lane is opened, so that no lane keeps others from theirs.
 pub const FILES_OPEN_AHEAD: usize = 128;
 
+/// Bytes of what this side says that may wait for a link when another file is offered. Offers bring headers, which may be
+/// long; two sides that wait for each other to read what they say would wait for ever.
+pub const OFFERS_HIGH: usize = 64 * 1024;
+
 /// Files of a lane that a peer may have offered without their messages, and of a link.
 pub const OFFERED_LANE: usize = 64;
 /// Of all lanes of a link.
@@ -73,6 +77,8 @@ pub(super) enum Work {
     Source(Id, usize, u64),
     /// A target: the link, and which of its files.
     Target(Id, TransferId),
+    /// A target on a link of the first kind.
+    Frame(Id),
 }
 
 /// What a connector knows of files, besides those of each lane and link.
@@ -114,6 +120,8 @@ pub(super) struct LinkFiles {
     pub since: usize,
     /// The lane whose turn it is.
     pub turn: usize,
+    /// Some are not offered before what was said has gone out.
+    pub holds_offers: bool,
     pub window: Window,
     /// What the peer has offered and sent no message for yet, by lane and number.
     pub incoming: BTreeMap<(u32, u64), Incoming>,
@@ -152,6 +160,10 @@ impl Connector {
             let end = match work {
                 Work::Source(peer, lane, number) => {
                     self.source_ready(peer, lane, number, result, now);
+                    None
+                }
+                Work::Frame(link) => {
+                    self.target_worked(link, file, result, now);
                     None
                 }
                 Work::Target(link, id) => self.target_ready(link, id, result, now).map(|cause| (link, cause)),
@@ -234,6 +246,9 @@ impl Connector {
             self.rewind_files(peer);
         }
         let links: Vec<Id> = self.conns.iter().filter(|(_, c)| c.link().is_some()).map(|(id, _)| id).collect();
-        links.into_iter().for_each(|id| self.drop_incoming(id));
+        for id in links {
+            self.drop_incoming(id);
+            self.drop_frames(id);
+        }
     }
 }

@@ -18,8 +18,8 @@ use super::durable::RingRef;
 use super::event::Cause;
 use super::file_lane::{FileLane, Outgoing, Stage};
 use super::file_link::{
-    AGAIN_MAX, FILE_AGAIN, FILES_AHEAD, FILES_KEPT, FILES_OPEN, FILES_OPEN_AHEAD, FileTrouble, MESSAGE_SHARE, PIECE,
-    Removal, Work,
+    AGAIN_MAX, FILE_AGAIN, FILES_AHEAD, FILES_KEPT, FILES_OPEN, FILES_OPEN_AHEAD, FileTrouble, MESSAGE_SHARE,
+    OFFERS_HIGH, PIECE, Removal, Work,
 };
 use super::files::{FileError, Step};
 use super::slots::Id;
@@ -41,15 +41,32 @@ impl Connector {
     pub(super) fn offer_files(&mut self, id: Id, peer_id: Id, now: Instant) {
         let Some(peer) = self.peers.get(peer_id).filter(|p| p.link == Some(id)) else { return };
         let lanes: Vec<usize> = (0..peer.lanes.len()).filter(|lane| peer.may_offer(*lane)).collect();
+        self.hold_offers(id, false);
         for lane in lanes {
             self.look_for_files(peer_id, lane, now);
             while let Some(number) = self.next_to_offer(peer_id, lane, now) {
+                if self.conns.get(id).is_some_and(|conn| conn.control.used() > OFFERS_HIGH) {
+                    self.hold_offers(id, true);
+                    break;
+                }
                 if !self.offer_file(id, peer_id, lane, number, now) {
                     break;
                 }
             }
             self.review_files(peer_id, lane);
         }
+    }
+
+    fn hold_offers(&mut self, id: Id, held: bool) {
+        if let Some(files) = self.link_files(id) {
+            files.holds_offers = held;
+        }
+    }
+
+    /// Whether there are files to be offered as soon as what was said has gone out.
+    pub(super) fn holds_offers(&self, id: Id) -> bool {
+        let link2 = self.conns.get(id).and_then(|c| c.link()).and_then(|link| link.link2.as_ref());
+        link2.is_some_and(|link2| link2.files.holds_offers)
     }
 
     /// Finds out the files of the first messages of a lane that were not sent.
@@ -220,6 +237,7 @@ impl Connector {
 
     /// Files that waited are tried again.
     pub(super) fn files_again(&mut self) {
+        self.sources_again();
         let links: Vec<Id> = self.peers.iter().filter(|(_, p)| p.has_files()).filter_map(|(_, p)| p.link).collect();
         links.into_iter().for_each(|link| self.want_write(link));
     }

@@ -18,7 +18,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::backoff::STABLE_PERIOD;
-use super::conn::{Link, LinkMemo, State};
+use super::conn::{Link, State};
 use super::connector::{Connector, Step};
 use super::enrolment::client_name;
 use super::event::{Cause, Event, Output, Secured};
@@ -31,7 +31,7 @@ use super::timers::Timer;
 use crate::ring::Ring;
 use crate::wire::control::{self, CloseReason, Control};
 use crate::wire::frame::{self, Frame};
-use crate::wire::header::{self, Change, Header};
+use crate::wire::header::{self, Header};
 use crate::wire::link;
 use crate::wire::names::Role;
 
@@ -335,7 +335,7 @@ impl Connector {
             control::CLOSE => self.peer_says_goodbye(id, frame, header),
             control::ACK => {
                 if let Some(number) = header.transport_id {
-                    self.peer_acknowledges(peer, number, now);
+                    self.peer_acknowledges(id, peer, number, now);
                 }
                 Step::Taken
             }
@@ -416,56 +416,6 @@ impl Connector {
         Step::Taken
     }
 
-    /// A message for an app: an answer to its asker, all else to the inbox of its type.
-    fn ordinary(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
-        let step = match self.for_app(id, peer, frame, header, now) {
-            Ok(Some(ForApp { inbox, changed })) => {
-                self.deliver(inbox, &[changed.as_deref().unwrap_or(frame.bytes())], peer, id, now)
-            }
-            Ok(None) => Step::Taken,
-            Err(cause) => return Step::End(cause),
-        };
-        if let (Step::Taken, Some(transport_id)) = (&step, header.transport_id) {
-            self.send_control(id, control::ack(&self.settings.id, transport_id));
-        }
-        step
-    }
-
-    /// The inbox of a message, and what the app gets of it if that is not as it came. `None` if there is nothing more
-    /// to do: it was an answer, which its asker has now, or its type is not received here.
-    pub(super) fn for_app(
-        &mut self,
-        id: Id,
-        peer: Id,
-        frame: &Frame<'_>,
-        header: &Header<'_>,
-        now: Instant,
-    ) -> Result<Option<ForApp>, Cause> {
-        let changed = changed_for_app(frame, header)?;
-        if header.response_id.is_some()
-            && let Some(asker) = self.take_asker(peer, header)
-        {
-            self.answer_app(asker, changed.unwrap_or_else(|| frame.bytes().to_vec()), now);
-            return Ok(None);
-        }
-        let Some(inbox) = self.inbox_for(&header.message_type) else {
-            let name = self.peers.get(peer).map(|p| p.name.clone()).unwrap_or_default();
-            self.count_drop(&name, &header.message_type, Reason::TypeNotAllowed, 1, now);
-            return Ok(None);
-        };
-        if changed.is_none() && header.response_id.is_none() {
-            self.remember_inbox(id, frame, inbox);
-        }
-        Ok(Some(ForApp { inbox, changed }))
-    }
-
-    fn remember_inbox(&mut self, id: Id, frame: &Frame<'_>, inbox: usize) {
-        if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
-            let with_binary = frame.binary().is_some();
-            link.memo = Some(LinkMemo { header: frame.header().to_vec(), with_binary, inbox });
-        }
-    }
-
     pub(super) fn keep_alive(&mut self, id: Id, now: Instant) {
         let Some(settings) = self.settings.keep_alive else { return };
         let question = control::ping(&self.settings.id, &self.settings.server_id, control::KEEP_ALIVE_ID);
@@ -479,6 +429,11 @@ impl Connector {
         // While this side does not read, because an app does not, silence is its own doing.
         let Some(conn) = self.conns.get_mut(id).filter(|c| !c.paused) else { return };
         let Some(link) = conn.link_mut() else { return };
+        // No question goes out in the middle of a file, and no answer comes.
+        let asks = link.file_out.as_ref().is_none_or(|out| !out.is_amid());
+        if std::mem::take(&mut link.heard) || !asks {
+            return;
+        }
         link.unanswered += 1;
         if link.unanswered >= settings.unanswered_max {
             self.close(id, Cause::KeepAlive(settings.unanswered_max), now);
@@ -492,49 +447,4 @@ impl Connector {
             Some((peer.name.as_str(), remote))
         })
     }
-}
-
-/// A message for an app.
-pub(super) struct ForApp {
-    pub inbox: usize,
-    /// The frame, if the app gets another than the one that came.
-    pub changed: Option<Vec<u8>>,
-}
-
-/// The frame as the app gets it, if that is not as it came: without the number that asks for an acknowledgement, and
-/// without the bytes of a file. A Python connector leaves an empty binary out and says all the same that there is one,
-/// at which Python apps stumble, so it is put back.
-pub(super) fn changed_for_app(frame: &Frame<'_>, header: &Header<'_>) -> Result<Option<Vec<u8>>, Cause> {
-    let lacks_binary = header.with_binary && frame.binary().is_none();
-    if header.transport_id.is_none() && !header.with_file && !lacks_binary {
-        return Ok(None);
-    }
-    let bad = |error: &dyn std::fmt::Display| Cause::BadInput(error.to_string());
-    let mut changes: Vec<Change<'_>> = vec![("transport_id", None)];
-    let binary = match frame.binary() {
-        _ if header.with_file => own_binary(frame),
-        None if lacks_binary => Some(&[][..]),
-        binary => binary,
-    };
-    if binary.is_none() {
-        changes.push(("with_binary", None));
-    }
-    let changed = header::rewrite(frame.header(), &changes).map_err(|e| bad(&e))?;
-    let mut out = Vec::new();
-    frame::encode(&changed, frame.data(), binary, &mut out).map_err(|e| bad(&e))?;
-    Ok(Some(out))
-}
-
-/// The app's own binary in a frame that carries a file behind it.
-fn own_binary<'a>(frame: &Frame<'a>) -> Option<&'a [u8]> {
-    let header: serde_json::Value = serde_json::from_slice(frame.header()).unwrap_or_default();
-    let with_file = &header["with_file"];
-    let binary = frame.binary()?;
-    // Without its file a message has nothing behind its own binary.
-    if with_file["file_error"].as_str().is_some_and(|error| !error.is_empty()) {
-        return Some(binary);
-    }
-    let offset = with_file["binary_offset"].as_u64().unwrap_or(0);
-    let own = &binary[..binary.len().min(usize::try_from(offset).unwrap_or(usize::MAX))];
-    (!own.is_empty()).then_some(own)
 }

@@ -26,7 +26,7 @@ use super::durable::RingRef;
 use super::event::{Cause, Event};
 use super::feed::feed_number;
 use super::file_link::LinkFiles;
-use super::link::ForApp;
+use super::for_app::ForApp;
 use super::places::Key;
 use super::settings::{WINDOW_MAX, WINDOW_MIN};
 use super::slots::Id;
@@ -48,6 +48,10 @@ const OTHER_PLACES: u32 = 16;
 
 /// Most lanes that a peer may open on a link.
 const LANES_MAX: usize = 4096;
+
+/// The greatest number that a peer is believed to have been given, though this side does not know it any more. New
+/// messages to all get greater ones, and there must be enough of those.
+const NUMBER_MAX: u64 = record::SEQUENCE_MAX / 2;
 
 /// Lanes of the connectors' own types.
 const OWN_LANES: [&str; 3] = [control::PING, control::PUBSUB, control::PUBSUB_STORED];
@@ -157,6 +161,13 @@ impl Connector {
             Ok(hello) => hello,
             Err(error) => return Step::End(Cause::BadInput(error.to_string())),
         };
+        if let Some(place) = hello.places.iter().find(|place| place.received > NUMBER_MAX) {
+            let what = format!(
+                "it has had message {} of type {:?}: no message has such a number",
+                place.received, place.message_type
+            );
+            return Step::End(Cause::BadInput(what));
+        }
         let said = self.conns.get(id).and_then(|c| c.link()).is_some_and(|link| link.says_records);
         if !said {
             self.say_link(id, name);

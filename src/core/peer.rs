@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::feed::FeedSlot;
 use super::file_lane::{FileLane, Stage};
+use super::frame_out::{self, Sources};
 use super::priority::{Classes, Turns};
 use super::requests::RequestKey;
 use super::settings::OUTBOX_LOW;
@@ -67,6 +68,8 @@ pub(super) struct Lane {
     pub confirmed: u64,
     /// Link 1: records that the peer has acknowledged one by one.
     pub acknowledged: BTreeSet<u64>,
+    /// Link 1: the files of its messages that were begun to be sent.
+    pub sources: Sources,
 }
 
 impl Lane {
@@ -92,6 +95,7 @@ impl Lane {
             go_back: None,
             confirmed: 0,
             acknowledged: BTreeSet::new(),
+            sources: Sources::new(),
         }
     }
 
@@ -170,6 +174,7 @@ impl Lane {
         }
         (self.announced, self.stopped, self.go_back, self.confirmed) = (false, false, None, 0);
         self.acknowledged.clear();
+        frame_out::rewind(&mut self.sources);
     }
 }
 
@@ -186,10 +191,6 @@ impl Peer {
     /// Messages in its outbox.
     pub fn queued(&self) -> usize {
         self.lanes.iter().map(Lane::len).sum()
-    }
-
-    pub fn has_unsent(&self) -> bool {
-        self.lanes.iter().any(Lane::has_unsent)
     }
 
     /// The lane that has sent a message in part: nothing else may be sent before its rest.

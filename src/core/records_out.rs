@@ -81,6 +81,6 @@ impl Connector {
         };
         let Some(peer) = self.peers.get(peer_id).filter(|p| p.link == Some(id)) else { return false };
         let may_send = peer.mid_frame().is_some() || peer.next_lane(|lane| lane.may_send(window)).is_some();
-        may_send || self.may_send_piece(id) || self.feeds_pending(id, peer_id)
+        may_send || self.may_send_piece(id) || self.holds_offers(id) || self.feeds_pending(id, peer_id)
     }
 }

@@ -179,6 +179,8 @@ pub struct Settings {
     pub max_message_size: usize,
     /// Most bytes in the outbox of a peer.
     pub queue_max_bytes: usize,
+    /// Most bytes of a file in one frame to a peer of the Python package; larger ones go as pieces.
+    pub chunk_max: u64,
     /// The types whose messages to peers are stored.
     pub persist_send: Covered,
     /// The types whose messages to apps are stored.

@@ -11,7 +11,7 @@ use super::slots::Id;
 use super::timers::Timer;
 use crate::ring::Ring;
 use crate::wire::control::CloseReason;
-use crate::wire::frame::Frame;
+use crate::wire::frame::{Frame, Part};
 use crate::wire::header::Header;
 use crate::wire::record;
 
@@ -153,7 +153,9 @@ impl Connector {
         };
         let reason = if self.stopping { Reason::Stopping } else { Reason::ConnectionEnded };
         let mut frames = conn.deframer.feed(&[]);
-        while let Ok(Some(frame)) = frames.next() {
+        while let Ok(Some(part)) = frames.next_part() {
+            // The rest of a file is not a message.
+            let (Part::Frame(frame) | Part::Head(frame, _)) = part else { continue };
             let header = Header::parse(frame.header()).unwrap_or_default();
             let destination = header.destination_id.as_deref().unwrap_or(&self.settings.server_id);
             let peer = peer.as_deref().unwrap_or(destination).to_owned();

@@ -6,7 +6,7 @@ use super::conn::{Conn, Kind, Link, State};
 use super::connector::{Connector, SCRATCH};
 use super::durable::RingRef;
 use super::event::Cause;
-use super::peer::Lane;
+use super::peer::{Lane, Peer};
 use super::settings::CONTROL_HIGH;
 use super::slots::Id;
 use super::timers::Timer;
@@ -95,7 +95,7 @@ impl Connector {
             return Some(sent);
         }
         let peer = peer.as_mut()?;
-        let number = mid.or_else(|| peer.next_lane(Lane::has_unsent))?;
+        let number = mid.or_else(|| peer.next_frame_lane(link))?;
         // Frames that wait to go ahead do so as soon as the frame that was begun is out; types take turns.
         let alone = peer.lanes.iter().filter(|lane| lane.has_unsent()).count() == 1;
         let has_file = peer.lanes[number].files.is_some();
@@ -106,15 +106,16 @@ impl Connector {
             return Some((0, 0));
         }
         if has_file {
-            return self.send_without_file(id, peer_id, number);
+            return self.transmit_file(id, peer_id, number, left, now, sink);
         }
         let (taken, offered) = offer(ring, left, control.is_empty() && alone, &mut self.scratch, sink);
         let completed = ring.sent(taken);
         link.written += taken as u64;
+        link.since_piece += taken as u64;
         if completed > 0 {
             link.mark(number, ring.front_sequence().unwrap_or(ring.next_sequence()));
         }
-        peer.sent(number, taken, Lane::has_unsent);
+        peer.sent(number, taken, Lane::may_begin_frame);
         Some((taken, offered))
     }
 
@@ -209,8 +210,9 @@ impl Connector {
             Kind::Link(Link { state: State::Up { peer }, link2: Some(_), .. }) if conn.closing.is_none() => {
                 self.lanes_pending(id, *peer)
             }
-            Kind::Link(Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
-                let has_unsent = self.peers.get(*peer).is_some_and(|p| p.link == Some(id) && p.has_unsent());
+            Kind::Link(link @ Link { state: State::Up { peer }, .. }) if conn.closing.is_none() => {
+                let has_more = |p: &Peer| p.mid_frame().is_some() || p.next_frame_lane(link).is_some();
+                let has_unsent = self.peers.get(*peer).is_some_and(|p| p.link == Some(id) && has_more(p));
                 has_unsent || self.feeds_pending(id, *peer)
             }
             Kind::Delivery(delivery) => {

@@ -10,7 +10,7 @@ use std::thread;
 const THREADS_MAX: usize = 4;
 
 /// Bytes from which on a file is large: when the last of it is let go, the disk is busy with its blocks for a while.
-const LARGE: u64 = 16 * 1024 * 1024;
+pub(super) const LARGE: u64 = 16 * 1024 * 1024;
 
 /// Closes what holds a file of so many bytes, which may have lost its name: beside the loop if it is large.
 pub(super) fn close<T: Send + 'static>(file: T, size: u64) {

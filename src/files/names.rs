@@ -192,10 +192,11 @@ pub(super) fn chunk(chunked: &Value, dst_name: &str) -> Result<Chunk, String> {
         return Err(wrong("I counts from 1 to N"));
     }
     let whole = base.strip_suffix(CHUNK).and_then(|whole| Path::new(whole).file_name()?.to_str());
+    // Our own senders fill the number up with zeros.
+    let width = count.to_string().len();
+    let names = [format!("{base}_{index}_{count}"), format!("{base}_{index:0width$}_{count}")];
     match whole {
-        Some(whole) if dst_name == format!("{base}_{index}_{count}") => {
-            Ok(Chunk { index, count, whole: whole.to_owned() })
-        }
+        Some(whole) if names.iter().any(|name| name == dst_name) => Ok(Chunk { index, count, whole: whole.to_owned() }),
         _ => Err(wrong(&format!("dst_name is {}", shown(dst_name)))),
     }
 }
@@ -254,6 +255,8 @@ mod tests {
     fn pieces_must_go_together_with_their_names() {
         let name = "sub/a.bin__aioconnectors_chunk_11_12";
         let base = "sub/a.bin__aioconnectors_chunk";
+        assert!(chunk(&json!([base, 1, 12]), "sub/a.bin__aioconnectors_chunk_01_12").is_ok());
+        assert!(chunk(&json!([base, 1, 12]), "sub/a.bin__aioconnectors_chunk_001_12").is_err());
         let found = chunk(&json!([base, 11, 12]), name).unwrap();
         assert_eq!(found, Chunk { index: 11, count: 12, whole: "a.bin".to_owned() });
         for wrong in [

@@ -39,6 +39,14 @@ impl What {
             What::Whole { set, .. } => set,
         }
     }
+
+    /// Bytes of the file.
+    fn size(&self) -> u64 {
+        match self {
+            What::Target(target) => target.size(),
+            What::Whole { size, .. } => *size,
+        }
+    }
 }
 
 /// Names it.
@@ -247,9 +255,10 @@ impl DiskFiles {
         })
     }
 
-    /// Names it at once, or on a thread if it must lie on the disk before.
+    /// Names it at once, or on a thread if it must lie on the disk before. A file system may see to that on its own when
+    /// a name passes from one file to another, as ext4 does, and takes its time for a large one.
     fn name(&mut self, mut named: Named) -> Result<Step, FileError> {
-        if self.setup.synced {
+        if self.setup.synced || (named.naming.overrides && named.what.size() >= background::LARGE) {
             self.open.insert(named.file, Open::Naming);
             self.naming.insert(named.what.id().to_owned());
             self.background.start(named);

@@ -8,6 +8,7 @@ use std::time::SystemTime;
 
 use serde_json::json;
 
+use super::background::LARGE;
 use super::hook::{Asked, Folder, TargetHook};
 use super::stale::{PARTIAL_KEPT, WHOLE_KEPT};
 use super::testing::{Rig, SmallDisk, bytes, hash, header, incoming, is_root, key, names, refusal};
@@ -453,6 +454,21 @@ fn a_file_that_is_closed_while_it_is_written_through_is_named_all_the_same() {
     };
     assert_eq!((there, rig.finish(file, Some(&hash(b"one")))), (3, Ok(3)));
     assert_eq!(rig.there(), ["a"]);
+}
+
+#[test]
+fn a_large_file_takes_the_name_of_another_beside_the_loop() {
+    let mut rig = Rig::new().overriding();
+    for (number, size) in [(1, 20), (2, LARGE as usize)] {
+        let sent = bytes(size);
+        let (key, header) = (key(number), header(&json!({"dst_name": "a"})));
+        let (file, _) = rig.begin(&incoming(Some(&key), &header, size as u64)).unwrap();
+        sent.chunks(PIECE_MAX).for_each(|piece| rig.files.write(file, piece).unwrap());
+        let step = rig.files.finish(file, Some(&hash(&sent))).unwrap();
+        assert_eq!(step == Step::Working, size == LARGE as usize);
+        assert_eq!(rig.done(file, step), Ok(size as u64));
+        assert_eq!(fs::read(rig.target("a")).unwrap(), sent);
+    }
 }
 
 #[test]

@@ -90,6 +90,23 @@ impl Ring {
         filled
     }
 
+    /// The flags of the first record that is not wholly sent; none of a durable ring that has not seen it yet.
+    #[must_use]
+    pub fn front_flags(&self) -> u8 {
+        if self.unsent == 0 || self.sent_records() >= self.verified {
+            return 0;
+        }
+        self.locate(self.next).map_or(0, |(_, head)| head.flags)
+    }
+
+    /// Whether the first record that is not wholly sent counts as sent in part, of which the connection has got none of
+    /// its own bytes: something else that stands for it goes out.
+    pub fn set_begun(&mut self, begun: bool) {
+        if self.unsent > 0 {
+            (self.next_sent, self.run) = (usize::from(begun), Run::default());
+        }
+    }
+
     /// `count` more bytes of frames were sent; how many frames that completed.
     pub fn sent(&mut self, mut count: usize) -> usize {
         let mut completed = 0;

@@ -97,6 +97,10 @@ impl Rules {
         if header_end + LENGTH_SIZE > total {
             return Err(FrameError::header_beyond_end(total, header_end));
         }
+        // Garbage is not waited for: no header that brings a file begins with anything else.
+        if length > self.limit && bytes.get(HEADER_START).is_some_and(|first| *first != b'{') {
+            return Err(self.too_long(length));
+        }
         if self.said.is_none() {
             let Some(header) = bytes.get(HEADER_START..header_end) else { return Ok(Front::Needs(header_end)) };
             self.said = Some(divide(header));

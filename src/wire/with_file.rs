@@ -7,9 +7,6 @@ use super::header::Header;
 /// Stands behind the name of a file that is sent in pieces, in the name of each piece.
 pub const PIECE_MARK: &str = "__aioconnectors_chunk";
 
-/// Longest text of a `file_error`, bytes: it goes into a header, which has no room for more.
-pub const ERROR_MAX: usize = 512;
-
 /// What `with_file` says.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WithFile {
@@ -34,10 +31,17 @@ impl WithFile {
         self.text("src_path").filter(|path| !path.is_empty())
     }
 
+    /// What the file is to be called; empty if that is not said.
+    #[must_use]
+    pub fn dst_name(&self) -> &str {
+        self.text("dst_name").unwrap_or_default()
+    }
+
     /// Whether the source is removed when the peer has the file.
     #[must_use]
     pub fn delete(&self) -> bool {
-        self.fields.get("delete").is_none_or(is_true)
+        // What is neither true nor false does not make a file go away.
+        self.fields.get("delete").is_none_or(|delete| delete == &Value::Bool(true))
     }
 
     /// How many bytes of the frame's binary come before the file, if that is said: they are the app's own.
@@ -59,11 +63,13 @@ impl WithFile {
         self.fields.get("chunked").is_some_and(is_true)
     }
 
-    /// The same for a piece of the file, the `index`th of `count`, counted from 1, as Python apps cut files.
+    /// The same for a piece of the file, the `index`th of `count`, counted from 1, as Python apps cut files. But the
+    /// number is filled up with zeros: Python connectors join pieces in the order of their names.
     #[must_use]
     pub fn piece(mut self, index: u64, count: u64) -> Self {
-        let base = format!("{}{PIECE_MARK}", self.text("dst_name").unwrap_or_default());
-        self.fields.insert("dst_name".to_owned(), format!("{base}_{index}_{count}").into());
+        let width = count.to_string().len();
+        let base = format!("{}{PIECE_MARK}", self.dst_name());
+        self.fields.insert("dst_name".to_owned(), format!("{base}_{index:0width$}_{count}").into());
         self.fields.insert("chunked".to_owned(), Value::Array(vec![base.into(), index.into(), count.into()]));
         self
     }
@@ -78,15 +84,7 @@ impl WithFile {
     /// The same for a file that does not come, for this reason.
     #[must_use]
     pub fn failed(mut self, why: &str) -> Self {
-        let end = (0..=why.len().min(ERROR_MAX)).rev().find(|end| why.is_char_boundary(*end));
-        self.fields.insert("file_error".to_owned(), why[..end.unwrap_or(0)].into());
-        self
-    }
-
-    /// Only why the file does not come.
-    #[must_use]
-    pub fn only_error(mut self) -> Self {
-        self.fields.retain(|key, _| key == "file_error");
+        self.fields.insert("file_error".to_owned(), why.into());
         self
     }
 
@@ -138,7 +136,7 @@ mod tests {
             (file.src_path(), file.delete(), file.binary_offset(), file.is_piece()),
             (Some("/a"), true, None, false)
         );
-        for (delete, expected) in [("null", false), ("0", false), ("\"no\"", true), ("false", false), ("1", true)] {
+        for (delete, expected) in [("null", false), ("0", false), ("\"no\"", false), ("false", false), ("true", true)] {
             let file = WithFile::of(&header(&format!(r#"{{"delete": {delete}}}"#)));
             assert_eq!(file.delete(), expected, "{delete}");
         }
@@ -146,22 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn a_piece_is_named_as_python_names_it() {
+    fn a_piece_is_named_as_python_names_it_but_in_order() {
         let file = WithFile::of(&header(r#"{"dst_name": "b", "dst_type": "t", "mine": [1]}"#)).piece(3, 12).behind(5);
         let expected = concat!(
-            r#"{"dst_name":"b__aioconnectors_chunk_3_12","dst_type":"t","mine":[1],"#,
+            r#"{"dst_name":"b__aioconnectors_chunk_03_12","dst_type":"t","mine":[1],"#,
             r#""chunked":["b__aioconnectors_chunk",3,12],"binary_offset":5}"#
         );
         assert_eq!(file.to_json(), expected);
         assert!(file.is_piece());
-    }
-
-    #[test]
-    fn a_reason_is_cut_where_a_letter_ends() {
-        let failed = WithFile::default().failed(&"é".repeat(1000));
-        assert_eq!(failed.error().unwrap().len(), ERROR_MAX);
-        let failed = WithFile::of(&header(r#"{"src_path": "/a"}"#)).failed(&"x".repeat(1000)).only_error();
-        assert_eq!((failed.src_path(), failed.error().unwrap().len()), (None, ERROR_MAX));
     }
 
     #[test]

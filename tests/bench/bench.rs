@@ -8,6 +8,7 @@
 //! cargo bench -- --json FILE         # all repeats as JSON as well
 //! cargo bench -- --spool            # instead: 10 million messages that are stored while the peer is away
 //! cargo bench -- --repeats N --messages N --only TEXT
+//! cargo bench -- --folder DIR        # where all files lie, instead of /tmp: on another disk, or on none
 //! ```
 //!
 //! Behind it come three more cases; `--only` takes their names as well:
@@ -49,6 +50,7 @@ struct Options {
     spool: bool,
     only: String,
     json: Option<PathBuf>,
+    folder: PathBuf,
     rate: u32,
     seconds: Option<u32>,
     gigabytes: f64,
@@ -85,6 +87,7 @@ impl Options {
             spool: false,
             only: String::new(),
             json: None,
+            folder: "/tmp".into(),
             rate: requests::RATE,
             seconds: None,
             gigabytes: 1.0,
@@ -100,6 +103,7 @@ impl Options {
                 Long("messages") => options.messages = Some(parser.value()?.parse::<u64>()?.max(1)),
                 Long("only") => options.only = parser.value()?.string()?,
                 Long("json") => options.json = Some(parser.value()?.into()),
+                Long("folder") => options.folder = parser.value()?.into(),
                 Long("rate") => options.rate = parser.value()?.parse::<u32>()?.max(1),
                 Long("seconds") => options.seconds = Some(parser.value()?.parse::<u32>()?.max(1)),
                 Long("gigabytes") => options.gigabytes = parser.value()?.parse()?,
@@ -135,7 +139,10 @@ fn main() -> ExitCode {
 
 /// Whether every message has arrived, in order.
 fn run(options: &Options) -> Result<bool, Failure> {
-    let folder = tempfile::Builder::new().prefix("aioc-bench-").tempdir_in("/tmp")?;
+    // What else runs on the machine runs in the figures.
+    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
+    println!("load of the machine before: {}", load.trim());
+    let folder = tempfile::Builder::new().prefix("aioc-bench-").tempdir_in(&options.folder)?;
     if options.spool {
         return spool::run(folder.path(), options.messages(spool::MESSAGES));
     }

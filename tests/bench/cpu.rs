@@ -18,6 +18,17 @@ pub fn process(pid: u32) -> Duration {
     tasks.flatten().map(|task| of_task(&task.path())).sum()
 }
 
+/// How long all threads of a process were ready to run while others had the cores, in seconds; nothing where the
+/// scheduler does not count that.
+pub fn waited(pid: u32) -> f64 {
+    let Ok(tasks) = fs::read_dir(format!("/proc/{pid}/task")) else { return 0.0 };
+    let of_task = |task: &Path| {
+        let text = fs::read_to_string(task.join("schedstat")).ok()?;
+        text.split(' ').nth(1)?.parse::<f64>().ok()
+    };
+    tasks.flatten().filter_map(|task| of_task(&task.path())).sum::<f64>() / 1e9
+}
+
 /// The scheduler's count if there is one, in nanoseconds; else ticks.
 fn of_task(task: &Path) -> Duration {
     let read = |name: &str| fs::read_to_string(task.join(name)).ok();

@@ -259,6 +259,7 @@ fn killed(pair: &mut Pair, way: &mut FileWay, source: &Path, bytes: u64, clean: 
     let sent = stopped_at(pair, (bytes * 2 / 3).saturating_sub(all))?;
     all += sent;
     pair.client_mut().kill();
+    signal(pair.server().pid(), Signal::SIGCONT)?;
     pair.client_mut().start_again()?;
     let seconds = (way.wait()? - start).as_secs_f64();
     all += bytes_on_way(pair)?;
@@ -278,8 +279,8 @@ fn killed(pair: &mut Pair, way: &mut FileWay, source: &Path, bytes: u64, clean: 
     Ok(whole && !twice)
 }
 
-/// Stops the client when it has sent so many bytes on its connection, so that nothing goes out meanwhile; how many it
-/// has sent.
+/// Stops both when the client has sent so many bytes on its connection; how many it has sent. Both at once: what is on
+/// its way then is neither sent nor taken while it is looked.
 fn stopped_at(pair: &Pair, bytes: u64) -> Result<u64, Failure> {
     let start = Instant::now();
     while bytes_on_way(pair)? < bytes {
@@ -288,6 +289,8 @@ fn stopped_at(pair: &Pair, bytes: u64) -> Result<u64, Failure> {
         }
         thread::sleep(LOOK);
     }
-    signal(pair.client().pid(), Signal::SIGSTOP)?;
+    for connector in [pair.client(), pair.server()] {
+        signal(connector.pid(), Signal::SIGSTOP)?;
+    }
     bytes_on_way(pair)
 }

@@ -17,9 +17,9 @@ use aioconnectors::wire::frame::{Deframer, encode};
 use aioconnectors::wire::header::{Header, MessageId};
 use aioconnectors::wire::names::{Role, SocketPaths};
 
-use crate::Failure;
 use crate::files::{FileWay, TYPE as FILE, make_source, settings};
 use crate::system::{CLIENT, CONNECT_TIMEOUT, MESSAGE_TYPE, plan_of};
+use crate::{Failure, cpu};
 
 /// Requests a second.
 pub const RATE: u32 = 1000;
@@ -56,11 +56,14 @@ pub fn run(folder: &Path, load: &Load) -> Result<bool, Failure> {
     println!("\nrequests of {SIZE} bytes over TLS, {} a second for {} s", load.rate, load.seconds);
     // Connections are opened, memory is touched.
     ask(&entry, &server, load.rate, load.rate)?;
-    let alone = ask(&entry, &server, load.rate, load.rate * load.seconds)?;
+    let count = load.rate * load.seconds;
+    let before = waited(&pair);
+    let alone = ask(&entry, &server, load.rate, count)?;
     alone.say("alone", |_| true);
+    say_waited(&pair, before);
     let source = make_source(&folder, load.file_bytes)?;
     let mut way = FileWay::new(&pair, &folder, &source)?;
-    let over = AtomicBool::new(false);
+    let (over, before) = (AtomicBool::new(false), waited(&pair));
     let (beside, files) = thread::scope(|scope| {
         let sending = scope.spawn(|| {
             let mut times = Vec::new();
@@ -71,7 +74,7 @@ pub fn run(folder: &Path, load: &Load) -> Result<bool, Failure> {
             }
             Ok::<_, Failure>(times)
         });
-        let asked = ask(&entry, &server, load.rate, load.rate * load.seconds);
+        let asked = ask(&entry, &server, load.rate, count);
         over.store(true, Ordering::Relaxed);
         let files = sending.join().unwrap_or_else(|_| Err("the app that sends files has panicked".into()));
         Ok::<_, Failure>((asked?, files?))
@@ -80,10 +83,23 @@ pub fn run(folder: &Path, load: &Load) -> Result<bool, Failure> {
     beside.say(&format!("beside a file of {megabytes:.0} MB"), |at| {
         files.iter().any(|(from, to)| (from..=to).contains(&&at))
     });
+    say_waited(&pair, before);
     let seconds: f64 = files.iter().map(|(from, to)| (*to - *from).as_secs_f64()).sum();
     println!("{:<28} {} files meanwhile, {:.0} MB/s each", "", files.len(), megabytes * files.len() as f64 / seconds);
     pair.check()?;
     Ok(alone.is_whole() && beside.is_whole())
+}
+
+/// How long the client and the server have waited for a core.
+fn waited(pair: &Pair) -> [f64; 2] {
+    [pair.client(), pair.server()].map(|connector| cpu::waited(connector.pid()))
+}
+
+/// What other programs on the machine have cost.
+fn say_waited(pair: &Pair, before: [f64; 2]) {
+    let now = waited(pair);
+    let [client, server] = [0, 1].map(|which| now[which] - before[which]);
+    println!("{:<28} the client waited {client:.2} s for a core, the server {server:.2} s", "");
 }
 
 /// An app that answers every request, until its connector ends.

@@ -119,6 +119,13 @@ impl Process {
         found.unwrap_or_else(|| panic!("{} never said one of {words:?} on stderr", self.name))
     }
 
+    /// Waits for a line on stderr with these words, of whatever level.
+    #[track_caller]
+    pub fn wait_said(&self, words: &str) -> String {
+        let found = self.errors.wait(wait::LIMIT, |line| line.contains(words));
+        found.unwrap_or_else(|| panic!("{} never said {words:?} on stderr", self.name))
+    }
+
     /// Waits for a line on stdout that begins with `start`.
     #[track_caller]
     pub fn wait_output(&self, start: &str) -> String {

@@ -80,6 +80,29 @@ fn a_hello_that_comes_late_takes_nothing_back_and_counts_what_was_sent() {
 }
 
 #[test]
+fn after_a_late_hello_acknowledgements_begin_with_the_first_message_of_the_connection() {
+    let mut rig = Rig::server();
+    let link = rig.link("c1");
+    feed(&mut rig, link, 0..4);
+    let app = rig.open_app();
+    got(&mut rig, app);
+    rig.pass(Duration::from_secs(2));
+    say(&mut rig, app, FromReceiver::Acknowledges { resume: false });
+    for done in 1..=4 {
+        say(&mut rig, app, FromReceiver::Done(done));
+    }
+    assert!(!rig.is_closed(app), "{:?}", rig.events());
+    feed(&mut rig, link, 4..6);
+    assert_eq!(got(&mut rig, app), [4, 5]);
+    say(&mut rig, app, FromReceiver::Done(5));
+    say(&mut rig, app, FromReceiver::Done(2));
+    assert!(rig.is_closed(app), "what was acknowledged cannot be taken back");
+    rig.pass(Duration::from_millis(60));
+    let again = rig.open_app();
+    assert_eq!(got(&mut rig, again), [5]);
+}
+
+#[test]
 fn an_app_that_never_says_hello_gets_nothing_twice() {
     for wait in [0, 2] {
         let mut rig = Rig::server();

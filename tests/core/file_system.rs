@@ -35,8 +35,21 @@ struct Part {
 
 #[derive(Clone, Debug)]
 enum Open {
-    Source { path: String, stamp: Stamp, at: u64 },
-    Target { key: TransferKey },
+    Source {
+        path: String,
+        stamp: Stamp,
+        at: u64,
+    },
+    Target {
+        key: TransferKey,
+    },
+    /// One of a link of the first kind: nothing is remembered of it.
+    Loose {
+        name: String,
+        bytes: Vec<u8>,
+        size: u64,
+        ends: bool,
+    },
 }
 
 #[derive(Debug, Default)]
@@ -170,6 +183,11 @@ impl State {
         }
     }
 
+    /// Whether a file of this name came.
+    fn is_there(&self, name: &str) -> bool {
+        self.arrived.iter().any(|(other, _)| other == name)
+    }
+
     fn target(&mut self, file: FileId) -> TransferKey {
         match self.open.get(&file) {
             Some(Open::Target { key }) => key.clone(),
@@ -178,6 +196,12 @@ impl State {
     }
 
     fn finish(&mut self, file: FileId, expected: Option<&FileHash>) -> Result<Step, FileError> {
+        if let Some(Open::Loose { name, bytes, size, .. }) = self.open.get(&file).cloned() {
+            assert_eq!((bytes.len() as u64, expected), (size, None), "all is there, and there is no hash");
+            self.open.remove(&file);
+            self.arrived.push((name, bytes));
+            return Ok(Step::Done(size));
+        }
         let key = self.target(file);
         self.open.remove(&file);
         let Some(part) = self.parts.get_mut(&key) else { panic!("what is finished was begun: {key:?}") };
@@ -201,7 +225,7 @@ impl State {
             Some(Open::Target { key }) => {
                 self.parts.get(key).map_or(0, |p| if p.whole { p.size } else { p.bytes.len() as u64 })
             }
-            None => 0,
+            Some(Open::Loose { .. }) | None => 0,
         }
     }
 }
@@ -259,10 +283,14 @@ impl Files for FileSystem {
     }
 
     fn read_at(&mut self, source: FileId, offset: u64, into: &mut [u8]) -> Result<(), FileError> {
-        let state = self.state();
+        let mut state = self.state();
         let (path, ..) = state.source(source);
-        let bytes = state.sources.get(&path).and_then(|(bytes, _)| bytes.get(offset as usize..)?.get(..into.len()));
-        into.copy_from_slice(bytes.ok_or_else(|| FileError::Changed(format!("{path} is shorter than it was")))?);
+        let rest = state.sources.get(&path).and_then(|(bytes, _)| bytes.get(offset as usize..)).unwrap_or_default();
+        let Some(part) = rest.get(..into.len()) else {
+            return Err(FileError::Changed(format!("{path} has become shorter")));
+        };
+        into.copy_from_slice(part);
+        state.moved.0 += into.len() as u64;
         Ok(())
     }
 
@@ -290,13 +318,20 @@ impl Files for FileSystem {
         let mut state = self.state();
         let header: Value = serde_json::from_slice(incoming.header).unwrap();
         let name = header["with_file"]["dst_name"].as_str().unwrap_or("nameless").to_owned();
-        let Some(key) = incoming.key.cloned() else { panic!("files of link 2 have a key") };
         if name.contains("..") {
             return Err(FileError::Refused(format!("{name} leads elsewhere")));
         }
         if state.faults.busy {
             return Err(FileError::Later("too many open files".to_owned()));
         }
+        let Some(key) = incoming.key.cloned() else {
+            if state.is_there(&name) {
+                return Err(FileError::Refused(format!("{name} is there already")));
+            }
+            let file = state.id();
+            state.open.insert(file, Open::Loose { name, bytes: Vec::new(), size: incoming.size, ends: false });
+            return Ok((file, state.later(file, None).unwrap_or(Step::Done(0))));
+        };
         let is_open = |open: &Open| matches!(open, Open::Target { key: other } if *other == key);
         assert!(!state.open.values().any(is_open), "one target a message");
         let (size, stamp) = (incoming.size, incoming.stamp);
@@ -317,9 +352,16 @@ impl Files for FileSystem {
     fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<(), FileError> {
         let mut state = self.state();
         assert!(!state.later.iter().any(|l| l.0 == target), "what is worked on is not written");
-        let used: usize = state.parts.values().map(|p| p.bytes.len()).sum();
+        let loose = state.open.values().map(|o| if let Open::Loose { bytes, .. } = o { bytes.len() } else { 0 });
+        let used: usize = state.parts.values().map(|p| p.bytes.len()).chain(loose).sum();
         if state.faults.room.is_some_and(|room| used + bytes.len() > room) {
             return Err(FileError::Later("no space left".to_owned()));
+        }
+        if let Some(Open::Loose { bytes: there, size, .. }) = state.open.get_mut(&target) {
+            there.extend_from_slice(bytes);
+            assert!(there.len() as u64 <= *size, "no more is written than was said");
+            state.moved.1 += bytes.len() as u64;
+            return Ok(());
         }
         let (key, flips) = (state.target(target), std::mem::take(&mut state.faults.flips));
         let Some(part) = state.parts.get_mut(&key) else { panic!("what is written was begun: {key:?}") };
@@ -338,6 +380,9 @@ impl Files for FileSystem {
 
     fn finish(&mut self, target: FileId, hash: Option<&FileHash>) -> Result<Step, FileError> {
         let mut state = self.state();
+        if let Some(Open::Loose { ends, .. }) = state.open.get_mut(&target) {
+            *ends = true;
+        }
         if let Some(step) = state.later(target, hash.copied()) {
             return Ok(step);
         }
@@ -364,8 +409,8 @@ impl Files for FileSystem {
         for (file, calls, hash) in std::mem::take(&mut state.later) {
             if calls > 1 {
                 state.later.push((file, calls - 1, hash));
-            } else if let Some(hash) = hash {
-                done.push((file, state.finish(file, Some(&hash))));
+            } else if hash.is_some() || matches!(state.open.get(&file), Some(Open::Loose { ends: true, .. })) {
+                done.push((file, state.finish(file, hash.as_ref())));
             } else {
                 done.push((file, Ok(Step::Done(state.there(file)))));
             }

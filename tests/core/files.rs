@@ -322,6 +322,8 @@ fn with_file_that_is_not_as_it_must_be_goes_as_an_error() {
     for (with, why) in [
         ("7", "not an object"),
         ("\"/f1\"", "not an object"),
+        ("[1]", "not an object"),
+        (r#"{"dst_name": "f1"}"#, "no src_path"),
         (r#"{"src_path": null}"#, "not a string"),
         (r#"{"src_path": ["/f1"]}"#, "not a string"),
     ] {
@@ -431,4 +433,24 @@ fn stored_messages_wait_for_their_files_and_do_not_hold_their_app_up() {
     pair.pass(Duration::from_secs(4));
     assert_eq!(pair.read.1.len(), 2000);
     assert!(pair.client.files.has("/f"));
+}
+
+#[test]
+fn long_headers_of_files_never_fill_a_link_with_what_is_said_of_them() {
+    let mut pair = Pair::new();
+    let app = pair.client.app();
+    for number in 0..20 {
+        let name = format!("f{number}");
+        pair.client.files.put(&format!("/{name}"), &bytes(number, 100));
+        let header = format!(
+            r#"{{"message_type": "any", "long": "{}", "with_file": {{"src_path": "/{name}", "dst_name": "{name}"}}}}"#,
+            "x".repeat(60_000)
+        );
+        pair.client.input(app, &message(&header, &[number as u8]));
+    }
+    let first = pair.client.sent(pair.ends.0);
+    assert!(first.len() < 200_000, "{} bytes are said at once, more than may wait", first.len());
+    pair.server.input(pair.ends.1, &first);
+    pair.run();
+    assert_eq!(pair.server_read(), (0..20).collect::<Vec<_>>());
 }

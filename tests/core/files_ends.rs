@@ -85,7 +85,7 @@ fn a_receiver_that_stops_takes_no_more_files_and_keeps_what_it_has_of_one() {
 }
 
 #[test]
-fn on_a_link_of_the_first_kind_a_message_goes_without_its_file_and_says_so() {
+fn on_a_link_of_the_first_kind_a_message_whose_file_is_not_there_says_so() {
     for is_durable in [false, true] {
         let mut rig = Rig::client_with(|s| {
             s.persist_send = if is_durable { Covered::All } else { Covered::None };
@@ -101,7 +101,7 @@ fn on_a_link_of_the_first_kind_a_message_goes_without_its_file_and_says_so() {
         assert_eq!(got.len(), 6);
         for (header, data) in got {
             let error = header["with_file"]["file_error"].as_str();
-            assert_eq!(error.is_some_and(|e| e.contains("not sent on this kind of link")), data[0] < 10, "{header}");
+            assert_eq!(error.is_some_and(|e| e.contains("there is no file")), data[0] < 10, "{header}");
         }
         // What TCP has not confirmed goes again.
         rig.closed(link, aioconnectors::core::Cause::Failed("cut".to_owned()));

@@ -301,3 +301,16 @@ fn two_that_stop_at_once_do_not_wait_for_each_other() {
     pair.pass(Duration::from_secs(2));
     assert!(pair.client.is_closed(pair.ends.0) && pair.server.is_closed(pair.ends.1));
 }
+
+#[test]
+fn a_peer_that_claims_numbers_without_end_takes_none_from_others() {
+    let mut rig = Rig::server();
+    for received in [u64::MAX, (1 << 56) - 1, 1 << 55] {
+        let link = up(&mut rig, 1 << 20, &[place("any", 1, received, 0)]);
+        assert!(rig.is_closed(link), "{received}");
+    }
+    let (other, app) = (up(&mut rig, 1 << 20, &[]), rig.app());
+    rig.input(app, &any_to("c1", b"1"));
+    assert!(!rig.sent(other).is_empty());
+    assert_eq!(rig.ledger(), [""; 0]);
+}

@@ -6,6 +6,8 @@ mod confirm;
 mod delivery;
 mod disk;
 mod durable;
+mod file_frames_in;
+mod file_frames_out;
 #[allow(dead_code, reason = "some of it is for the simulation alone")]
 mod file_system;
 mod files;

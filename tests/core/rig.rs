@@ -75,6 +75,7 @@ pub fn settings(role: Role) -> Settings {
         max_message_size: 64 << 20,
         queue_max_bytes: 64 << 20,
         link2: true,
+        chunk_max: 200 << 20,
         persist_send: Covered::None,
         persist_recv: Covered::None,
         max_ring_bytes: 1 << 30,

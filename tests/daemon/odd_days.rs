@@ -290,7 +290,7 @@ fn a_second_sigterm_ends_at_once_what_the_first_one_let_drain() {
     RawSender::connect(&link.client.send_socket()).send_all(&tagged(&link, 0..400));
     wait::until("messages that wait", || (queued_at(&link.server)? > 0).then_some(()));
     link.server_process.signal(Signal::SIGTERM);
-    link.server_process.wait_error(&["stopping"]);
+    link.server_process.wait_said("stopping");
     assert!(link.server_process.is_running());
     let second = Instant::now();
     link.server_process.signal(Signal::SIGTERM);

@@ -151,6 +151,15 @@ pub fn talks() -> Vec<Vec<u8>> {
             out.push(talk);
         }
     }
+    // Files on links of the first kind, both ways.
+    for how in [0, 1, 128] {
+        let mut talk = vec![how, 8];
+        for cut in [0, 0, 200] {
+            talk.extend([0, 10, 3, 100, 0, 0, cut, 12, 50, 1, 1, 0, 7, 200, 8, 3, 7, 250, 9, 100]);
+        }
+        talk.extend([10, 8, 0, 10, 3, 100, 0, 0, 0, 7, 200]);
+        out.push(talk);
+    }
     let place = PlaceSaid { message_type: "any".to_owned(), epoch: 1, received: 5, taken: 4 };
     let hello = LinkHello { window: 1000, places: vec![place] }.encode("c1");
     let mut raw = vec![0, 4, 0, 0, hello.len() as u8];

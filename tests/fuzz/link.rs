@@ -4,14 +4,14 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aioconnectors::core::{Cause, Covered, Id, OnFull, Output, Secured, Settings};
-use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, own_frame};
+use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HELLO, own_frame};
 use aioconnectors::wire::file::{FileControl, Offered, Piece, TransferId, Verdict};
 use aioconnectors::wire::link::{LinkControl, LinkHello, PlaceSaid, greeting};
 use aioconnectors::wire::names::Role;
 use aioconnectors::wire::receipts::{FromReceiver, Hello, Level};
 use aioconnectors::wire::record::{CONTROL, FILE, SWITCH, append_record};
 
-use crate::rig::{Rig, SERVER, any_to, frames, message, settings, typed_from};
+use crate::rig::{Rig, SERVER, any_to, frames, message, message_with_binary, settings, typed_from};
 
 /// The most steps that one input makes.
 const STEPS_MAX: usize = 60;
@@ -79,7 +79,7 @@ fn begin(script: &mut Script<'_>) -> World {
 
 /// A connection with the peer, somewhere on its way.
 fn connect(rig: &mut Rig, script: &mut Script<'_>) -> Id {
-    let state = script.byte() % 8;
+    let state = script.byte() % 9;
     let secured = if state == 1 { Secured::Shared } else { Secured::Anonymous };
     let link = if let Some(id) = rig.dialled().filter(|id| !rig.is_closed(*id)) {
         rig.core.opened(id, Some(([10, 0, 0, 1], 1).into()), rig.now);
@@ -91,6 +91,11 @@ fn connect(rig: &mut Rig, script: &mut Script<'_>) -> Id {
         0 => return link,
         2 => rig.secured_for_link2(link, Secured::Named("c1".to_owned())),
         _ => rig.secured(link, secured),
+    }
+    if state == 8 {
+        // A peer of the Python package.
+        rig.input(link, &own_frame(HANDSHAKE_NO_SSL, "c1", HELLO));
+        return link;
     }
     if state >= 4 {
         rig.input(link, &greeting(HANDSHAKE_NO_SSL, "c1"));
@@ -146,10 +151,24 @@ fn of_file(script: &mut Script<'_>) -> Vec<u8> {
     out
 }
 
+/// A message with its file behind it, as a peer of the Python package sends it, or the beginning of one.
+fn frame_with_file(script: &mut Script<'_>) -> Vec<u8> {
+    let (offset, size) = (script.byte() % 8, usize::from(script.byte()) * 40);
+    let (of_type, name) = (script.of_type(), ["f", "../f"][usize::from(script.byte() % 2)]);
+    let header = format!(
+        r#"{{"message_type": "{of_type}", "source_id": "c1", "with_binary": true, "transport_id": 5,
+            "with_file": {{"src_path": "/x", "dst_name": "{name}", "binary_offset": {offset}}}}}"#
+    );
+    let mut out = message_with_binary(&header, b"data", &vec![offset; size]);
+    out.truncate(out.len() - usize::from(script.byte()).min(out.len()));
+    out
+}
+
 /// What the peer says next.
 fn peer_says(script: &mut Script<'_>) -> Vec<u8> {
     let mut out = Vec::new();
-    match script.byte() % 10 {
+    match script.byte() % 11 {
+        10 => out = frame_with_file(script),
         9 => out = of_file(script),
         0 => out = script.bytes(),
         1 => {

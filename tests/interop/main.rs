@@ -10,6 +10,7 @@ mod common;
 
 mod acks;
 mod checks;
+mod file_frames;
 mod files;
 mod harness;
 mod pair;

@@ -151,6 +151,9 @@ impl World {
                 let session = receipts.session.then(|| format!("session of {app}"));
                 let hello = Hello { receipts: receipts.level, session };
                 sender.letters.push_front((What::Hello, hello.encode()));
+                if let Some(connection) = self.connections.get_mut(&number) {
+                    connection.receipts = true;
+                }
             }
         }
         number

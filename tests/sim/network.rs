@@ -211,11 +211,13 @@ pub struct Connection {
     pub pipes: [Pipe; 2],
     /// What becomes of the messages on it, now that it has ended, was thought of.
     pub settled: bool,
+    /// The app that sends on it wants receipts.
+    pub receipts: bool,
 }
 
 impl Connection {
     pub fn new(purpose: Purpose, owners: [Owner; 2], pipes: [Pipe; 2]) -> Self {
-        Self { purpose, sides: owners.map(Side::new), pipes, settled: false }
+        Self { purpose, sides: owners.map(Side::new), pipes, settled: false, receipts: false }
     }
 
     /// Loses all that is on its way; each side learns of it at a time of its own.

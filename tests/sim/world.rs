@@ -276,8 +276,8 @@ impl World {
     /// then it knows by them.
     fn held_back(&mut self, number: usize, side: usize) {
         let Some(connection) = self.connections.get_mut(&number) else { return };
-        let app = if let Owner::Sender(app) = connection.sides[1 - side].owner { Some(app) } else { None };
-        let has_receipts = app.and_then(|app| self.senders.get(&app)).is_some_and(|s| s.receipts.is_some());
+        // Also if the app has let go of it before.
+        let has_receipts = connection.receipts;
         for message in std::mem::take(&mut connection.sides[side].unsure) {
             self.model.messages[message].unsure = false;
             self.model.messages[message].excused.0 |= has_receipts;
