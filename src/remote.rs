@@ -120,6 +120,33 @@ impl fmt::Display for RemoteError {
 
 impl std::error::Error for RemoteError {}
 
+/// A file on its way to a peer or from one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileOnItsWay {
+    /// The peer's id.
+    pub peer: String,
+    /// It comes; else it goes.
+    pub comes: bool,
+    /// Of one that goes, the `src_path` of its message; of one that comes, the `dst_name`.
+    pub name: String,
+    /// Its length, bytes.
+    pub size: u64,
+    /// How many of them the receiver has; of one that goes to a Python peer, how many went out.
+    pub done: u64,
+}
+
+impl FileOnItsWay {
+    fn of(value: &Value) -> Option<Self> {
+        Some(Self {
+            peer: value["peer"].as_str()?.to_owned(),
+            comes: value["direction"].as_str()? == "in",
+            name: value["name"].as_str()?.to_owned(),
+            size: value["size"].as_u64()?,
+            done: value["done"].as_u64()?,
+        })
+    }
+}
+
 /// The admin socket of one connector. See also [`ConnectorApi::remote`](crate::api::ConnectorApi::remote).
 #[derive(Clone, Debug)]
 pub struct Remote {
@@ -188,6 +215,15 @@ impl Remote {
         let arguments = Map::from_iter([("dump_result".to_owned(), Value::Bool(true))]);
         let peers = self.command_json("show_connected_peers__sync", &arguments)?;
         Ok(peers.as_object().map(|peers| peers.keys().cloned().collect()).unwrap_or_default())
+    }
+
+    /// The files that are on their way now, 256 at most.
+    ///
+    /// # Errors
+    /// As [`command_json`](Self::command_json); a connector of the Python package does not know the command.
+    pub fn files(&self) -> Result<Vec<FileOnItsWay>, RemoteError> {
+        let files = self.command_json("show_files", &Map::new())?;
+        Ok(files.as_array().map(|files| files.iter().filter_map(FileOnItsWay::of).collect()).unwrap_or_default())
     }
 
     /// Has the connector, a client's, subscribe to these message types and to no others: published messages of these

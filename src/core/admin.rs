@@ -48,6 +48,7 @@ impl Connector {
     fn answer(&mut self, request: &Request) -> String {
         match request.command.as_str() {
             "show_connected_peers" => self.show_connected_peers().to_string(),
+            "show_files" => self.shown_files().to_string(),
             "peek_queues" => format!("{:#}", self.peek_queues()),
             "show_subscribe_message_types" => self.shown_subscriptions().to_string(),
             "set_subscribe_message_types" => self.set_subscriptions(request).to_string(),

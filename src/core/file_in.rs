@@ -61,6 +61,13 @@ pub(super) struct Incoming {
     told: bool,
 }
 
+impl Incoming {
+    /// Its name, its bytes and how many are there, while they come.
+    pub fn progress(&self) -> Option<(&str, u64, u64)> {
+        matches!(self.stage, Stage::Coming | Stage::Finishing).then_some((&self.name, self.size, self.at))
+    }
+}
+
 /// A lane of a peer for messages with files.
 struct Lane {
     peer: String,

@@ -18,6 +18,7 @@ mod file_in;
 mod file_lane;
 mod file_link;
 mod file_out;
+mod file_status;
 mod file_window;
 pub mod files;
 mod for_app;
