@@ -47,6 +47,7 @@ mod builder;
 mod control;
 mod daemon;
 mod error;
+mod service;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -67,6 +68,7 @@ pub use crate::core::{InboxStatus, PeerStatus, Status};
 
 use active::ActiveConnector;
 use control::Order;
+use service::Service;
 
 use crate::api::{ApiError, ConnectorApi};
 use crate::config::{self, Address, Config, ConfigErrors, Coverage, Loaded, PersistenceSync, Warning};
@@ -243,14 +245,17 @@ impl ConnectorManager {
         let origin = self.file.as_deref().map(|file| format!(", config {}", file.display())).unwrap_or_default();
         log::info!("{} runs: version {version}, {links}{origin}", describe(config));
         self.control.serves(shell.waker());
-        let result = self.turn_until_stopped(&mut shell);
+        let mut service = Service::of_process(self.owns_process);
+        service.ready();
+        service.turned(&shell, self.config.role());
+        let result = self.turn_until_stopped(&mut shell, &mut service);
         *signals = shell.give_signals_back();
         drop(active);
         log::info!("{} stopped", describe(&self.config));
         result
     }
 
-    fn turn_until_stopped(&self, shell: &mut Shell) -> Result<Next, StartError> {
+    fn turn_until_stopped(&self, shell: &mut Shell, service: &mut Service) -> Result<Next, StartError> {
         let mut events = Events::with_capacity(EVENTS);
         let mut next = Next::Nothing;
         loop {
@@ -260,12 +265,16 @@ impl ConnectorManager {
             for order in self.control.take() {
                 self.carry_out(order, shell, &mut next);
             }
-            match shell.turn(&mut events)? {
+            let wish = shell.turn(&mut events, service.patience())?;
+            service.turned(shell, self.config.role());
+            match wish {
                 Wish::GoOn => {}
                 Wish::Reload => {
+                    service.reloading();
                     if let Err(error) = self.reload(shell) {
                         log::error!("not reloaded, all stays as it was: {error}");
                     }
+                    service.ready();
                 }
                 // A signal counts for more than a restart that is under way.
                 Wish::End if shell.is_told_to_end() => return Ok(Next::Nothing),

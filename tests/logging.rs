@@ -13,7 +13,7 @@ fn a_daemon_logs_to_its_folder_at_a_level_that_can_change() {
     let folder = temp.path().join("logs");
     let text = format!(r#"{{"default_logger_dirpath": {folder:?}, "default_logger_log_level": "WARNING"}}"#);
     let config = Config::parse(&text, Path::new("c.json")).unwrap().config;
-    logger::init(&config, LogTarget::Daemon).unwrap();
+    logger::init(&config, LogTarget::Daemon, None).unwrap();
     assert_eq!(logger::level(), LogLevel::Warning);
 
     log::info!(target: "aioconnectors::core", "below the level");
@@ -29,5 +29,5 @@ fn a_daemon_logs_to_its_folder_at_a_level_that_can_change() {
     assert!(lines[1].ends_with(" DEBUG] now above the level"), "{log}");
     assert!(lines[0].starts_with("[20") && lines[0].split(' ').next().unwrap().ends_with('Z'), "{log}");
 
-    assert!(matches!(logger::init(&config, LogTarget::Stderr), Err(LogError::AlreadyStarted)));
+    assert!(matches!(logger::init(&config, LogTarget::Stderr, None), Err(LogError::AlreadyStarted)));
 }

@@ -235,12 +235,19 @@ impl Shell {
         self.parts.security = security;
     }
 
-    /// One turn of the loop.
+    /// The peers that are connected.
+    #[must_use]
+    pub fn connected(&self) -> Vec<&str> {
+        self.parts.connector.connected_peers().map(|(name, _)| name).collect()
+    }
+
+    /// One turn of the loop; it waits for no longer than `at_most`, if that is given.
     ///
     /// # Errors
     /// The poller's; the loop cannot go on.
-    pub fn turn(&mut self, events: &mut Events) -> io::Result<Wish> {
-        match self.poll.poll(events, self.patience()) {
+    pub fn turn(&mut self, events: &mut Events, at_most: Option<Duration>) -> io::Result<Wish> {
+        let patience = self.patience().into_iter().chain(at_most).min();
+        match self.poll.poll(events, patience) {
             Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
             _ => {}
         }
