@@ -315,20 +315,23 @@ impl ConnectorManager {
     }
 
     /// Takes over what can change while the connector runs: the log level, if the process is its own; the certificates in
-    /// the folder that it has used from the start; the lists of clients, and whom to ignore. All else stays as it is.
+    /// the folder that it has used from the start; who may connect and do what. All else stays as it is.
     fn reload(&self, shell: &mut Shell) -> Result<(), ControlError> {
         let loaded = self.file.as_deref().map(Config::load).transpose().map_err(ControlError::Config)?;
         shell.set_security(security(&self.config).map_err(ControlError::Security)?);
         if let Some(Loaded { config, .. }) = loaded {
             // The file was checked as it was read, so this is there.
             if let Ok(access) = access(&config) {
+                if *shell.access() != access {
+                    log::info!(target: logger::AUDIT, "who may connect and do what: as the config file has it now");
+                }
                 shell.change_access(access, Instant::now());
             }
             if self.owns_process {
                 logger::set_level(config.default_logger_log_level);
             }
         }
-        log::info!("reloaded: log level, certificates and lists of clients");
+        log::info!("reloaded: log level, certificates, lists and rules");
         Ok(())
     }
 }

@@ -73,12 +73,36 @@ impl Connector {
         &self.access
     }
 
-    /// Takes over lists and whom to ignore; rules stay as they were. Clients that may not be here any more are dropped.
+    /// Takes over all of it while links are up. Clients that may not be here any more are dropped.
     pub fn change_access(&mut self, new: Access, now: Instant) {
-        let Access { blacklist, whitelist, ignored, .. } = new;
-        self.change_lists(now, |access| {
-            (access.blacklist, access.whitelist, access.ignored) = (blacklist, whitelist, ignored);
+        let (client_rules, local_rules) = (self.access.client_rules.clone(), self.access.local_rules.clone());
+        self.change_lists(now, |access| *access = new);
+        if self.access.client_rules != client_rules || self.access.local_rules != local_rules {
+            self.rules_changed(now);
+        }
+    }
+
+    /// Other rules hold for clients and apps that are connected.
+    fn rules_changed(&mut self, now: Instant) {
+        // Who waits has a timer, and is counted anew then.
+        self.rates = Rates::default();
+        let up: Vec<(Id, Id, String)> =
+            self.peers.iter().filter_map(|(id, peer)| Some((id, peer.link?, peer.name.clone()))).collect();
+        // Client rules are a server's alone.
+        let up = if self.settings.role == Role::Server { up } else { Vec::new() };
+        for (peer, link, name) in up {
+            self.begin_counting(link, &name);
+            self.match_readers(peer, &name, now);
+        }
+        let rules = &self.access.local_rules;
+        let receivers = self.conns.iter().filter_map(|(id, conn)| {
+            let Kind::Delivery(delivery) = &conn.kind else { return None };
+            let message_type = &self.inboxes[delivery.inbox].message_type;
+            (!app_may_receive(rules, conn.caller.as_ref(), message_type)).then_some(id)
         });
+        for id in receivers.collect::<Vec<Id>>() {
+            self.close(id, Cause::NoListener, now);
+        }
     }
 
     /// Says who is at the other end of an app's or an admin's connection that was accepted.

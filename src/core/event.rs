@@ -334,8 +334,8 @@ impl Event {
             | Event::Enrolled
             | Event::AdminCommand { .. }
             | Event::AdminRefused { .. }
-            | Event::ReceiverRefused { .. }
-            | Event::LinkRefused { .. } => true,
+            | Event::ReceiverRefused { .. } => true,
+            Event::LinkRefused { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Announced(_)),
             Event::PeerDown { cause, .. } => matches!(cause, Cause::NotListed { .. } | Cause::Disconnected),
             Event::Dropped { entry, .. } => matches!(entry.reason, Reason::NotPermitted | Reason::WrongSource),
             _ => false,

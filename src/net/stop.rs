@@ -68,7 +68,7 @@ impl Shell {
         self.parts.connector.access()
     }
 
-    /// Takes over other lists of clients, and whom to ignore. Clients that may not be here any more are dropped.
+    /// Takes over other lists and rules. Clients that may not be here any more are dropped.
     pub fn change_access(&mut self, access: Access, now: Instant) {
         self.parts.connector.change_access(access, now);
         self.do_outputs(now);

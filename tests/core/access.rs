@@ -366,6 +366,42 @@ fn a_client_that_sends_too_many_bytes_waits_also_if_it_connects_anew() {
 }
 
 #[test]
+fn rules_that_change_hold_for_who_is_connected() {
+    let mut rig = Rig::server_with(|s| s.pubsub_broker = true);
+    let (link, app) = (rig.link("c1"), rig.app());
+    rig.input(
+        link,
+        &message(r#"{"message_type": "_pubsub", "source_id": "c1"}"#, br#"{"subscribe_message_types": [">"]}"#),
+    );
+    let publication = message(r#"{"message_type": "_pubsub", "message_type_publish": "news"}"#, b"x");
+    rig.input(link, &typed_from("any", "c1", b"one"));
+    rig.input(app, &any_to("c1", b"one"));
+    rig.input(app, &publication);
+    let receiver = rig.open_app();
+    rig.core.set_caller(receiver, Caller { uid: 7, ..Caller::default() });
+    assert_eq!((frames(&rig.sent(link)).len(), rig.read_apps().len()), (2, 1));
+    let closed = ClientRule { send: types(&["any"]), recv: types(&[]), messages_per_second: Some(1.0), ..rule("c1") };
+    let local = LocalRule { uid: Some(8), ..LocalRule::default() };
+    rig.core
+        .change_access(Access { client_rules: vec![closed], local_rules: vec![local], ..Access::default() }, rig.now);
+    rig.drain();
+    assert!(rig.is_closed(receiver), "it may not receive any more");
+    rig.core.set_caller(app, Caller { uid: 8, ..Caller::default() });
+    rig.input(app, &any_to("c1", b"two"));
+    rig.input(app, &publication);
+    assert!(rig.sent(link).is_empty());
+    let two = typed_from("any", "c1", b"x").repeat(2);
+    assert_eq!(rig.input(link, &two.repeat(2)), Reading::Paused);
+    rig.core.change_access(Access::default(), rig.now);
+    rig.drain();
+    rig.pass(Duration::from_secs(5));
+    rig.input(app, &publication);
+    assert_eq!(frames(&rig.sent(link)).len(), 1);
+    assert!(rig.is_resumed(link) && !rig.is_closed(link));
+    assert_eq!(rig.input(link, &two.repeat(50)), Reading::Open);
+}
+
+#[test]
 fn local_rules_say_which_apps_may_send_what() {
     let rules = vec![LocalRule { uid: Some(7), send: types(&["any"]), ..LocalRule::default() }];
     let mut rig = server(Access { local_rules: rules, ..Access::default() });
