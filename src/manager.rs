@@ -42,6 +42,7 @@
 //! # }
 //! ```
 
+mod access;
 mod active;
 mod builder;
 mod control;
@@ -66,6 +67,7 @@ pub use error::{ControlError, StartError};
 
 pub use crate::core::{InboxStatus, PeerStatus, Status};
 
+use access::access;
 use active::ActiveConnector;
 use control::Order;
 use service::Service;
@@ -239,6 +241,7 @@ impl ConnectorManager {
         let hooks = with_programs(&self.hooks, config).map_err(|(hook, error)| StartError::Hook { hook, error })?;
         let mut parts = parts(config, &hooks)?;
         parts.signals = signals.take();
+        parts.config_file = self.file.clone();
         let mut shell = Shell::new(parts)?;
         let active = ActiveConnector::add(config);
         let (version, links) = (env!("CARGO_PKG_VERSION"), describe_links(config));
@@ -250,6 +253,8 @@ impl ConnectorManager {
         service.turned(&shell, self.config.role());
         let result = self.turn_until_stopped(&mut shell, &mut service);
         *signals = shell.give_signals_back();
+        // Where there is no file, what admins have changed is in no other place.
+        access::keep(&mut self.config, shell.access());
         drop(active);
         log::info!("{} stopped", describe(&self.config));
         result
@@ -318,15 +323,24 @@ impl ConnectorManager {
         Ok(loaded)
     }
 
-    /// Takes over what can change while the connector runs: the log level, if the process is its own, and the
-    /// certificates in the folder that it has used from the start. All else stays as it is.
+    /// Takes over what can change while the connector runs: the log level, if the process is its own; the certificates in
+    /// the folder that it has used from the start; who may connect and do what. All else stays as it is.
     fn reload(&self, shell: &mut Shell) -> Result<(), ControlError> {
         let loaded = self.file.as_deref().map(Config::load).transpose().map_err(ControlError::Config)?;
         shell.set_security(security(&self.config).map_err(ControlError::Security)?);
-        if let Some(Loaded { config, .. }) = loaded.filter(|_| self.owns_process) {
-            logger::set_level(config.default_logger_log_level);
+        if let Some(Loaded { config, .. }) = loaded {
+            // The file was checked as it was read, so this is there.
+            if let Ok(access) = access(&config) {
+                if *shell.access() != access {
+                    log::info!(target: logger::AUDIT, "who may connect and do what: as the config file has it now");
+                }
+                shell.change_access(access, Instant::now());
+            }
+            if self.owns_process {
+                logger::set_level(config.default_logger_log_level);
+            }
         }
-        log::info!("reloaded: log level and certificates");
+        log::info!("reloaded: log level, certificates, lists and rules");
         Ok(())
     }
 }
@@ -406,6 +420,7 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     fs::create_dir_all(folder).map_err(|error| StartError::Folder { path: folder.clone(), error })?;
     let paths = config.socket_paths();
     let settings = settings(config);
+    let access = access(config).map_err(|(key, error)| StartError::List { key, error })?;
     // Before the sockets, which may be taken over from another connector: not if it still works with these queues.
     let spool = open_spool(config, &settings)?;
     let Address { host, port } = config.server_sockaddr.clone();
@@ -421,12 +436,13 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     let runner = Runner::new(&settings.id, config.hook_timeout);
     let mut connector = Connector::new(settings);
     connector.set_gates(ActiveHooks::gates(hooks, config.hook_timeout));
+    connector.set_access(access);
     rings.restore(&mut connector, Instant::now()).map_err(StartError::Spool)?;
     let (shutdown_timeout, send_timeout) = (config.shutdown_timeout, config.send_timeout);
     let mut files = DiskFiles::open(files_setup(config));
     files.set_hook(Box::new(hooks.folders(&runner)));
     let files = Some(files);
-    let (hooks, signals) = (ActiveHooks::new(hooks, runner), None);
+    let (hooks, signals, config_file) = (ActiveHooks::new(hooks, runner), None, None);
     Ok(Parts {
         connector,
         security,
@@ -436,6 +452,7 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
         admins,
         paths,
         rings,
+        config_file,
         files,
         hooks,
         signals,

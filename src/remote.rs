@@ -9,6 +9,7 @@
 //! # Ok::<(), aioconnectors::remote::RemoteError>(())
 //! ```
 
+mod access;
 mod connect;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
+pub use access::{ClientEntry, ClientList, IgnoredPeers};
 pub(crate) use connect::connect;
 
 use crate::wire::admin::{ANSWER_MAX, encode_request};

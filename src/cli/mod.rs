@@ -2,6 +2,7 @@
 //!
 //! To add a command, write a file with its [`Command`] and add a line to [`COMMANDS`]; its help follows from that.
 
+mod access;
 mod base64;
 pub mod chat;
 pub mod check_config;
@@ -56,6 +57,17 @@ pub static COMMANDS: &[Command] = &[
     test_send_messages::COMMAND,
     test_publish_messages::COMMAND,
     test_receive_messages::COMMAND,
+    access::BLACKLIST_ADD,
+    access::BLACKLIST_REMOVE,
+    access::BLACKLIST_LIST,
+    access::WHITELIST_ADD,
+    access::WHITELIST_REMOVE,
+    access::WHITELIST_LIST,
+    access::IGNORE_PEER,
+    access::IGNORE_ALL,
+    access::IGNORE_NONE,
+    access::IGNORE_LIST,
+    access::DISCONNECT,
     spool::LIST,
     spool::VERIFY,
     spool::EXPORT,

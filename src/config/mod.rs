@@ -10,6 +10,8 @@ mod nearest;
 pub mod owner;
 mod path;
 mod reader;
+mod rules;
+mod save;
 mod setting;
 mod setting_values;
 mod template;
@@ -24,6 +26,7 @@ pub use error::{ConfigError, ConfigErrors, Notice, Problem, Warning};
 pub use keys::Config;
 pub use nearest::nearest;
 pub use owner::{Owner, OwnerError, find_owner};
+pub use save::save;
 pub use template::Templates;
 pub use values::{
     Address, Coverage, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, ProxyAuthorization,

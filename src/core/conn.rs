@@ -12,6 +12,7 @@ use super::gate::{Gate, Wants};
 use super::link2::Link2;
 use super::receipts::Receipts;
 use super::requests::RequestKey;
+use super::rules::Caller;
 use super::slots::Id;
 use crate::wire::control::CloseReason;
 use crate::wire::frame::Deframer;
@@ -28,6 +29,12 @@ pub(super) struct Conn {
     pub paused: bool,
     /// What it waits for is its own `control`.
     pub awaits_control: bool,
+    /// What it waits for is that its client may send more again.
+    pub awaits_rate: bool,
+    /// Who is at the other end of a Unix socket, if that is known.
+    pub caller: Option<Caller>,
+    /// What an admin is told when the shell has done the rest.
+    pub answer: Option<String>,
     /// Nothing more is read at all; it is closed, for this reason, when `control` has gone out.
     pub closing: Option<Cause>,
     /// The shell has been told that there is something to send.
@@ -45,6 +52,9 @@ impl Conn {
             control: Control::default(),
             paused: false,
             awaits_control: false,
+            awaits_rate: false,
+            caller: None,
+            answer: None,
             closing: None,
             told_to_write: false,
             progress: false,

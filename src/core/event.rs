@@ -4,10 +4,12 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::admin_access::KeyChange;
 use super::durable::RingName;
 use super::file_link::{FILE_AGAIN, FileTrouble};
 use super::gate::{Gate, Question};
 use super::ledger::{Entry, Reason};
+use super::rules::Caller;
 use super::slots::Id;
 use crate::wire::control::{CloseReason, NewCertificate};
 
@@ -35,6 +37,8 @@ pub enum Output {
     Confirm(Id),
     /// Remove the files of queues that are of no use any more, for this admin; report `remains_removed`.
     RemoveRemains(Id),
+    /// Write a change that this admin has made into the config file; report `config_saved`.
+    SaveConfig(Id, KeyChange),
     /// Ask whether the client of this link may go on; report `answered`.
     Ask(Id, Question),
     /// Make a certificate for the client of this name; report `certificate_issued`.
@@ -91,6 +95,15 @@ pub enum Cause {
         /// Why, if it has said so.
         why: String,
     },
+    /// A black- or whitelist keeps the client out.
+    NotListed {
+        /// Its name, if it is known.
+        client: Option<String>,
+        /// Which list.
+        why: String,
+    },
+    /// An admin has sent the client away.
+    Disconnected,
     /// The connector stops.
     Stopping,
     /// It takes too little of what it has subscribed to, and is amid a long message.
@@ -123,6 +136,9 @@ impl fmt::Display for Cause {
                 write!(f, "client {client} was refused by {}", gate.key())?;
                 if why.is_empty() { Ok(()) } else { write!(f, ": {why}") }
             }
+            Cause::NotListed { client: Some(client), why } => write!(f, "client {client} may not connect: {why}"),
+            Cause::NotListed { client: None, why } => write!(f, "it may not connect: {why}"),
+            Cause::Disconnected => write!(f, "an admin has disconnected it"),
             Cause::Stopping => write!(f, "the connector stops"),
             Cause::SlowSubscriber => write!(f, "it takes too little of what it has subscribed to"),
             Cause::Done => write!(f, "done"),
@@ -169,6 +185,8 @@ pub enum Event {
     },
     /// An app's connection was closed for what it sent.
     AppRefused {
+        /// Who that is, if the system has said so.
+        caller: Option<Caller>,
         /// Why.
         cause: Cause,
     },
@@ -183,6 +201,15 @@ pub enum Event {
     AdminRefused {
         /// Why.
         cause: Cause,
+    },
+    /// An admin has asked for something that is more than a look.
+    AdminCommand {
+        /// Who that is, if the system has said so.
+        caller: Option<Caller>,
+        /// The command.
+        command: String,
+        /// Its arguments, in JSON.
+        arguments: String,
     },
     /// The app that listens for this type has not read for so long; what comes for it is dropped until it does.
     AppStalled {
@@ -293,10 +320,26 @@ impl Event {
             }
             Event::DialAgain { repeated: true, .. } => return Concern::Detail,
             Event::Dropped { entry, .. } if entry.reason == Reason::NoSubscriber => return Concern::Detail,
-            Event::SubscriptionEnded { .. } => true,
+            Event::SubscriptionEnded { .. } | Event::AdminCommand { .. } => true,
             _ => false,
         };
         if ends_well { Concern::Routine } else { Concern::Look }
+    }
+
+    /// Whether it is about who may come in or do what, and so goes to the audit.
+    #[must_use]
+    pub fn is_audited(&self) -> bool {
+        match self {
+            Event::Issued { .. }
+            | Event::Enrolled
+            | Event::AdminCommand { .. }
+            | Event::AdminRefused { .. }
+            | Event::ReceiverRefused { .. } => true,
+            Event::LinkRefused { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Announced(_)),
+            Event::PeerDown { cause, .. } => matches!(cause, Cause::NotListed { .. } | Cause::Disconnected),
+            Event::Dropped { entry, .. } => matches!(entry.reason, Reason::NotPermitted | Reason::WrongSource),
+            _ => false,
+        }
     }
 }
 
@@ -311,11 +354,21 @@ impl fmt::Display for Event {
                 write!(f, "connection with {remote} ended before its peer was known: {cause}")
             }
             Event::LinkRefused { remote: None, cause } => write!(f, "no connection: {cause}"),
-            Event::AppRefused { cause } => write!(f, "connection of a sending app closed: {cause}"),
+            Event::AppRefused { caller: Some(caller), cause } => {
+                write!(f, "connection of a sending app ({caller}) closed: {cause}")
+            }
+            Event::AppRefused { caller: None, cause } => write!(f, "connection of a sending app closed: {cause}"),
             Event::ReceiverRefused { message_type, cause } => {
                 write!(f, "connection of the app that receives {message_type:?} closed: {cause}")
             }
             Event::AdminRefused { cause } => write!(f, "an admin was refused: {cause}"),
+            Event::AdminCommand { caller, command, arguments } => {
+                let command = printable(command);
+                match caller {
+                    Some(caller) => write!(f, "admin {caller}: {command} {arguments}"),
+                    None => write!(f, "an admin: {command} {arguments}"),
+                }
+            }
             Event::AppStalled { message_type, after } => write!(
                 f,
                 "the app that receives {message_type:?} has read nothing for {} s and its queue is full: \
@@ -417,6 +470,8 @@ impl fmt::Display for Drops<'_> {
             Reason::NoSubscriber => "nobody has subscribed to what was published",
             Reason::SlowSubscriber => "the subscriber did not keep up, and its queue of published messages was full",
             Reason::TooManyTopics => "too many types are published at a time",
+            Reason::Ignored => "ignore_peer_traffic is for the peer",
+            Reason::NotPermitted => "client_rules or local_rules do not allow it",
         };
         let n = self.messages;
         let peer = printable(peer);

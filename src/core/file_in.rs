@@ -130,6 +130,8 @@ impl Connector {
             Some("its message names another source_id than the peer's own")
         } else if !self.inbox_of_type.contains_key(&lane.message_type) {
             Some("its message's type is not received")
+        } else if self.refused_from(peer, &header).is_some() {
+            Some("its message is not let through")
         } else {
             None
         };

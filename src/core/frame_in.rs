@@ -103,6 +103,9 @@ impl Connector {
         if let Some(step) = self.wrong_source(peer, &header, now) {
             return step;
         }
+        if let Some(step) = self.refused_frame(id, peer, &header, now) {
+            return step;
+        }
         match self.begin_target(id, peer, head, size, &header, now) {
             Step::Taken => self.go_on_with_frame(id, now),
             step => step,

@@ -5,6 +5,8 @@
 //! enrolment   its name ─▶ whitelist ─▶ certificate ─▶ Issuing
 //! ```
 //!
+//! Before them are the lists (`admission`). Whom a whitelist names does not come to its gate.
+//!
 //! While a gate is asked nothing is read from the link; other links go on.
 
 use std::net::SocketAddr;
@@ -98,12 +100,7 @@ impl Connector {
         self.gates = gates;
     }
 
-    /// Server: the client has said its name, and goes through the gates to what it wants.
-    pub(super) fn admit(&mut self, id: Id, name: &str, wants: Wants, now: Instant) {
-        self.go_through(id, name, wants, None, now);
-    }
-
-    fn go_through(&mut self, id: Id, name: &str, wants: Wants, behind: Option<Gate>, now: Instant) {
+    pub(super) fn go_through(&mut self, id: Id, name: &str, wants: Wants, behind: Option<Gate>, now: Instant) {
         let Some(gate) = self.gates.next(wants, behind) else {
             return self.admitted(id, name, wants, behind.is_some(), now);
         };

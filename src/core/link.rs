@@ -126,6 +126,9 @@ impl Connector {
             self.replaced(old, peer_id, mid_frame, now);
         }
         self.timers.disarm(Timer::Handshake(id));
+        if self.settings.role == Role::Server {
+            self.begin_counting(id, name);
+        }
         if self.settings.role == Role::Client {
             self.dial_failure = None;
             self.timers.arm(Timer::Stable(id), now + STABLE_PERIOD);
@@ -327,6 +330,9 @@ impl Connector {
     /// A frame on a link that is up, whose header is not that of the frame before.
     fn message(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
         if let Some(step) = self.wrong_source(peer, header, now) {
+            return step;
+        }
+        if let Some(step) = self.refused_frame(id, peer, header, now) {
             return step;
         }
         match header.message_type.as_ref() {

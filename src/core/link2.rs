@@ -347,7 +347,8 @@ impl Connector {
             Ok(header) => Header { with_file: false, ..header },
             Err(error) => return Came::End(Cause::BadInput(error.to_string())),
         };
-        let step = match self.wrong_source(peer, &header, now) {
+        let refused = self.wrong_source(peer, &header, now).or_else(|| self.not_let_through(peer, &header, now));
+        let step = match refused {
             Some(step) => step,
             None if header.message_type == control::PUBSUB && self.settings.pubsub_broker => {
                 return self.for_broker(id, peer, frame, &header, origin, now);

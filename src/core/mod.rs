@@ -3,7 +3,10 @@
 //! [`Connector`] owns all of it. Nothing here does I/O, reads a clock or draws a random number: bytes, times and a seed
 //! come in as arguments, bytes and [`Output`]s come out. So whole networks of connectors run inside one test.
 
+pub mod access;
 mod admin;
+mod admin_access;
+mod admission;
 mod app;
 pub mod backoff;
 mod confirm;
@@ -36,6 +39,7 @@ mod publish;
 mod receipts;
 mod records_out;
 mod requests;
+pub mod rules;
 pub mod settings;
 mod slots;
 mod status;
@@ -47,6 +51,8 @@ mod topic_room;
 mod topics;
 mod transmit;
 
+pub use access::Access;
+pub use admin_access::KeyChange;
 pub use connector::{Connector, Reading};
 pub use durable::{Opened, RingName};
 pub use event::{Cause, Concern, Event, Output, Secured};

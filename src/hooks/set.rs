@@ -116,8 +116,8 @@ impl Hooks {
         self
     }
 
-    /// Server: whether a client that no whitelist names may come in. Whitelists are not supported by this version, so it
-    /// is asked of each client, once its name is known, before all other hooks.
+    /// Server: whether a client that no whitelist names may come in. It is asked once the client's name is known, before
+    /// all other hooks; of each client if there is no whitelist, and of none that is on the blacklist.
     ///
     /// The hook of this name in the Python package hears of clients that its whitelist has refused, and what it answers
     /// does not matter; here the answer does.

@@ -5,7 +5,10 @@ use std::io::{self, Write};
 use std::os::fd::AsFd;
 
 use env_logger::Builder;
+use env_logger::fmt::Formatter;
 use log::{Level, Record};
+
+use super::AUDIT;
 
 /// How a log line looks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +37,7 @@ impl LogFormat {
     /// Has lines written so.
     pub(super) fn set(self, builder: &mut Builder) {
         match self {
-            LogFormat::Text => _ = builder.format_timestamp_millis().format_target(false),
+            LogFormat::Text => _ = builder.format(text),
             LogFormat::Journal => {
                 _ = builder.format(|out, record| out.write_all(journal(record).as_bytes()));
             }
@@ -58,6 +61,17 @@ impl fmt::Display for LogFormat {
     }
 }
 
+/// A line as `env_logger` would write it without targets; but what matters for security is marked.
+fn text(out: &mut Formatter, record: &Record<'_>) -> io::Result<()> {
+    let (time, level) = (out.timestamp_millis(), record.level());
+    let style = out.default_level_style(level);
+    writeln!(out, "[{time} {style}{level:<5}{style:#}]{} {}", mark(record), record.args())
+}
+
+fn mark(record: &Record<'_>) -> &'static str {
+    if record.target() == AUDIT { " audit:" } else { "" }
+}
+
 /// The priorities are those of `syslog(3)`. Each line of a text has its own, or the others would get the default.
 fn journal(record: &Record<'_>) -> String {
     let priority = match record.level() {
@@ -67,6 +81,7 @@ fn journal(record: &Record<'_>) -> String {
         Level::Debug | Level::Trace => 7,
     };
     let text = record.args().to_string();
+    let text = format!("{}{text}", mark(record).trim_start().replace(':', ": "));
     text.split('\n').map(|line| format!("<{priority}>{line}\n")).collect()
 }
 
@@ -85,7 +100,7 @@ mod tests {
 
     #[test]
     fn each_line_in_the_journal_has_its_priority() {
-        assert_eq!(record("one\ntwo", journal), "<4>one\n<4>two\n");
+        assert_eq!(record("one\ntwo", journal), "<4>audit: one\n<4>two\n");
     }
 
     #[test]

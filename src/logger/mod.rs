@@ -20,6 +20,9 @@ use rotate::RotatingFile;
 /// The name of the log file in `default_logger_dirpath`.
 pub const LOG_FILE_NAME: &str = "aioconnectors.log";
 
+/// The target of what is about who may come in and do what: those lines have the word after their level.
+pub const AUDIT: &str = "audit";
+
 /// Where log lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LogTarget {
@@ -83,6 +86,7 @@ pub fn init(config: &Config, target: LogTarget, format: Option<LogFormat>) -> Re
     }
     // The level is set below, where it can change; of other crates only warnings are of interest.
     builder.filter_level(LevelFilter::Warn).filter_module(env!("CARGO_PKG_NAME"), LevelFilter::Trace);
+    builder.filter_module(AUDIT, LevelFilter::Trace);
     builder.try_init().map_err(|_| LogError::AlreadyStarted)?;
     set_level(config.default_logger_log_level);
     Ok(())

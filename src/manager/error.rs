@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::ConfigErrors;
+use crate::core::access::EntryError;
 use crate::hooks::{Hook, ProgramError};
 use crate::logger::LogError;
 use crate::net::listener::ListenError;
@@ -35,6 +36,13 @@ pub enum StartError {
         /// Why not.
         error: ProgramError,
     },
+    /// A list of clients has an entry that is none.
+    List {
+        /// The config key.
+        key: &'static str,
+        /// What is wrong.
+        error: EntryError,
+    },
     /// The log cannot be written.
     Log(LogError),
     /// The system refuses what the loop needs.
@@ -51,6 +59,7 @@ impl fmt::Display for StartError {
             StartError::Security(e) => e.fmt(f),
             StartError::Spool(e) => write!(f, "queues on disk: {e}"),
             StartError::Hook { hook, error } => write!(f, "{hook}: {error}"),
+            StartError::List { key, error } => write!(f, "{key}: {error}"),
             StartError::Log(e) => e.fmt(f),
             StartError::System(e) => write!(f, "the system refuses what the loop needs: {e}"),
         }

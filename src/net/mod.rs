@@ -1,7 +1,9 @@
 //! The shell around the core: sockets, TLS and the loop.
 
 mod accept;
+mod audit;
 pub mod buffers;
+mod caller;
 mod confirm;
 pub mod dial;
 pub mod hooks;

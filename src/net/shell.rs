@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -13,6 +14,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::CommonState;
 
+use super::audit;
 use super::buffers::{Buffers, READ_SIZE};
 use super::dial::{Resolver, Target};
 use super::hooks::ActiveHooks;
@@ -23,7 +25,8 @@ use super::session::{self, Handler, Session};
 use super::stop::Signals;
 use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
-use crate::core::{Cause, Concern, Connector, Id, Output, Reading, Secured};
+use crate::config;
+use crate::core::{Cause, Connector, Id, Output, Reading, Secured};
 use crate::files::DiskFiles;
 use crate::wire::names::SocketPaths;
 
@@ -68,6 +71,8 @@ pub struct Parts {
     pub paths: SocketPaths,
     /// Where queues are stored.
     pub rings: Rings,
+    /// Where the config is from: what admins change is written there.
+    pub config_file: Option<PathBuf>,
     /// Files that messages bring; the core gets them when the loop can be woken for them.
     pub files: Option<DiskFiles>,
     /// Who is asked about clients.
@@ -514,11 +519,12 @@ impl Shell {
                     let result = self.parts.security.store(&new);
                     self.parts.connector.certificate_stored(id, result, now);
                 }
-                Output::Tell(event) => match event.concern() {
-                    Concern::Look => log::warn!("{event}"),
-                    Concern::Routine => log::info!("{event}"),
-                    Concern::Detail => log::debug!("{event}"),
-                },
+                Output::SaveConfig(id, change) => {
+                    let file = self.parts.config_file.as_deref();
+                    let result = file.map_or(Ok(()), |file| config::save(file, &change));
+                    self.parts.connector.config_saved(id, result, now);
+                }
+                Output::Tell(event) => audit::tell(&event),
                 Output::Stopped => self.ended = true,
             }
         }

@@ -1,5 +1,6 @@
 //! The connector's core, one behaviour a test: bytes, times and outcomes go in, bytes and outputs come out.
 
+mod access;
 mod acks;
 mod apps;
 mod confirm;

@@ -7,6 +7,7 @@ mod common;
 mod link;
 mod proxy;
 
+mod access;
 mod acks;
 mod bad_admins;
 mod bad_apps;

@@ -25,7 +25,7 @@ const FOR_APPS: [&str; 3] = ["wire", "api", "remote"];
 const UNSAFE: &str = "sys";
 
 /// The crates that pure code may use.
-const PURE_CRATES: [&str; 4] = ["crc32c", "md5", "serde", "serde_json"];
+const PURE_CRATES: [&str; 5] = ["crc32c", "md5", "regex", "serde", "serde_json"];
 
 /// The modules of `std` that pure code may use.
 const PURE_STD: [&str; 20] = [
