@@ -28,6 +28,10 @@ impl Connector {
                 self.outputs.push_back(Output::RemoveRemains(id));
             }
             Ok(Some(request)) => {
+                received.clear();
+                if self.token_command(id, &request, now) {
+                    return;
+                }
                 let answer = self.answer(&request);
                 self.finish(id, admin::encode_answer(&answer), Cause::Done, now);
             }

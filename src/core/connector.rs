@@ -31,6 +31,7 @@ use super::settings::{
 use super::slots::{Id, Slots};
 use super::subscriber::received_types;
 use super::timers::{Timer, Timers};
+use super::token_link::Tokens;
 use super::topics::Topics;
 use crate::ring::Ring;
 use crate::wire::frame::{Deframer, Frame, FrameError, Part, Unit};
@@ -112,6 +113,8 @@ pub struct Connector {
     pub(super) stamp: u64,
     /// Who is asked about clients.
     pub(super) gates: Gates,
+    /// By what clients are known, if by tokens.
+    pub(super) tokens: Option<Tokens>,
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
     pub(super) transfers: Transfers,
@@ -161,6 +164,7 @@ impl Connector {
             began: None,
             stamp,
             gates: Gates::default(),
+            tokens: None,
             files: Box::new(NoFiles),
             transfers: Transfers::default(),
             piece: Piece::default(),

@@ -11,6 +11,7 @@ use crate::logger::LogError;
 use crate::net::listener::ListenError;
 use crate::net::security::SecurityError;
 use crate::store::StoreError;
+use crate::tokens::TokenError;
 
 /// Why a connector cannot run.
 #[derive(Debug)]
@@ -28,6 +29,8 @@ pub enum StartError {
     Security(SecurityError),
     /// The queues on disk cannot be used.
     Spool(StoreError),
+    /// A server's tokens cannot be read.
+    Tokens(TokenError),
     /// The program that is to answer a hook cannot.
     Hook {
         /// The hook, whose config key names the program.
@@ -50,6 +53,7 @@ impl fmt::Display for StartError {
             StartError::Listen(e) => e.fmt(f),
             StartError::Security(e) => e.fmt(f),
             StartError::Spool(e) => write!(f, "queues on disk: {e}"),
+            StartError::Tokens(e) => write!(f, "tokens: {e}"),
             StartError::Hook { hook, error } => write!(f, "{hook}: {error}"),
             StartError::Log(e) => e.fmt(f),
             StartError::System(e) => write!(f, "the system refuses what the loop needs: {e}"),

@@ -13,5 +13,7 @@ pub mod session;
 pub mod shell;
 pub mod stop;
 pub mod stream;
+mod tell;
 pub mod tls;
 mod tls_verify;
+pub mod tokens;

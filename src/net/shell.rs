@@ -22,8 +22,10 @@ use super::security::{Secure, Security};
 use super::session::{self, Handler, Session};
 use super::stop::Signals;
 use super::stream::{End, Received, Stream};
+use super::tell::tell;
 use super::tls::{self, Refusals};
-use crate::core::{Cause, Concern, Connector, Id, Output, Reading, Secured};
+use super::tokens::ActiveTokens;
+use crate::core::{Cause, Connector, Id, Output, Reading, Secured};
 use crate::files::DiskFiles;
 use crate::wire::names::SocketPaths;
 
@@ -72,6 +74,8 @@ pub struct Parts {
     pub files: Option<DiskFiles>,
     /// Who is asked about clients.
     pub hooks: ActiveHooks,
+    /// Files of tokens.
+    pub tokens: ActiveTokens,
     /// The process's signals, if they are the connector's.
     pub signals: Option<Signals>,
     /// Longest time for what is queued to go out at the end.
@@ -291,6 +295,7 @@ impl Shell {
             WAKER => {
                 self.take_answers(now);
                 self.take_verdicts(now);
+                self.take_token_answers(now);
             }
             Token(token) if token >= LINGERING => {
                 if let Some((stream, _)) = self.lingering.get_mut(&Token(token)) {
@@ -507,11 +512,8 @@ impl Shell {
                     let result = self.parts.security.store(&new);
                     self.parts.connector.certificate_stored(id, result, now);
                 }
-                Output::Tell(event) => match event.concern() {
-                    Concern::Look => log::warn!("{event}"),
-                    Concern::Routine => log::info!("{event}"),
-                    Concern::Detail => log::debug!("{event}"),
-                },
+                Output::Token(id, work) => self.token_work(id, work, now),
+                Output::Tell(event) => tell(&event),
                 Output::Stopped => self.ended = true,
             }
         }
@@ -536,6 +538,7 @@ impl Shell {
     fn close(&mut self, id: Id, now: Instant) {
         self.looked_up.take_if(|waiting| *waiting == id);
         self.parts.hooks.clients.forget(id);
+        self.parts.tokens.forget(id);
         let Some(slot) = self.connections.get_mut(id.index()) else { return };
         let Some(mut entry) = slot.take_if(|e| e.id == id) else { return };
         let is_open = matches!(entry.kind, Kind::Link(_)) && !entry.is_opening();
