@@ -125,7 +125,8 @@ impl ServerFile {
         let tokens: Map<String, Value> =
             table.iter().map(|(client, hash)| (client.to_owned(), hash.to_hex().into())).collect();
         let mut text = Vec::new();
-        let written = tokens.serialize(&mut Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"    ")));
+        let written =
+            tokens.serialize(&mut Serializer::with_formatter(&mut text, PrettyFormatter::with_indent(b"    ")));
         debug_assert!(written.is_ok(), "texts go into memory: {written:?}");
         write_secret(&self.path, &text)
     }

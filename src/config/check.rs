@@ -42,8 +42,7 @@ fn check_tokens(config: &Config, reader: &mut Reader) {
 
 /// Says which received files would not get where or whose they should be.
 fn check_received(config: &Config, reader: &mut Reader) {
-    let own =
-        [&config.connector_files_dirpath, &config.certificates_directory_path, &config.tokens_directory_path];
+    let own = [&config.connector_files_dirpath, &config.certificates_directory_path, &config.tokens_directory_path];
     for (dst_type, received) in &config.file_recv_config {
         let key = |member: &str| format!("file_recv_config.{dst_type}.{member}");
         if let Some(Err(error)) = received.owner.as_deref().map(find_owner) {

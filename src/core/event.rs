@@ -139,12 +139,18 @@ impl fmt::Display for Cause {
             Cause::NoToken { client, why } => write!(f, "no token was issued for client {client}: {why}"),
             Cause::WrongToken(client) => write!(f, "the token that it showed is not that of client {client}"),
             Cause::TokenNotTaken => {
-                write!(f, "the server closed the connection when it was shown the token: it was deleted there, or is not \
-                    the one that the server gave to this name")
+                write!(
+                    f,
+                    "the server closed the connection when it was shown the token: it was deleted there, or is not \
+                    the one that the server gave to this name"
+                )
             }
             Cause::TokenNotGiven => {
-                write!(f, "the server gave no token and closed the connection: this name may have one already, which has \
-                    to be deleted there first")
+                write!(
+                    f,
+                    "the server gave no token and closed the connection: this name may have one already, which has \
+                    to be deleted there first"
+                )
             }
             Cause::TokenForgotten => write!(f, "the client's token was deleted"),
             Cause::NotEnrolled(why) => write!(f, "no certificate was issued: {why}"),
@@ -333,14 +339,13 @@ pub enum Event {
 }
 
 impl Event {
-    /// Whether it is about who may come in, which goes into the audit log.
+    /// Whether it is about who may come in or do what, and so goes to the audit.
     #[must_use]
-    pub fn is_audit(&self) -> bool {
+    pub fn is_audited(&self) -> bool {
         match self {
             Event::TokenIssued { .. } | Event::TokenForgotten { .. } | Event::TokensLoaded { .. } => true,
-            Event::LinkRefused { cause, .. } | Event::PeerDown { cause, .. } => {
-                matches!(cause, Cause::NoToken { .. } | Cause::WrongToken(_) | Cause::TokenForgotten)
-            }
+            Event::LinkRefused { .. } => true,
+            Event::PeerDown { cause, .. } => matches!(cause, Cause::TokenForgotten),
             _ => false,
         }
     }

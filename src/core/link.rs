@@ -207,12 +207,12 @@ impl Connector {
             }
             _ => {}
         }
-        if self.settings.role == Role::Client && !self.stopping {
+        if self.settings.role == Role::Client && !self.stopping && !self.stores_token(id, link, &cause) {
             self.dial_again(link, cause, now);
         }
     }
 
-    fn dial_again(&mut self, link: &Link, cause: Cause, now: Instant) {
+    pub(super) fn dial_again(&mut self, link: &Link, cause: Cause, now: Instant) {
         if cause == Cause::Enrolled {
             self.timers.arm(Timer::Redial, now);
             return;

@@ -38,6 +38,8 @@ pub struct Tokens {
     pub alternates: bool,
     /// Client: the next attempt asks for a new token, whether or not there is one.
     pub(super) asks_anew: bool,
+    /// Client: the link that brought the token which is being stored, if it has ended.
+    pub(super) stores: Option<Id>,
 }
 
 impl Tokens {
@@ -241,21 +243,35 @@ impl Connector {
         Step::Identified
     }
 
-    /// Client: the shell has stored the token, or has not.
+    /// Client: the shell has stored the token, or has not. The server has closed the link long since, if a hook took its time.
     pub fn token_stored(&mut self, id: Id, result: Result<(), String>, now: Instant) {
-        if self.conns.get(id).and_then(|c| c.link()).is_none_or(|link| link.state != State::Storing) {
+        let is_open = self.conns.get(id).and_then(|c| c.link()).is_some_and(|link| link.state == State::Storing);
+        let Some(tokens) = &mut self.tokens else { return };
+        let was_closed = tokens.stores.take_if(|stores| *stores == id).is_some();
+        if !is_open && !was_closed {
             return;
         }
-        match result {
+        let cause = match result {
             Ok(()) => {
-                if let Some(tokens) = &mut self.tokens {
-                    tokens.asks_anew = false;
-                }
+                tokens.asks_anew = false;
                 self.tell(Event::TokenStored);
-                self.close(id, Cause::Enrolled, now);
+                Cause::Enrolled
             }
-            Err(why) => self.close(id, Cause::Failed(format!("the token cannot be stored: {why}")), now),
+            Err(why) => Cause::Failed(format!("the token cannot be stored: {why}")),
+        };
+        if is_open {
+            self.close(id, cause, now);
+        } else if !self.stopping {
+            self.dial_again(&Link::new(None), cause, now);
         }
+    }
+
+    /// Client: whether the link that has ended brought a token which is not stored yet. The next one waits for that.
+    pub(super) fn stores_token(&mut self, id: Id, link: &Link, cause: &Cause) -> bool {
+        let ended = link.state == State::Storing && *cause == Cause::ClosedByPeer;
+        let Some(tokens) = self.tokens.as_mut().filter(|_| ended) else { return false };
+        tokens.stores = Some(id);
+        true
     }
 
     /// What it means that a link ends in its state: a server that does not take a token just closes.

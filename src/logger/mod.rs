@@ -9,14 +9,18 @@ use std::fmt;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use env_logger::fmt::Formatter;
 use env_logger::{Builder, Target};
-use log::LevelFilter;
+use log::{LevelFilter, Record};
 
 use crate::config::{Config, LogLevel, Rotate};
 use rotate::RotatingFile;
 
 /// The name of the log file in `default_logger_dirpath`.
 pub const LOG_FILE_NAME: &str = "aioconnectors.log";
+
+/// The target of what is about who may come in and do what: those lines have the word after their level.
+pub const AUDIT: &str = "audit";
 
 /// Where log lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -74,10 +78,19 @@ pub fn init(config: &Config, target: LogTarget) -> Result<(), LogError> {
     }
     // The level is set below, where it can change; of other crates only warnings are of interest.
     builder.filter_level(LevelFilter::Warn).filter_module(env!("CARGO_PKG_NAME"), LevelFilter::Trace);
-    builder.format_timestamp_millis().format_target(false);
+    builder.filter_module(AUDIT, LevelFilter::Trace);
+    builder.format(line);
     builder.try_init().map_err(|_| LogError::AlreadyStarted)?;
     set_level(config.default_logger_log_level);
     Ok(())
+}
+
+/// A line of the log, as `env_logger` would write it without targets.
+fn line(out: &mut Formatter, record: &Record) -> io::Result<()> {
+    let (time, level) = (out.timestamp_millis(), record.level());
+    let style = out.default_level_style(level);
+    let audit = if record.target() == AUDIT { " audit:" } else { "" };
+    writeln!(out, "[{time} {style}{level:<5}{style:#}]{audit} {}", record.args())
 }
 
 /// The path of the log file that [`init`] would write, if it would write one.

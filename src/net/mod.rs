@@ -1,6 +1,7 @@
 //! The shell around the core: sockets, TLS and the loop.
 
 mod accept;
+mod audit;
 pub mod buffers;
 mod confirm;
 pub mod dial;
@@ -13,7 +14,6 @@ pub mod session;
 pub mod shell;
 pub mod stop;
 pub mod stream;
-mod tell;
 pub mod tls;
 mod tls_verify;
 pub mod tokens;

@@ -13,6 +13,7 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::CommonState;
 
+use super::audit;
 use super::buffers::{Buffers, READ_SIZE};
 use super::dial::{Resolver, Target};
 use super::hooks::ActiveHooks;
@@ -22,7 +23,6 @@ use super::security::{Secure, Security};
 use super::session::{self, Handler, Session};
 use super::stop::Signals;
 use super::stream::{End, Received, Stream};
-use super::tell::tell;
 use super::tls::{self, Refusals};
 use super::tokens::ActiveTokens;
 use crate::core::{Cause, Connector, Id, Output, Reading, Secured};
@@ -513,7 +513,7 @@ impl Shell {
                     self.parts.connector.certificate_stored(id, result, now);
                 }
                 Output::Token(id, work) => self.token_work(id, work, now),
-                Output::Tell(event) => tell(&event),
+                Output::Tell(event) => audit::tell(&event),
                 Output::Stopped => self.ended = true,
             }
         }

@@ -26,9 +26,9 @@ impl ActiveTokens {
         Self { server: ServerFile::new(dir), client: ClientFile::new(dir, name), to_store, to_load }
     }
 
-    /// Answers of hooks for this connection are of no use any more.
+    /// The token that was to be loaded for this connection is of no use any more. One that is to be stored is: the server
+    /// has given it, and gives no other.
     pub(super) fn forget(&mut self, id: Id) {
-        self.to_store.forget(id);
         self.to_load.forget(id);
     }
 

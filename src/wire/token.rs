@@ -76,11 +76,10 @@ impl TokenMessage {
         }
         let data: Value = serde_json::from_slice(data).map_err(|_| fail("its data is not JSON"))?;
         let text = |key: &str| data.get(key).and_then(Value::as_str);
-        let token = || text("token").and_then(Token::new).ok_or_else(|| fail("the key \"token\" with a text is expected"));
+        let token =
+            || text("token").and_then(Token::new).ok_or_else(|| fail("the key \"token\" with a text is expected"));
         match (text("cmd"), text("result")) {
-            (Some("get_new_token"), _) => {
-                Ok(TokenMessage::GetNew(text("enrollment_token").and_then(Token::new)))
-            }
+            (Some("get_new_token"), _) => Ok(TokenMessage::GetNew(text("enrollment_token").and_then(Token::new))),
             (Some("set_new_token"), _) => token().map(TokenMessage::SetNew),
             (Some("authenticate"), _) => token().map(TokenMessage::Authenticate),
             (None, Some("success")) => Ok(TokenMessage::Success),

@@ -23,3 +23,4 @@ mod receipts;
 mod reconnect;
 mod requests;
 mod startup;
+mod tokens;

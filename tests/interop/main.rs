@@ -19,3 +19,4 @@ mod pubsub;
 mod python;
 mod requests;
 mod scenarios;
+mod tokens;
