@@ -49,6 +49,7 @@ mod control;
 mod daemon;
 mod error;
 mod service;
+mod tokens;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -71,9 +72,10 @@ use access::access;
 use active::ActiveConnector;
 use control::Order;
 use service::Service;
+use tokens::{client_way, tokens};
 
 use crate::api::{ApiError, ConnectorApi};
-use crate::config::{self, Address, Config, ConfigErrors, Coverage, Loaded, PersistenceSync, Warning};
+use crate::config::{self, Address, Config, ConfigErrors, Coverage, Loaded, PersistenceSync, VerifyPeer, Warning};
 use crate::core::{Connector, Covered, KeepAlive, Mode, OnFull, Settings, Sync};
 use crate::files::{self, DiskFiles, OwnFolders};
 use crate::hooks::{Hook, Hooks, Program, ProgramError, Runner};
@@ -85,6 +87,7 @@ use crate::net::rings::Rings;
 use crate::net::security::{ClientSecurity, Security, SecurityError, ServerSecurity};
 use crate::net::shell::{Parts, Shell, Wish};
 use crate::net::stop::Signals;
+use crate::net::tokens::ActiveTokens;
 use crate::store::{Spool, StoreError};
 use crate::sys::size_limit::ignore_size_signal;
 use crate::wire::names::{self, Role};
@@ -402,6 +405,7 @@ fn describe(config: &Config) -> String {
 fn describe_links(config: &Config) -> &'static str {
     match mode(config) {
         Mode::Plain => "links without TLS",
+        Mode::AllowAll if config.uses_tokens() => "links with TLS and tokens",
         Mode::AllowAll => "links with TLS that only encrypts",
         Mode::Certificates => "links with TLS and certificates",
     }
@@ -437,11 +441,15 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     let mut connector = Connector::new(settings);
     connector.set_gates(ActiveHooks::gates(hooks, config.hook_timeout));
     connector.set_access(access);
+    if config.uses_tokens() {
+        connector.set_tokens(tokens(config).map_err(StartError::Tokens)?);
+    }
     rings.restore(&mut connector, Instant::now()).map_err(StartError::Spool)?;
     let (shutdown_timeout, send_timeout) = (config.shutdown_timeout, config.send_timeout);
     let mut files = DiskFiles::open(files_setup(config));
     files.set_hook(Box::new(hooks.folders(&runner)));
     let files = Some(files);
+    let tokens = ActiveTokens::new(&config.tokens_directory_path, &config.id(), hooks, &runner);
     let (hooks, signals, config_file) = (ActiveHooks::new(hooks, runner), None, None);
     Ok(Parts {
         connector,
@@ -455,6 +463,7 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
         config_file,
         files,
         hooks,
+        tokens,
         signals,
         shutdown_timeout,
         send_timeout,
@@ -502,15 +511,14 @@ fn security(config: &Config) -> Result<Security, SecurityError> {
     match config.role() {
         Role::Server => {
             let max_certs = usize::try_from(config.max_certs).unwrap_or(usize::MAX);
-            Ok(Security::Server(ServerSecurity::new(dir, config.ssl_allow_all, max_certs)?))
+            let verifies = config.uses_tokens() && config.token_verify_peer_cert != VerifyPeer::No;
+            let anyone = config.ssl_allow_all && !verifies;
+            Ok(Security::Server(ServerSecurity::new(dir, anyone, max_certs)?))
         }
-        Role::Client => Ok(Security::Client(ClientSecurity::new(
-            dir,
-            &config.id(),
-            &config.server_sockaddr.host,
-            config.client_cafile_verify_server.clone(),
-            config.ssl_allow_all,
-        )?)),
+        Role::Client => {
+            let (id, host) = (config.id(), &config.server_sockaddr.host);
+            Ok(Security::Client(ClientSecurity::new(dir, &id, host, client_way(config))?))
+        }
     }
 }
 

@@ -11,7 +11,7 @@
 
 pub mod client;
 pub mod error;
-mod files;
+pub(crate) mod files;
 pub mod folder;
 mod issue;
 mod links;

@@ -171,7 +171,6 @@ macro_rules! keys {
 }
 
 const PROXIES: Effect = Refused("proxies are");
-const TOKENS: Effect = Refused("tokens are");
 
 keys! {
     alternate_client_default_cert: bool = "false", Free, NotYet, Manager,
@@ -228,13 +227,13 @@ keys! {
         braces are filled in, as in `/data/{source_id}`; `owner`, `USER:GROUP`; `override_existing`.";
     hook_allow_certificate_creation: Option<PathBuf> = "null", Program, Now, Manager,
         "Server: a program that is asked before a new client gets a certificate.";
-    hook_load_token: Option<PathBuf> = "null", Program, TOKENS, Manager,
+    hook_load_token: Option<PathBuf> = "null", Program, Now, Manager,
         "Client: a program that makes the token of what `hook_store_token` made of it.";
     hook_proxy_authorization: Option<PathBuf> = "null", Program, PROXIES, Manager,
         "Client: a program that is asked for the name and password that the proxy wants.";
     hook_server_auth_client: Option<PathBuf> = "null", Program, Now, Manager,
         "Server: a program that is asked before the link of a client that is identified comes up.";
-    hook_store_token: Option<PathBuf> = "null", Program, TOKENS, Manager,
+    hook_store_token: Option<PathBuf> = "null", Program, Now, Manager,
         "Client: a program that makes of the token what is kept in its file.";
     hook_target_directory: Option<PathBuf> = "null", Program, Now, Manager,
         "A program that is asked for the folder of each file that is received.";
@@ -321,15 +320,15 @@ keys! {
         "Client: the message types that it subscribes to, which it then also receives. In words between dots, `*` stands \
         for one word and `>`, at the end, for one or more, as in `sensors.*.temp` and `sensors.>`; brokers of the Python \
         package know no such patterns.";
-    token_client_send_cert: bool = "true", Free, NotYet, Manager,
+    token_client_send_cert: bool = "true", Free, Now, Manager,
         "Client: with `use_token`, whether it shows its default certificate.";
-    token_client_verify_server_hostname: Option<bool> = "null", Free, NotYet, Manager,
-        "Client: with a CA file in `token_verify_peer_cert`, whether the server's host name is verified.";
-    token_server_allow_authorized_non_default_cert: bool = "false", Free, NotYet, Manager,
+    token_client_verify_server_hostname: Option<bool> = "null", Free, Now, Manager,
+        "Client: with a CA file in `token_verify_peer_cert`, whether the server's host name is verified; `null` means yes.";
+    token_server_allow_authorized_non_default_cert: bool = "false", Free, Now, Manager,
         "Server: whether a client that shows a registered certificate of its own needs no token.";
-    token_verify_peer_cert: VerifyPeer = "true", Free, NotYet, Manager,
+    token_verify_peer_cert: VerifyPeer = "true", Free, Now, Manager,
         "With `use_token`, whether the peer's certificate is verified; on a client also a file of CA certificates.";
-    tokens_directory_path: PathBuf = "\"/var/tmp/aioconnectors\"", Free, NotYet, Manager,
+    tokens_directory_path: PathBuf = "\"/var/tmp/aioconnectors\"", Free, Now, Manager,
         "The folder of the tokens.";
     uds_path_receive_preserve_socket: bool = "true", Free, Now, Both,
         "Whether the connection to a receiving app is kept between messages.";
@@ -337,7 +336,7 @@ keys! {
         "Whether a sending app keeps its connection between messages.";
     use_ssl: bool = "true", Free, Now, Manager,
         "Whether the connection between connectors is TLS.";
-    use_token: bool = "false", Free, TOKENS, Manager,
+    use_token: bool = "false", Free, Now, Manager,
         "Whether clients show a token instead of a certificate of their own; needs `ssl_allow_all`.";
     whitelisted_clients_id: Vec<String> = "null", ClientNames, Now, Manager,
         "Server: regular expressions, matched from the start, of the client names that may connect.";

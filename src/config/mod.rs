@@ -106,6 +106,12 @@ impl Config {
         }
     }
 
+    /// Whether clients are known by tokens. `use_token` alone does not say so: tokens are for links that only encrypt.
+    #[must_use]
+    pub fn uses_tokens(&self) -> bool {
+        self.use_token && self.use_ssl && self.ssl_allow_all
+    }
+
     /// This connector's sockets.
     #[must_use]
     pub fn socket_paths(&self) -> SocketPaths {

@@ -36,7 +36,8 @@ impl Connector {
                 self.outputs.push_back(Output::RemoveRemains(id));
             }
             Ok(Some(request)) => {
-                if self.access_command(id, &request, now) {
+                received.clear();
+                if self.access_command(id, &request, now) || self.token_command(id, &request, now) {
                     return;
                 }
                 let answer = self.answer(&request);

@@ -150,6 +150,8 @@ pub(super) struct Link {
     pub says_records: bool,
     /// The client's name, once it is known and the link is not up yet.
     pub name: Option<String>,
+    /// The client has shown its token.
+    pub by_token: bool,
     /// What is known on a link of the second kind.
     pub link2: Option<Box<Link2>>,
     /// First kind: bytes that were given out for the connection, and how many when it was last asked what is confirmed.
@@ -185,6 +187,7 @@ impl Link {
             speaks_link2: false,
             says_records: false,
             name: None,
+            by_token: false,
             link2: None,
             written: 0,
             asked: 0,
@@ -222,7 +225,9 @@ pub(super) enum State {
     EnrolmentRequest,
     /// Server: the answer of a gate that the client must pass on its way to what it wants.
     Asking { gate: Gate, wants: Wants },
-    /// Server: the certificate from the shell.
+    /// Server: the client's token, or its request for one.
+    Token,
+    /// Server: the certificate or the token from the shell.
     Issuing,
     /// Client: a sign of life from the server. With TLS 1.3 a client is done with the handshake before the server has
     /// looked at its certificate, so only what comes back shows that it was let in.
@@ -231,7 +236,13 @@ pub(super) enum State {
     Resume,
     /// Client: the certificate from the server.
     Certificate,
-    /// Client: the shell to store the certificate.
+    /// Client: the shell to read the token.
+    Loading,
+    /// Client: a new token from the server.
+    NewToken,
+    /// Client: that the server takes the token.
+    TokenAnswer,
+    /// Client: the shell to store the certificate or the token.
     Storing,
     /// Nothing: messages flow.
     Up { peer: Id },

@@ -33,6 +33,7 @@ use super::settings::{
 use super::slots::{Id, Slots};
 use super::subscriber::received_types;
 use super::timers::{Timer, Timers};
+use super::token_link::Tokens;
 use super::topics::Topics;
 use crate::ring::Ring;
 use crate::wire::frame::{Deframer, Frame, FrameError, Part, Unit};
@@ -123,6 +124,8 @@ pub struct Connector {
     pub(super) rates: Rates,
     /// Types whose app may not receive them, as was told.
     pub(super) receivers_refused: HashSet<String>,
+    /// By what clients are known, if by tokens.
+    pub(super) tokens: Option<Tokens>,
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
     pub(super) transfers: Transfers,
@@ -175,6 +178,7 @@ impl Connector {
             access: Access::default(),
             rates: Rates::default(),
             receivers_refused: HashSet::new(),
+            tokens: None,
             files: Box::new(NoFiles),
             transfers: Transfers::default(),
             piece: Piece::default(),

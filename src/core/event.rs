@@ -11,6 +11,7 @@ use super::gate::{Gate, Question};
 use super::ledger::{Entry, Reason};
 use super::rules::Caller;
 use super::slots::Id;
+use super::token_link::TokenWork;
 use crate::wire::control::{CloseReason, NewCertificate};
 
 /// Who the TLS layer says that the other side is, or with what this side has shown itself.
@@ -45,6 +46,8 @@ pub enum Output {
     Issue(Id, String),
     /// Keep this certificate as the client's own; report `certificate_stored`.
     Store(Id, NewCertificate),
+    /// Do something with files of tokens, for this link or admin.
+    Token(Id, TokenWork),
     /// There is something to send: call `transmit`.
     Write(Id),
     /// Read on from the connection.
@@ -104,6 +107,21 @@ pub enum Cause {
     },
     /// An admin has sent the client away.
     Disconnected,
+    /// A client was given no token.
+    NoToken {
+        /// Its name.
+        client: String,
+        /// Why.
+        why: String,
+    },
+    /// The client of this name has shown a token that is not its own.
+    WrongToken(String),
+    /// The server closed when it was shown the token.
+    TokenNotTaken,
+    /// The server closed when it was asked for a token.
+    TokenNotGiven,
+    /// The client's token was deleted, or another took its place.
+    TokenForgotten,
     /// The connector stops.
     Stopping,
     /// It takes too little of what it has subscribed to, and is amid a long message.
@@ -130,7 +148,24 @@ impl fmt::Display for Cause {
             Cause::SendTimeout(t) => write!(f, "it took nothing for send_timeout, {} s", t.as_secs_f32()),
             Cause::KeepAlive(n) => write!(f, "{n} keep-alives in a row were not answered"),
             Cause::Replaced => write!(f, "a newer connection came under the same name"),
-            Cause::Enrolled => write!(f, "a certificate was issued; the client connects again with it"),
+            Cause::Enrolled => write!(f, "a certificate or token was issued; the client connects again with it"),
+            Cause::NoToken { client, why } => write!(f, "no token was issued for client {client}: {why}"),
+            Cause::WrongToken(client) => write!(f, "the token that it showed is not that of client {client}"),
+            Cause::TokenNotTaken => {
+                write!(
+                    f,
+                    "the server closed the connection when it was shown the token: it was deleted there, or is not \
+                    the one that the server gave to this name"
+                )
+            }
+            Cause::TokenNotGiven => {
+                write!(
+                    f,
+                    "the server gave no token and closed the connection: this name may have one already, which has \
+                    to be deleted there first"
+                )
+            }
+            Cause::TokenForgotten => write!(f, "the client's token was deleted"),
             Cause::NotEnrolled(why) => write!(f, "no certificate was issued: {why}"),
             Cause::NotAdmitted { gate, client, why } => {
                 write!(f, "client {client} was refused by {}", gate.key())?;
@@ -225,6 +260,27 @@ pub enum Event {
     },
     /// This client has got a certificate of its own.
     Enrolled,
+    /// A client was given a token.
+    TokenIssued {
+        /// Its name.
+        client: String,
+        /// Its address.
+        remote: Option<SocketAddr>,
+    },
+    /// This client has got a token, and keeps it.
+    TokenStored,
+    /// An admin had a client's token deleted.
+    TokenForgotten {
+        /// The client's name.
+        client: String,
+        /// It had one.
+        had: bool,
+    },
+    /// An admin had the tokens read again.
+    TokensLoaded {
+        /// How many there are.
+        count: usize,
+    },
     /// The server will be dialled again.
     DialAgain {
         /// Its name.
@@ -321,6 +377,8 @@ impl Event {
             Event::DialAgain { repeated: true, .. } => return Concern::Detail,
             Event::Dropped { entry, .. } if entry.reason == Reason::NoSubscriber => return Concern::Detail,
             Event::SubscriptionEnded { .. } | Event::AdminCommand { .. } => true,
+            Event::TokenIssued { .. } | Event::TokenStored => true,
+            Event::TokenForgotten { .. } | Event::TokensLoaded { .. } => true,
             _ => false,
         };
         if ends_well { Concern::Routine } else { Concern::Look }
@@ -332,11 +390,16 @@ impl Event {
         match self {
             Event::Issued { .. }
             | Event::Enrolled
+            | Event::TokenIssued { .. }
+            | Event::TokenForgotten { .. }
+            | Event::TokensLoaded { .. }
             | Event::AdminCommand { .. }
             | Event::AdminRefused { .. }
             | Event::ReceiverRefused { .. } => true,
             Event::LinkRefused { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Announced(_)),
-            Event::PeerDown { cause, .. } => matches!(cause, Cause::NotListed { .. } | Cause::Disconnected),
+            Event::PeerDown { cause, .. } => {
+                matches!(cause, Cause::NotListed { .. } | Cause::Disconnected | Cause::TokenForgotten)
+            }
             Event::Dropped { entry, .. } => matches!(entry.reason, Reason::NotPermitted | Reason::WrongSource),
             _ => false,
         }
@@ -377,6 +440,16 @@ impl fmt::Display for Event {
             ),
             Event::Issued { client } => write!(f, "a certificate was issued for client {client}"),
             Event::Enrolled => write!(f, "got a certificate of its own from the server"),
+            Event::TokenIssued { client, remote } => {
+                write!(f, "a token was issued for client {client}")?;
+                remote.map_or(Ok(()), |remote| write!(f, ", at {remote}"))
+            }
+            Event::TokenStored => write!(f, "got a token of its own from the server"),
+            Event::TokenForgotten { client, had: true } => write!(f, "the token of client {client} was deleted"),
+            Event::TokenForgotten { client, had: false } => {
+                write!(f, "a token of {:?} was to be deleted, which has none", printable(client))
+            }
+            Event::TokensLoaded { count } => write!(f, "tokens were read again: there are {count}"),
             Event::DialAgain { server, after, cause, .. } => {
                 write!(f, "no link to {server}: {cause}; trying until there is one, next ")?;
                 if after.is_zero() { write!(f, "at once") } else { write!(f, "in {:.1} s", after.as_secs_f32()) }

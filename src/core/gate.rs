@@ -3,6 +3,7 @@
 //! ```text
 //! its link    known ─▶ whitelist ─▶ authentication ─▶ Up, or Resume
 //! enrolment   its name ─▶ whitelist ─▶ certificate ─▶ Issuing
+//! a token     its name ─▶ whitelist ─▶ Issuing
 //! ```
 //!
 //! Before them are the lists (`admission`). Whom a whitelist names does not come to its gate.
@@ -62,6 +63,8 @@ pub(super) enum Wants {
     Link,
     /// A certificate of its own.
     Certificate,
+    /// A token of its own.
+    Token,
 }
 
 impl Gates {
@@ -70,6 +73,7 @@ impl Gates {
         let last = match wants {
             Wants::Link => (self.authentication, Gate::Authentication),
             Wants::Certificate => (self.certificate, Gate::Certificate),
+            Wants::Token => (false, Gate::Certificate),
         };
         let first = (self.whitelist, Gate::Whitelist);
         let left = match behind {
@@ -123,6 +127,7 @@ impl Connector {
         }
         match wants {
             Wants::Link => self.let_in(id, name, now),
+            Wants::Token => self.issue_token(id, name, now),
             Wants::Certificate => {
                 if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
                     link.state = State::Issuing;

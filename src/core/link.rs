@@ -10,7 +10,7 @@
 //!                 ─ shared certificate ─ asks ─▶ Certificate ─ it comes ─▶ Storing ─ done ─▶ closed, dials again
 //! ```
 //!
-//! Gates are hooks that are asked (`gate`, state Asking); there may be none.
+//! Where tokens are used, another way leads to Up: `token_link`. Gates are hooks that are asked (`gate`, state Asking); there may be none.
 //!
 //! Where both speak the second kind of link, each side says `_link` first, and what comes up is that kind: `link2`.
 
@@ -49,6 +49,12 @@ impl Connector {
         let (role, mode, own_id) = (self.settings.role, self.settings.mode, self.settings.id.clone());
         if mode == Mode::Certificates && secured == Secured::Anonymous {
             return self.close(id, Cause::BadInput("no certificate was shown".to_owned()), now);
+        }
+        if self.tokens.is_some() {
+            if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
+                link.speaks_link2 = speaks_link2;
+            }
+            return self.secured_for_token(id, secured, now);
         }
         let frame_limit = self.settings.link_frame_max();
         let Some(conn) = self.conns.get_mut(id) else { return };
@@ -94,6 +100,7 @@ impl Connector {
 
     /// Server: the client is known, and may come in.
     pub(super) fn let_in(&mut self, id: Id, name: &str, now: Instant) {
+        self.say_token_taken(id);
         let frame_limit = self.settings.link_frame_max();
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.frame_limit = frame_limit;
@@ -192,6 +199,7 @@ impl Connector {
     }
 
     pub(super) fn link_closed(&mut self, id: Id, link: &mut Link, cause: Cause, now: Instant) {
+        let cause = self.token_cause(link, cause);
         self.forget_lanes(id);
         let incoming = link.link2.take().map(|link2| link2.files.incoming);
         self.close_incoming(incoming.unwrap_or_default().into_values());
@@ -202,12 +210,12 @@ impl Connector {
             }
             _ => {}
         }
-        if self.settings.role == Role::Client && !self.stopping {
+        if self.settings.role == Role::Client && !self.stopping && !self.stores_token(id, link, &cause) {
             self.dial_again(link, cause, now);
         }
     }
 
-    fn dial_again(&mut self, link: &Link, cause: Cause, now: Instant) {
+    pub(super) fn dial_again(&mut self, link: &Link, cause: Cause, now: Instant) {
         if cause == Cause::Enrolled {
             self.timers.arm(Timer::Redial, now);
             return;
@@ -266,7 +274,8 @@ impl Connector {
             State::Checking => self.checked(id, frame, &header, now),
             State::Certificate => self.certificate(id, frame, &header),
             State::Resume => self.resumed(id, frame, &header, now),
-            State::Opening | State::Asking { .. } | State::Issuing | State::Storing => {
+            State::Token | State::TokenAnswer | State::NewToken => self.token_frame(id, frame, &header, now),
+            State::Opening | State::Asking { .. } | State::Issuing | State::Loading | State::Storing => {
                 let what = format!("a {:?} message came while {state:?} was under way", header.message_type);
                 Step::End(Cause::BadInput(what))
             }

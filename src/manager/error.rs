@@ -12,6 +12,7 @@ use crate::logger::LogError;
 use crate::net::listener::ListenError;
 use crate::net::security::SecurityError;
 use crate::store::StoreError;
+use crate::tokens::TokenError;
 
 /// Why a connector cannot run.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub enum StartError {
     Security(SecurityError),
     /// The queues on disk cannot be used.
     Spool(StoreError),
+    /// A server's tokens cannot be read.
+    Tokens(TokenError),
     /// The program that is to answer a hook cannot.
     Hook {
         /// The hook, whose config key names the program.
@@ -58,6 +61,7 @@ impl fmt::Display for StartError {
             StartError::Listen(e) => e.fmt(f),
             StartError::Security(e) => e.fmt(f),
             StartError::Spool(e) => write!(f, "queues on disk: {e}"),
+            StartError::Tokens(e) => write!(f, "tokens: {e}"),
             StartError::Hook { hook, error } => write!(f, "{hook}: {error}"),
             StartError::List { key, error } => write!(f, "{key}: {error}"),
             StartError::Log(e) => e.fmt(f),

@@ -17,3 +17,4 @@ pub mod stop;
 pub mod stream;
 pub mod tls;
 mod tls_verify;
+pub mod tokens;

@@ -28,7 +28,7 @@ pub enum Security {
 #[derive(Debug)]
 pub struct ServerSecurity {
     tls: ServerTls,
-    /// In certificate mode, who may connect.
+    /// Who may connect, where certificates are asked for.
     registry: Option<SharedRegistry>,
     shown: String,
 }
@@ -43,10 +43,40 @@ pub struct ClientSecurity {
     folder: ClientFolder,
     name: String,
     host: String,
-    /// `client_cafile_verify_server`.
-    ca_file: Option<PathBuf>,
-    /// `ssl_allow_all`: no certificate is shown and none is checked.
-    allow_all: bool,
+    way: ClientWay,
+}
+
+/// How a client shows itself, and which servers it accepts.
+#[derive(Clone, Debug)]
+pub enum ClientWay {
+    /// It shows its own certificate, or the shared one to get its own; it accepts a server that it pins, or one that a CA
+    /// in this file vouches for (`client_cafile_verify_server`).
+    Certificates(Option<PathBuf>),
+    /// It shows no certificate, and accepts every server (`ssl_allow_all`).
+    AllowAll,
+    /// It is known by a token (`use_token`).
+    Token {
+        /// It shows the certificate that new clients share.
+        shows_shared: bool,
+        /// The servers that it accepts.
+        accepts: TokenServers,
+    },
+}
+
+/// Which servers a client shows its token to.
+#[derive(Clone, Debug)]
+pub enum TokenServers {
+    /// Every one.
+    Anyone,
+    /// Those that it pins.
+    Pinned,
+    /// Those that a CA in a file vouches for.
+    SignedBy {
+        /// The file.
+        file: PathBuf,
+        /// For the host that was connected to.
+        for_host: bool,
+    },
 }
 
 /// Why TLS cannot be set up.
@@ -115,14 +145,14 @@ fn protocols() -> Vec<Vec<u8>> {
 }
 
 impl ServerSecurity {
-    /// The TLS of a server whose certificates lie in `dir`.
+    /// The TLS of a server whose certificates lie in `dir`; with `anyone` it asks clients for none.
     ///
     /// # Errors
     /// A certificate or key is not as it must be.
-    pub fn new(dir: &std::path::Path, allow_all: bool, max_certs: usize) -> Result<Self, SecurityError> {
+    pub fn new(dir: &std::path::Path, anyone: bool, max_certs: usize) -> Result<Self, SecurityError> {
         let layout = Layout::new(dir);
         let own = Pair::load(&layout.server_certificate(), &layout.server_key(), unix_now())?;
-        let registry = if allow_all { None } else { Some(SharedRegistry::new(Registry::open(dir, max_certs)?)) };
+        let registry = if anyone { None } else { Some(SharedRegistry::new(Registry::open(dir, max_certs)?)) };
         let clients = registry.clone().map_or(Clients::Anyone, Clients::Registered);
         Ok(Self { tls: tls::server_config(&own, clients, protocols())?, registry, shown: in_words(&own) })
     }
@@ -133,32 +163,46 @@ impl ClientSecurity {
     ///
     /// # Errors
     /// A certificate or key is not as it must be.
-    pub fn new(
-        dir: &std::path::Path,
-        name: &str,
-        host: &str,
-        ca_file: Option<PathBuf>,
-        allow_all: bool,
-    ) -> Result<Self, SecurityError> {
-        let security =
-            Self { folder: ClientFolder::new(dir), name: name.to_owned(), host: host.to_owned(), ca_file, allow_all };
+    pub fn new(dir: &std::path::Path, name: &str, host: &str, way: ClientWay) -> Result<Self, SecurityError> {
+        let security = Self { folder: ClientFolder::new(dir), name: name.to_owned(), host: host.to_owned(), way };
         // What is wrong now is said now, not at the first connection.
         security.tls()?;
         Ok(security)
     }
 
     fn tls(&self) -> Result<(ClientTls, Secured, Option<String>), SecurityError> {
-        if self.allow_all {
-            return Ok((tls::client_config(None, Servers::Anyone, &self.host, protocols())?, Secured::Anonymous, None));
-        }
+        let ca_file = match &self.way {
+            ClientWay::Certificates(ca_file) => ca_file,
+            ClientWay::AllowAll => return self.without_name(false, Servers::Anyone),
+            ClientWay::Token { shows_shared, accepts } => {
+                let servers = match accepts.clone() {
+                    TokenServers::Anyone => Servers::Anyone,
+                    TokenServers::Pinned => Servers::Pinned(self.folder.pinned_servers()?),
+                    TokenServers::SignedBy { file, for_host: true } => Servers::SignedBy(file),
+                    TokenServers::SignedBy { file, for_host: false } => Servers::SignedForAnyHost(file),
+                };
+                return self.without_name(*shows_shared, servers);
+            }
+        };
         let own = self.folder.own(&self.name, unix_now())?;
         let has_own = self.folder.has_own(&self.name);
-        let servers = match &self.ca_file {
+        let servers = match ca_file {
             Some(path) => Servers::SignedBy(path.clone()),
             None => Servers::Pinned(self.folder.pinned_servers()?),
         };
         let secured = if has_own { Secured::Named(self.name.clone()) } else { Secured::Shared };
         Ok((tls::client_config(Some(&own), servers, &self.host, protocols())?, secured, Some(in_words(&own))))
+    }
+
+    /// The TLS of a client whose certificate, if it shows one, does not say who it is.
+    fn without_name(
+        &self,
+        shows_shared: bool,
+        servers: Servers,
+    ) -> Result<(ClientTls, Secured, Option<String>), SecurityError> {
+        let shared = if shows_shared { Some(self.folder.shared(unix_now())?) } else { None };
+        let tls = tls::client_config(shared.as_ref(), servers, &self.host, protocols())?;
+        Ok((tls, Secured::Anonymous, shared.as_ref().map(in_words)))
     }
 }
 

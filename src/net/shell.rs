@@ -25,6 +25,7 @@ use super::session::{self, Handler, Session};
 use super::stop::Signals;
 use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
+use super::tokens::ActiveTokens;
 use crate::config;
 use crate::core::{Cause, Connector, Id, Output, Reading, Secured};
 use crate::files::DiskFiles;
@@ -77,6 +78,8 @@ pub struct Parts {
     pub files: Option<DiskFiles>,
     /// Who is asked about clients.
     pub hooks: ActiveHooks,
+    /// Files of tokens.
+    pub tokens: ActiveTokens,
     /// The process's signals, if they are the connector's.
     pub signals: Option<Signals>,
     /// Longest time for what is queued to go out at the end.
@@ -303,6 +306,7 @@ impl Shell {
             WAKER => {
                 self.take_answers(now);
                 self.take_verdicts(now);
+                self.take_token_answers(now);
             }
             Token(token) if token >= LINGERING => {
                 if let Some((stream, _)) = self.lingering.get_mut(&Token(token)) {
@@ -524,6 +528,7 @@ impl Shell {
                     let result = file.map_or(Ok(()), |file| config::save(file, &change));
                     self.parts.connector.config_saved(id, result, now);
                 }
+                Output::Token(id, work) => self.token_work(id, work, now),
                 Output::Tell(event) => audit::tell(&event),
                 Output::Stopped => self.ended = true,
             }
@@ -549,6 +554,7 @@ impl Shell {
     fn close(&mut self, id: Id, now: Instant) {
         self.looked_up.take_if(|waiting| *waiting == id);
         self.parts.hooks.clients.forget(id);
+        self.parts.tokens.forget(id);
         let Some(slot) = self.connections.get_mut(id.index()) else { return };
         let Some(mut entry) = slot.take_if(|e| e.id == id) else { return };
         let is_open = matches!(entry.kind, Kind::Link(_)) && !entry.is_opening();

@@ -29,4 +29,5 @@ mod receipts;
 mod requests;
 mod rig;
 mod stop;
+mod tokens;
 mod wait_for_ack;

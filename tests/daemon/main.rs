@@ -25,3 +25,4 @@ mod reconnect;
 mod requests;
 mod service;
 mod startup;
+mod tokens;

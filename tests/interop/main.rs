@@ -20,3 +20,4 @@ mod pubsub;
 mod python;
 mod requests;
 mod scenarios;
+mod tokens;

@@ -3,10 +3,13 @@
 use std::fs;
 use std::net::TcpStream;
 use std::os::unix::fs::PermissionsExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::json;
 
 use crate::common::setup::wait_link;
-use crate::common::{Place, Process, Setup, certificates, free_port, wait};
+use crate::common::{Place, Process, Role, Setup, certificates, free_port, wait};
 use crate::python;
 
 /// Whose software.
@@ -24,8 +27,20 @@ pub enum Mode {
     Certificates(Kind),
     /// The same, with a Python end that knows TLS 1.2 at most.
     CertificatesTls12(Kind),
+    /// Encrypted, and the client is known by a token.
+    Tokens(Verify),
     /// Encrypted, nobody verified. The server's certificate is made by a tool of this kind; the client has no folder.
     AllowAll(Kind),
+}
+
+/// Who looks at whose certificate where tokens are used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verify {
+    Nobody,
+    /// The server the default certificate that the client shows, the client the server's.
+    Both,
+    /// The same, but the client has a file of CA certificates.
+    ByCa,
 }
 
 impl Mode {
@@ -33,13 +48,23 @@ impl Mode {
     fn maker(self) -> Option<Kind> {
         match self {
             Mode::Plain => None,
+            Mode::Tokens(_) => Some(Kind::Ours),
             Mode::Certificates(maker) | Mode::CertificatesTls12(maker) | Mode::AllowAll(maker) => Some(maker),
         }
     }
 
-    /// Whether clients have certificates.
+    /// Whether clients get certificates.
     fn enrols(self) -> bool {
         matches!(self, Mode::Certificates(_) | Mode::CertificatesTls12(_))
+    }
+
+    fn has_tokens(self) -> bool {
+        matches!(self, Mode::Tokens(_))
+    }
+
+    /// Whether clients have a folder of certificates.
+    fn has_client_folder(self) -> bool {
+        self.enrols() || matches!(self, Mode::Tokens(Verify::Both | Verify::ByCa))
     }
 }
 
@@ -72,8 +97,8 @@ impl Pair {
         let mut server_process = start(server_kind, &server, mode);
         wait_listening(&mut server_process, server_kind, port);
         let mut client_process = start(client_kind, &client, mode);
-        if mode.enrols() {
-            wait_enrolled(&client);
+        if mode.enrols() || mode.has_tokens() {
+            wait_enrolled(&client, mode);
             if client_kind == Kind::Python {
                 // After it has enrolled, a Python client does not always find its way back by itself.
                 client_process.kill();
@@ -101,12 +126,43 @@ impl Pair {
     }
 
     #[track_caller]
+    pub fn start_client(&mut self) {
+        self.client_process = start(self.client_kind, &self.client, self.mode);
+    }
+
+    pub fn client_process(&self) -> &Process {
+        &self.client_process
+    }
+
+    pub fn server_process(&self) -> &Process {
+        &self.server_process
+    }
+
+    #[track_caller]
     pub fn start_server(&mut self) {
         self.server_process = start(self.server_kind, &self.server, self.mode);
     }
 }
 
 fn secure(setup: Setup, mode: Mode) -> Setup {
+    let dir = setup.dir.to_str().expect("a path of UTF-8").to_owned();
+    if let Mode::Tokens(verify) = mode {
+        let ca_file = format!("{dir}/certificates/client/server-cert/server.pem");
+        let verified = match (verify, setup.role) {
+            (Verify::Nobody, _) => json!(false),
+            (Verify::ByCa, Role::Client) => json!(ca_file),
+            _ => json!(true),
+        };
+        return setup
+            .with("use_ssl", true)
+            .with("ssl_allow_all", true)
+            .with("use_token", true)
+            .with("tokens_directory_path", dir)
+            .with("token_verify_peer_cert", verified)
+            .with("token_client_send_cert", verify != Verify::Nobody)
+            // Without that a Python client that verifies does not get as far as a connection.
+            .with("token_client_verify_server_hostname", verify != Verify::Nobody);
+    }
     let setup = setup.with("use_ssl", mode != Mode::Plain);
     if matches!(mode, Mode::AllowAll(_)) { setup.with("ssl_allow_all", true) } else { setup }
 }
@@ -118,10 +174,30 @@ fn give_certificates(place: &Place, server: &Setup, client: &Setup, mode: Mode) 
         Kind::Ours => certificates::make(&made),
         Kind::Python => python::make_certificates(&made),
     }
+    if mode.has_tokens() {
+        name_server(&made);
+    }
     certificates::hand_out(&made, server);
-    if mode.enrols() {
+    if mode.has_client_folder() {
         certificates::hand_out(&made, client);
     }
+}
+
+/// Gives the server in the folder `made` a certificate that has its address, which Python clients look for.
+fn name_server(made: &Path) {
+    let own = made.join("certificates/server/server-cert");
+    let (pem, key) = (own.join("server.pem"), own.join("server.key"));
+    let made_of = ["req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30", "-subj", "/CN=server"];
+    let mut command = Command::new("openssl");
+    command
+        .args(made_of)
+        .args(["-addext", "subjectAltName=IP:127.0.0.1"])
+        .arg("-keyout")
+        .arg(&key)
+        .arg("-out")
+        .arg(&pem);
+    certificates::run(&mut command);
+    fs::copy(pem, made.join("certificates/client/server-cert/server.pem")).expect("the client's copy");
 }
 
 #[track_caller]
@@ -155,11 +231,14 @@ fn wait_listening(process: &mut Process, kind: Kind, port: u16) {
     }
 }
 
-/// Waits until the client holds a certificate of its own.
+/// Waits until the client holds a certificate or a token of its own.
 #[track_caller]
-fn wait_enrolled(client: &Setup) {
+fn wait_enrolled(client: &Setup, mode: Mode) {
     wait::until("a client that has enrolled", || {
         let filled = |file: PathBuf| fs::metadata(file).is_ok_and(|file| file.len() > 0);
+        if mode.has_tokens() {
+            return filled(client.dir.join(&client.id)).then_some(());
+        }
         (filled(own_file(client, "pem")) && filled(own_file(client, "key"))).then_some(())
     });
 }
