@@ -61,6 +61,18 @@ impl ClientFolder {
         files::write_whole(&certificate, certificate_pem.as_bytes(), files::PUBLIC)
     }
 
+    /// Removes the certificate of `name` and its key: it shows the shared one from now on. Whether there was one.
+    ///
+    /// # Errors
+    /// A file cannot be removed.
+    pub fn delete(&self, name: &str) -> Result<bool, Error> {
+        let certificate = self.layout.own_certificate(name);
+        let there = files::exists(&certificate);
+        files::remove_if_there(&certificate)?;
+        files::remove_if_there(&self.layout.own_key(name))?;
+        Ok(there)
+    }
+
     /// The certificates of servers that this client accepts: all in `server-cert/server.pem`, or, in a folder from
     /// before version 1.2 of the Python package, in `server.crt`.
     ///

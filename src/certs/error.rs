@@ -101,6 +101,13 @@ pub enum Error {
         /// The certificate, or the list that names one.
         path: PathBuf,
     },
+    /// A client has no certificate that could be deleted.
+    NotIssued {
+        /// The client.
+        name: String,
+        /// The list that does not name it.
+        path: PathBuf,
+    },
     /// The limit `max_certs` is reached.
     TooMany {
         /// The list of clients.
@@ -152,6 +159,9 @@ impl fmt::Display for Error {
             Error::Name { name, source } => write!(f, "{name:?} cannot have a certificate: {source}"),
             Error::AlreadyIssued { name, path } => {
                 write!(f, "{name} has a certificate already, see {}: delete it first", path.display())
+            }
+            Error::NotIssued { name, path } => {
+                write!(f, "{name} has no certificate that could be deleted: {} does not name it", path.display())
             }
             Error::TooMany { path, max } => {
                 write!(f, "{} names {max} clients, which is the limit (max_certs)", path.display())

@@ -117,7 +117,7 @@ impl Registry {
     }
 }
 
-fn link_target(name: &str) -> PathBuf {
+pub(super) fn link_target(name: &str) -> PathBuf {
     Path::new("..").join(format!("{name}.pem"))
 }
 

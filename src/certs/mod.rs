@@ -20,6 +20,7 @@ mod name_hash;
 mod names;
 pub mod pair;
 pub mod registry;
+mod revoke;
 #[cfg(test)]
 pub(crate) mod testing;
 pub mod x509;

@@ -224,6 +224,14 @@ impl SharedRegistry {
         self.lock().issue(name)
     }
 
+    /// As [`Registry::delete`].
+    ///
+    /// # Errors
+    /// As [`Registry::delete`].
+    pub fn delete(&self, name: &str, only_link: bool) -> Result<Vec<String>, Error> {
+        self.lock().delete(name, only_link)
+    }
+
     fn lock(&self) -> MutexGuard<'_, Registry> {
         // What a panic could have left half-done is in memory only, and is read anew from the disk.
         self.0.lock().unwrap_or_else(PoisonError::into_inner)

@@ -9,6 +9,7 @@ pub mod command;
 pub mod create_certificates;
 pub mod create_connector;
 pub mod daemon;
+pub mod delete_certificate;
 pub mod demo;
 mod exit;
 pub mod help;
@@ -49,6 +50,7 @@ pub static COMMANDS: &[Command] = &[
     check_config::COMMAND,
     create_certificates::COMMAND,
     create_connector::COMMAND,
+    delete_certificate::COMMAND,
     send::COMMAND,
     receive::COMMAND,
     chat::COMMAND,

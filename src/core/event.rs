@@ -41,6 +41,12 @@ pub enum Output {
     Issue(Id, String),
     /// Keep this certificate as the client's own; report `certificate_stored`.
     Store(Id, NewCertificate),
+    /// Delete the certificate of this client, for this admin; only what makes it accepted, if the last one says so.
+    /// Report `certificate_deleted`.
+    DeleteCertificate(Id, String, bool),
+    /// Delete this client's own certificate, for this admin; report `own_certificate_deleted`, with whether the link is
+    /// to begin anew.
+    DeleteOwnCertificate(Id, bool),
     /// There is something to send: call `transmit`.
     Write(Id),
     /// Read on from the connection.
@@ -82,6 +88,10 @@ pub enum Cause {
     Enrolled,
     /// The certificate was not issued.
     NotEnrolled(String),
+    /// The client's certificate was deleted.
+    Revoked,
+    /// This client's own certificate was deleted, and it asks for another.
+    OwnDeleted,
     /// A gate did not let the client in.
     NotAdmitted {
         /// Which.
@@ -119,6 +129,8 @@ impl fmt::Display for Cause {
             Cause::Replaced => write!(f, "a newer connection came under the same name"),
             Cause::Enrolled => write!(f, "a certificate was issued; the client connects again with it"),
             Cause::NotEnrolled(why) => write!(f, "no certificate was issued: {why}"),
+            Cause::Revoked => write!(f, "its certificate was deleted"),
+            Cause::OwnDeleted => write!(f, "the certificate of this client was deleted; it asks for another"),
             Cause::NotAdmitted { gate, client, why } => {
                 write!(f, "client {client} was refused by {}", gate.key())?;
                 if why.is_empty() { Ok(()) } else { write!(f, ": {why}") }
@@ -289,7 +301,8 @@ impl Event {
         let ends_well = match self {
             Event::PeerUp { .. } | Event::Issued { .. } | Event::Enrolled => true,
             Event::PeerDown { cause, .. } | Event::LinkRefused { cause, .. } => {
-                matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Announced(CloseReason::Stopping))
+                let on_purpose = matches!(cause, Cause::Revoked | Cause::OwnDeleted);
+                on_purpose || matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Announced(CloseReason::Stopping))
             }
             Event::DialAgain { repeated: true, .. } => return Concern::Detail,
             Event::Dropped { entry, .. } if entry.reason == Reason::NoSubscriber => return Concern::Detail,

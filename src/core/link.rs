@@ -205,7 +205,7 @@ impl Connector {
     }
 
     fn dial_again(&mut self, link: &Link, cause: Cause, now: Instant) {
-        if cause == Cause::Enrolled {
+        if matches!(cause, Cause::Enrolled | Cause::OwnDeleted) {
             self.timers.arm(Timer::Redial, now);
             return;
         }

@@ -35,6 +35,7 @@ mod publish;
 mod receipts;
 mod records_out;
 mod requests;
+mod revocation;
 pub mod settings;
 mod slots;
 mod status;

@@ -2,6 +2,7 @@
 
 mod accept;
 pub mod buffers;
+mod certificates;
 mod confirm;
 pub mod dial;
 pub mod hooks;

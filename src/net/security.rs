@@ -30,6 +30,9 @@ pub struct ServerSecurity {
     tls: ServerTls,
     /// In certificate mode, who may connect.
     registry: Option<SharedRegistry>,
+    /// Where the folder of certificates is.
+    dir: PathBuf,
+    max_certs: usize,
     shown: String,
 }
 
@@ -124,7 +127,8 @@ impl ServerSecurity {
         let own = Pair::load(&layout.server_certificate(), &layout.server_key(), unix_now())?;
         let registry = if allow_all { None } else { Some(SharedRegistry::new(Registry::open(dir, max_certs)?)) };
         let clients = registry.clone().map_or(Clients::Anyone, Clients::Registered);
-        Ok(Self { tls: tls::server_config(&own, clients, protocols())?, registry, shown: in_words(&own) })
+        let (tls, shown) = (tls::server_config(&own, clients, protocols())?, in_words(&own));
+        Ok(Self { tls, registry, dir: dir.to_owned(), max_certs, shown })
     }
 }
 
@@ -209,6 +213,30 @@ impl Security {
         };
         let issued = registry.issue(name).map_err(|e| e.to_string())?;
         Ok(NewCertificate { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem })
+    }
+
+    /// Takes the certificate of a client back; its serial numbers. With `only_link` its files stay.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn delete(&self, client: &str, only_link: bool) -> Result<Vec<String>, String> {
+        let deleted = match self {
+            Security::Server(ServerSecurity { registry: Some(registry), .. }) => registry.delete(client, only_link),
+            // Certificates play no part in who comes in, but the folder may be another server's as well.
+            Security::Server(server) => Registry::open(&server.dir, server.max_certs)
+                .and_then(|mut registry| registry.delete(client, only_link)),
+            _ => return Err("this connector has issued no certificates".to_owned()),
+        };
+        deleted.map_err(|e| e.to_string())
+    }
+
+    /// Deletes this client's own certificate.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn delete_own(&self) -> Result<(), String> {
+        let Security::Client(client) = self else { return Err("this connector shows no certificate".to_owned()) };
+        client.folder.delete(&client.name).map(drop).map_err(|e| e.to_string())
     }
 
     /// Keeps the certificate that the server issued.

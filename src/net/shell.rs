@@ -499,14 +499,10 @@ impl Shell {
                     self.parts.connector.remains_removed(id, result, now);
                 }
                 Output::Ask(id, question) => self.ask(id, question, now),
-                Output::Issue(id, name) => {
-                    let result = self.parts.security.issue(&name);
-                    self.parts.connector.certificate_issued(id, &name, result, now);
-                }
-                Output::Store(id, new) => {
-                    let result = self.parts.security.store(&new);
-                    self.parts.connector.certificate_stored(id, result, now);
-                }
+                Output::Issue(..)
+                | Output::Store(..)
+                | Output::DeleteCertificate(..)
+                | Output::DeleteOwnCertificate(..) => self.certificate_output(output, now),
                 Output::Tell(event) => match event.concern() {
                     Concern::Look => log::warn!("{event}"),
                     Concern::Routine => log::info!("{event}"),

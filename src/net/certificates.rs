@@ -1,0 +1,52 @@
+//! What the core wants done with certificates, and what is said of it to who reads the log of what matters for security.
+
+use std::time::Instant;
+
+use super::shell::Shell;
+use crate::core::{Id, Output};
+
+/// Where security matters are logged.
+const AUDIT: &str = "audit";
+
+impl Shell {
+    /// Does what an output about certificates says.
+    pub(super) fn certificate_output(&mut self, output: Output, now: Instant) {
+        match output {
+            Output::Issue(id, name) => {
+                let result = self.parts.security.issue(&name);
+                match &result {
+                    Ok(_) => log::info!(target: AUDIT, "a certificate was issued for client {name}"),
+                    Err(why) => log::warn!(target: AUDIT, "client {name} was given no certificate: {why}"),
+                }
+                self.parts.connector.certificate_issued(id, &name, result, now);
+            }
+            Output::Store(id, new) => {
+                let result = self.parts.security.store(&new);
+                self.parts.connector.certificate_stored(id, result, now);
+            }
+            Output::DeleteCertificate(id, client, only_link) => self.delete_certificate(id, &client, only_link, now),
+            Output::DeleteOwnCertificate(id, restart) => {
+                let result = self.parts.security.delete_own();
+                match &result {
+                    Ok(()) => log::info!(target: AUDIT, "an admin had this client's own certificate deleted"),
+                    Err(why) => log::warn!(target: AUDIT, "this client's own certificate was not deleted: {why}"),
+                }
+                self.parts.connector.own_certificate_deleted(id, restart, &result, now);
+            }
+            _ => {}
+        }
+    }
+
+    fn delete_certificate(&mut self, id: Id, client: &str, only_link: bool, now: Instant) {
+        let result = self.parts.security.delete(client, only_link);
+        match &result {
+            Ok(serials) => {
+                let files = if only_link { "; its files stay" } else { "" };
+                let serials = serials.join(", ");
+                log::info!(target: AUDIT, "an admin had the certificate of client {client} deleted, {serials}{files}");
+            }
+            Err(why) => log::warn!(target: AUDIT, "an admin wanted a certificate to be deleted: {why}"),
+        }
+        self.parts.connector.certificate_deleted(id, client, &result.map(drop), now);
+    }
+}
