@@ -234,3 +234,36 @@ fn a_folder_that_is_not_there_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(Registry::open(dir.path(), MAX_CERTS), Err(Error::Missing { .. })));
 }
+
+#[test]
+fn a_deleted_certificate_is_refused_at_once_and_its_name_is_free_again() {
+    let mut server = Server::new();
+    let before = server.everything();
+    let first = server.issued("client1");
+    let other = server.issued("client2");
+    assert_eq!(server.registry.delete("client1", false).unwrap(), [first.serial()]);
+    assert!(matches!(server.refused(&first), Why::NotLinked { .. }));
+    assert_eq!(server.identify(&other), named("client2", &other));
+    let second = server.issued("client1");
+    assert_eq!(server.identify(&second), named("client1", &second));
+    assert!(matches!(server.refused(&first), Why::NotLinked { .. }));
+    server.registry.delete("client1", false).unwrap();
+    server.registry.delete("client2", false).unwrap();
+    let mut after = server.everything();
+    after.retain(|name| name != "source_id_2_cert.json");
+    assert_eq!(after, before);
+    assert!(matches!(server.registry.delete("client1", false), Err(Error::NotIssued { .. })));
+    assert!(matches!(server.registry.delete("default", false), Err(Error::Name { .. })));
+}
+
+#[test]
+fn a_certificate_whose_files_stay_is_refused_and_its_name_is_not_free() {
+    let mut server = Server::new();
+    let certificate = server.issued("client1");
+    server.registry.delete("client1", true).unwrap();
+    assert!(matches!(server.refused(&certificate), Why::NotLinked { .. }));
+    assert!(matches!(server.registry.issue("client1"), Err(Error::AlreadyIssued { .. })));
+    assert_eq!(server.registry.names.count(), 0);
+    server.registry.delete("client1", false).unwrap();
+    server.issued("client1");
+}

@@ -74,6 +74,7 @@ pub fn init(config: &Config, target: LogTarget) -> Result<(), LogError> {
     }
     // The level is set below, where it can change; of other crates only warnings are of interest.
     builder.filter_level(LevelFilter::Warn).filter_module(env!("CARGO_PKG_NAME"), LevelFilter::Trace);
+    builder.filter_module("audit", LevelFilter::Trace);
     builder.format_timestamp_millis().format_target(false);
     builder.try_init().map_err(|_| LogError::AlreadyStarted)?;
     set_level(config.default_logger_log_level);

@@ -9,27 +9,33 @@ use crate::common::setup::wait_link;
 use crate::common::{Place, Process, RawPeer, RawReceiver, RawSender, Setup, certificates, free_port, wait};
 use crate::link::message;
 
-struct Secured {
-    place: Place,
-    port: u16,
-    server: Setup,
-    server_process: Process,
+pub struct Secured {
+    pub place: Place,
+    pub port: u16,
+    pub server: Setup,
+    pub server_process: Process,
 }
 
 impl Secured {
     /// A server in certificate mode with a fresh folder.
     #[track_caller]
-    fn start() -> Secured {
+    pub fn start() -> Secured {
+        Secured::start_with(&[], |server| server)
+    }
+
+    /// The same with options of the tool, and a config that `change` has changed.
+    #[track_caller]
+    pub fn start_with(options: &[&str], change: impl FnOnce(Setup) -> Setup) -> Secured {
         let (place, port) = (Place::new(), free_port());
-        let server = Setup::server(&place, port).with("use_ssl", true);
-        certificates::make(&place.file("made"));
+        let server = change(Setup::server(&place, port).with("use_ssl", true));
+        certificates::make_with(options, &place.file("made"));
         certificates::hand_out(&place.file("made"), &server);
         let server_process = server.start();
         Secured { place, port, server, server_process }
     }
 
     /// A client with the default certificate of the server's folder.
-    fn client(&self, name: &str) -> Setup {
+    pub fn client(&self, name: &str) -> Setup {
         let client = Setup::client_in(&self.place, name, name, self.port).with("use_ssl", true);
         certificates::hand_out(&self.place.file("made"), &client);
         client
@@ -37,7 +43,7 @@ impl Secured {
 
     /// A message of the client arrives at the server.
     #[track_caller]
-    fn check(&self, client: &Setup) {
+    pub fn check(&self, client: &Setup) {
         wait_link(&self.server, client);
         let receiver = RawReceiver::listen(self.server.receive_socket("any"));
         RawSender::connect(&client.send_socket()).send_all([&message("any", client, &self.server, "hello")]);
@@ -46,7 +52,7 @@ impl Secured {
     }
 }
 
-fn own_file(client: &Setup, ending: &str) -> PathBuf {
+pub fn own_file(client: &Setup, ending: &str) -> PathBuf {
     client.dir.join(format!("certificates/client/client-certs/{}.{ending}", client.id))
 }
 

@@ -22,4 +22,5 @@ mod peers;
 mod receipts;
 mod reconnect;
 mod requests;
+mod revocation;
 mod startup;
