@@ -47,6 +47,7 @@ mod builder;
 mod control;
 mod daemon;
 mod error;
+mod security;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -67,6 +68,7 @@ pub use crate::core::{InboxStatus, PeerStatus, Status};
 
 use active::ActiveConnector;
 use control::Order;
+use security::security;
 
 use crate::api::{ApiError, ConnectorApi};
 use crate::config::{self, Address, Config, ConfigErrors, Coverage, Loaded, PersistenceSync, Warning};
@@ -78,7 +80,6 @@ use crate::net::dial::Target;
 use crate::net::hooks::ActiveHooks;
 use crate::net::listener;
 use crate::net::rings::Rings;
-use crate::net::security::{ClientSecurity, Security, SecurityError, ServerSecurity};
 use crate::net::shell::{Parts, Shell, Wish};
 use crate::net::stop::Signals;
 use crate::store::{Spool, StoreError};
@@ -465,26 +466,6 @@ fn open_spool(config: &Config, settings: &Settings) -> Result<Option<Spool>, Sta
             log::warn!("what apps and peers were told is forgotten when this connector ends: {error}");
             Ok(None)
         }
-    }
-}
-
-fn security(config: &Config) -> Result<Security, SecurityError> {
-    let dir = &config.certificates_directory_path;
-    if !config.use_ssl {
-        return Ok(Security::Plain);
-    }
-    match config.role() {
-        Role::Server => {
-            let max_certs = usize::try_from(config.max_certs).unwrap_or(usize::MAX);
-            Ok(Security::Server(ServerSecurity::new(dir, config.ssl_allow_all, max_certs)?))
-        }
-        Role::Client => Ok(Security::Client(ClientSecurity::new(
-            dir,
-            &config.id(),
-            &config.server_sockaddr.host,
-            config.client_cafile_verify_server.clone(),
-            config.ssl_allow_all,
-        )?)),
     }
 }
 

@@ -39,7 +39,7 @@ fn folder() -> (tempfile::TempDir, SharedRegistry) {
     create(dir.path(), false).unwrap();
     let registry = SharedRegistry::new(Registry::open(dir.path(), 10).unwrap());
     let issued = registry.issue("client1").unwrap();
-    ClientFolder::new(dir.path()).store("client1", &issued.certificate_pem, &issued.key_pem, now()).unwrap();
+    ClientFolder::new(dir.path()).store("client1", &issued.certificate_pem, issued.key_pem.as_deref(), now()).unwrap();
     (dir, registry)
 }
 
@@ -150,7 +150,7 @@ fn our_client_is_accepted_by_an_openssl_server_at_once_after_its_certificate_was
         let server = OpensslServer::start(&Layout::new(dir.path()), version);
         let issued = Registry::open(dir.path(), 10).unwrap().issue("client1").unwrap();
         let folder = ClientFolder::new(dir.path());
-        folder.store("client1", &issued.certificate_pem, &issued.key_pem, now()).unwrap();
+        folder.store("client1", &issued.certificate_pem, issued.key_pem.as_deref(), now()).unwrap();
 
         let servers = Servers::Pinned(folder.pinned_servers().unwrap());
         let own = folder.own("client1", now()).unwrap();

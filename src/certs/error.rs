@@ -101,6 +101,13 @@ pub enum Error {
         /// The certificate, or the list that names one.
         path: PathBuf,
     },
+    /// What a client offers as its certificate cannot be accepted.
+    Offer {
+        /// The client.
+        name: String,
+        /// Why not.
+        why: String,
+    },
     /// A client has no certificate that could be deleted.
     NotIssued {
         /// The client.
@@ -160,6 +167,7 @@ impl fmt::Display for Error {
             Error::AlreadyIssued { name, path } => {
                 write!(f, "{name} has a certificate already, see {}: delete it first", path.display())
             }
+            Error::Offer { name, why } => write!(f, "the certificate that {name} offers is not accepted: {why}"),
             Error::NotIssued { name, path } => {
                 write!(f, "{name} has no certificate that could be deleted: {} does not name it", path.display())
             }

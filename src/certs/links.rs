@@ -43,6 +43,13 @@ impl Links {
         Ok(names.iter().map(|name| self.dir.join(name)).find(holds))
     }
 
+    /// The links with this hash.
+    pub(super) fn all(&mut self, hash: &str) -> Result<Vec<PathBuf>, Error> {
+        self.refresh()?;
+        let names = self.by_hash.get(hash).map_or(&[][..], Vec::as_slice);
+        Ok(names.iter().map(|name| self.dir.join(name)).collect())
+    }
+
     fn refresh(&mut self) -> Result<(), Error> {
         let now = Stamp::of(&self.dir).map_err(|e| files::io_error("look at", &self.dir, e))?;
         let Some(now) = now else {

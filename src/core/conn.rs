@@ -13,7 +13,7 @@ use super::link2::Link2;
 use super::receipts::Receipts;
 use super::requests::RequestKey;
 use super::slots::Id;
-use crate::wire::control::CloseReason;
+use crate::wire::control::{CloseReason, Offer};
 use crate::wire::frame::Deframer;
 
 /// A connection of any kind.
@@ -140,6 +140,8 @@ pub(super) struct Link {
     pub says_records: bool,
     /// The client's name, once it is known and the link is not up yet.
     pub name: Option<String>,
+    /// What the client offers as its certificate.
+    pub offer: Option<Box<Offer>>,
     /// What is known on a link of the second kind.
     pub link2: Option<Box<Link2>>,
     /// First kind: bytes that were given out for the connection, and how many when it was last asked what is confirmed.
@@ -175,6 +177,7 @@ impl Link {
             speaks_link2: false,
             says_records: false,
             name: None,
+            offer: None,
             link2: None,
             written: 0,
             asked: 0,

@@ -37,7 +37,7 @@ pub enum Output {
     RemoveRemains(Id),
     /// Ask whether the client of this link may go on; report `answered`.
     Ask(Id, Question),
-    /// Make a certificate for the client of this name; report `certificate_issued`.
+    /// Make a certificate for the client of this name, by what it offers (`take_offer`); report `certificate_issued`.
     Issue(Id, String),
     /// Keep this certificate as the client's own; report `certificate_stored`.
     Store(Id, NewCertificate),
@@ -302,7 +302,8 @@ impl Event {
             Event::PeerUp { .. } | Event::Issued { .. } | Event::Enrolled => true,
             Event::PeerDown { cause, .. } | Event::LinkRefused { cause, .. } => {
                 let on_purpose = matches!(cause, Cause::Revoked | Cause::OwnDeleted);
-                on_purpose || matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Announced(CloseReason::Stopping))
+                on_purpose
+                    || matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Announced(CloseReason::Stopping))
             }
             Event::DialAgain { repeated: true, .. } => return Concern::Detail,
             Event::Dropped { entry, .. } if entry.reason == Reason::NoSubscriber => return Concern::Detail,

@@ -64,7 +64,8 @@ impl Connector {
             (Role::Server, Secured::Named(name)) => self.admit(id, &name, Wants::Link, now),
             (Role::Client, Secured::Shared) => {
                 link.state = State::Certificate;
-                self.send_control(id, control::get_new_certificate(&own_id));
+                let offer = self.take_offer(id);
+                self.send_control(id, control::get_new_certificate(&own_id, &offer));
             }
             (Role::Client, Secured::Anonymous | Secured::Named(_)) => {
                 link.state = State::Checking;

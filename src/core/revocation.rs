@@ -46,7 +46,8 @@ impl Connector {
     /// The shell has deleted this client's certificate, or has not. With `restart` it asks for a new one at once.
     pub fn own_certificate_deleted(&mut self, id: Id, restart: bool, result: &Result<(), String>, now: Instant) {
         if restart && result.is_ok() {
-            let links: Vec<Id> = self.conns.iter().filter(|(_, conn)| conn.link().is_some()).map(|(id, _)| id).collect();
+            let links: Vec<Id> =
+                self.conns.iter().filter(|(_, conn)| conn.link().is_some()).map(|(id, _)| id).collect();
             for link in links {
                 self.close(link, Cause::OwnDeleted, now);
             }

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::shell::Shell;
-use crate::core::{Id, Output};
+use crate::core::{Concern, Event, Id, Output};
 
 /// Where security matters are logged.
 const AUDIT: &str = "audit";
@@ -13,7 +13,7 @@ impl Shell {
     pub(super) fn certificate_output(&mut self, output: Output, now: Instant) {
         match output {
             Output::Issue(id, name) => {
-                let result = self.parts.security.issue(&name);
+                let result = self.parts.security.issue(&name, &self.parts.connector.take_offer(id));
                 match &result {
                     Ok(_) => log::info!(target: AUDIT, "a certificate was issued for client {name}"),
                     Err(why) => log::warn!(target: AUDIT, "client {name} was given no certificate: {why}"),
@@ -34,6 +34,18 @@ impl Shell {
                 self.parts.connector.own_certificate_deleted(id, restart, &result, now);
             }
             _ => {}
+        }
+    }
+
+    /// Logs what the operator is told.
+    pub(super) fn tell(&self, event: &Event) {
+        if let Event::PeerUp { .. } = event {
+            self.parts.security.is_up();
+        }
+        match event.concern() {
+            Concern::Look => log::warn!("{event}"),
+            Concern::Routine => log::info!("{event}"),
+            Concern::Detail => log::debug!("{event}"),
         }
     }
 

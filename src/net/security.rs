@@ -1,5 +1,6 @@
 //! What protects the links of one connector, and who is at their other end.
 
+use std::cell::Cell;
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -8,9 +9,9 @@ use rustls::CommonState;
 
 use super::session::Session;
 use super::tls::{self, ClientTls, Clients, Refusals, ServerTls, Servers, TlsError};
-use crate::certs::{self, ClientFolder, Identity, Layout, Pair, Registry, SharedRegistry};
+use crate::certs::{self, ClientFolder, Identity, Issuing, Layout, Pair, Registry, SharedRegistry};
 use crate::core::Secured;
-use crate::wire::control::NewCertificate;
+use crate::wire::control::{NewCertificate, Offer};
 use crate::wire::link::ALPN;
 
 /// How the links of a connector are protected.
@@ -30,10 +31,44 @@ pub struct ServerSecurity {
     tls: ServerTls,
     /// In certificate mode, who may connect.
     registry: Option<SharedRegistry>,
-    /// Where the folder of certificates is.
-    dir: PathBuf,
-    max_certs: usize,
+    setup: ServerSetup,
     shown: String,
+}
+
+/// What the config of a server says of its certificates.
+#[derive(Clone, Debug)]
+pub struct ServerSetup {
+    /// `certificates_directory_path`.
+    pub dir: PathBuf,
+    /// `ssl_allow_all`: no certificate is asked for.
+    pub allow_all: bool,
+    /// Clients that get a certificate.
+    pub max_certs: usize,
+    /// How their certificates are made.
+    pub issuing: Issuing,
+}
+
+impl ServerSetup {
+    fn registry(&self) -> Result<Registry, certs::Error> {
+        Registry::open(&self.dir, self.max_certs)?.with_issuing(self.issuing)
+    }
+}
+
+/// What the config of a client says of its certificates.
+#[derive(Clone, Debug)]
+pub struct ClientSetup {
+    /// `certificates_directory_path`.
+    pub dir: PathBuf,
+    /// Its name.
+    pub name: String,
+    /// Where its server is.
+    pub host: String,
+    /// `client_cafile_verify_server`.
+    pub ca_file: Option<PathBuf>,
+    /// `ssl_allow_all`: no certificate is shown and none is checked.
+    pub allow_all: bool,
+    /// `alternate_client_default_cert`.
+    pub alternates: bool,
 }
 
 fn in_words(pair: &Pair) -> String {
@@ -44,12 +79,19 @@ fn in_words(pair: &Pair) -> String {
 #[derive(Debug)]
 pub struct ClientSecurity {
     folder: ClientFolder,
-    name: String,
-    host: String,
-    /// `client_cafile_verify_server`.
-    ca_file: Option<PathBuf>,
-    /// `ssl_allow_all`: no certificate is shown and none is checked.
-    allow_all: bool,
+    setup: ClientSetup,
+    turns: Turns,
+}
+
+/// What became of the last connection, for `alternate_client_default_cert`.
+#[derive(Debug, Default)]
+struct Turns {
+    /// It was open.
+    opened: Cell<bool>,
+    /// It became a link.
+    up: Cell<bool>,
+    /// The shared certificate was shown out of turn.
+    shared: Cell<bool>,
 }
 
 /// Why TLS cannot be set up.
@@ -118,51 +160,59 @@ fn protocols() -> Vec<Vec<u8>> {
 }
 
 impl ServerSecurity {
-    /// The TLS of a server whose certificates lie in `dir`.
+    /// The TLS of a server.
     ///
     /// # Errors
     /// A certificate or key is not as it must be.
-    pub fn new(dir: &std::path::Path, allow_all: bool, max_certs: usize) -> Result<Self, SecurityError> {
-        let layout = Layout::new(dir);
+    pub fn new(setup: ServerSetup) -> Result<Self, SecurityError> {
+        let layout = Layout::new(&setup.dir);
         let own = Pair::load(&layout.server_certificate(), &layout.server_key(), unix_now())?;
-        let registry = if allow_all { None } else { Some(SharedRegistry::new(Registry::open(dir, max_certs)?)) };
+        let registry = if setup.allow_all { None } else { Some(SharedRegistry::new(setup.registry()?)) };
         let clients = registry.clone().map_or(Clients::Anyone, Clients::Registered);
         let (tls, shown) = (tls::server_config(&own, clients, protocols())?, in_words(&own));
-        Ok(Self { tls, registry, dir: dir.to_owned(), max_certs, shown })
+        Ok(Self { tls, registry, setup, shown })
     }
 }
 
 impl ClientSecurity {
-    /// The TLS of the client `name` whose certificates lie in `dir`.
+    /// The TLS of a client.
     ///
     /// # Errors
     /// A certificate or key is not as it must be.
-    pub fn new(
-        dir: &std::path::Path,
-        name: &str,
-        host: &str,
-        ca_file: Option<PathBuf>,
-        allow_all: bool,
-    ) -> Result<Self, SecurityError> {
-        let security =
-            Self { folder: ClientFolder::new(dir), name: name.to_owned(), host: host.to_owned(), ca_file, allow_all };
+    pub fn new(setup: ClientSetup) -> Result<Self, SecurityError> {
+        let security = Self { folder: ClientFolder::new(&setup.dir), setup, turns: Turns::default() };
         // What is wrong now is said now, not at the first connection.
-        security.tls()?;
+        security.tls(false)?;
         Ok(security)
     }
 
-    fn tls(&self) -> Result<(ClientTls, Secured, Option<String>), SecurityError> {
-        if self.allow_all {
-            return Ok((tls::client_config(None, Servers::Anyone, &self.host, protocols())?, Secured::Anonymous, None));
+    /// With `shared`, the certificate that new clients share is shown though there is an own one.
+    fn tls(&self, shared: bool) -> Result<(ClientTls, Secured, Option<String>), SecurityError> {
+        let ClientSetup { name, host, ca_file, allow_all, .. } = &self.setup;
+        if *allow_all {
+            return Ok((tls::client_config(None, Servers::Anyone, host, protocols())?, Secured::Anonymous, None));
         }
-        let own = self.folder.own(&self.name, unix_now())?;
-        let has_own = self.folder.has_own(&self.name);
-        let servers = match &self.ca_file {
+        let now = unix_now();
+        let own = if shared { self.folder.shared(now)? } else { self.folder.own(name, now)? };
+        let is_own = !shared && self.folder.has_own(name);
+        let servers = match ca_file {
             Some(path) => Servers::SignedBy(path.clone()),
             None => Servers::Pinned(self.folder.pinned_servers()?),
         };
-        let secured = if has_own { Secured::Named(self.name.clone()) } else { Secured::Shared };
-        Ok((tls::client_config(Some(&own), servers, &self.host, protocols())?, secured, Some(in_words(&own))))
+        let secured = if is_own { Secured::Named(name.clone()) } else { Secured::Shared };
+        Ok((tls::client_config(Some(&own), servers, host, protocols())?, secured, Some(in_words(&own))))
+    }
+
+    /// Whether it is the shared certificate's turn: the own one was shown last, and did not lead to a link.
+    fn is_turn_of_shared(&self) -> bool {
+        let refused = self.turns.opened.replace(false) && !self.turns.up.replace(false);
+        let shared = self.setup.alternates && refused && !self.turns.shared.get();
+        let shared = shared && self.folder.has_own(&self.setup.name);
+        if shared {
+            log::info!("this client's own certificate led to no link: the default one has its turn");
+        }
+        self.turns.shared.set(shared);
+        shared
     }
 }
 
@@ -180,10 +230,24 @@ impl Security {
                 Ok(Secure { session: Some(session), known: None, refusals, shown })
             }
             Security::Client(client) => {
-                let (tls, known, shown) = client.tls()?;
+                let (tls, known, shown) = client.tls(client.is_turn_of_shared())?;
                 let session = Session::client(tls.config, tls.server_name)?;
                 Ok(Secure { session: Some(session), known: Some(known), refusals: tls.refusals, shown })
             }
+        }
+    }
+
+    /// The connection that was begun last is open.
+    pub fn is_open(&self) {
+        if let Security::Client(client) = self {
+            client.turns.opened.set(true);
+        }
+    }
+
+    /// The connection that was begun last has become a link.
+    pub fn is_up(&self) {
+        if let Security::Client(client) = self {
+            client.turns.up.set(true);
         }
     }
 
@@ -207,11 +271,11 @@ impl Security {
     ///
     /// # Errors
     /// Why not.
-    pub fn issue(&self, name: &str) -> Result<NewCertificate, String> {
+    pub fn issue(&self, name: &str, offer: &Offer) -> Result<NewCertificate, String> {
         let Security::Server(ServerSecurity { registry: Some(registry), .. }) = self else {
             return Err("this connector issues no certificates".to_owned());
         };
-        let issued = registry.issue(name).map_err(|e| e.to_string())?;
+        let issued = registry.enrol(name, offer).map_err(|e| e.to_string())?;
         Ok(NewCertificate { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem })
     }
 
@@ -223,8 +287,9 @@ impl Security {
         let deleted = match self {
             Security::Server(ServerSecurity { registry: Some(registry), .. }) => registry.delete(client, only_link),
             // Certificates play no part in who comes in, but the folder may be another server's as well.
-            Security::Server(server) => Registry::open(&server.dir, server.max_certs)
-                .and_then(|mut registry| registry.delete(client, only_link)),
+            Security::Server(server) => {
+                server.setup.registry().and_then(|mut registry| registry.delete(client, only_link))
+            }
             _ => return Err("this connector has issued no certificates".to_owned()),
         };
         deleted.map_err(|e| e.to_string())
@@ -236,7 +301,18 @@ impl Security {
     /// Why not.
     pub fn delete_own(&self) -> Result<(), String> {
         let Security::Client(client) = self else { return Err("this connector shows no certificate".to_owned()) };
-        client.folder.delete(&client.name).map(drop).map_err(|e| e.to_string())
+        client.folder.delete(&client.setup.name).map(drop).map_err(|e| e.to_string())
+    }
+
+    /// What this client offers to the server that it asks for a certificate: nothing if it can keep no key, and then the
+    /// server makes one.
+    #[must_use]
+    pub fn offer(&self) -> Offer {
+        let Security::Client(client) = self else { return Offer::default() };
+        client.folder.offer(&client.setup.name, unix_now()).unwrap_or_else(|e| {
+            log::warn!("the server is left to make this client's key: {e}");
+            Offer::default()
+        })
     }
 
     /// Keeps the certificate that the server issued.
@@ -245,7 +321,9 @@ impl Security {
     /// Why not.
     pub fn store(&self, new: &NewCertificate) -> Result<(), String> {
         let Security::Client(client) = self else { return Err("this connector asks for no certificates".to_owned()) };
-        let stored = client.folder.store(&client.name, &new.certificate_pem, &new.key_pem, unix_now());
+        // The next connection has a certificate of its own to show.
+        client.turns.opened.set(false);
+        let stored = client.folder.store(&client.setup.name, &new.certificate_pem, new.key_pem.as_deref(), unix_now());
         stored.map_err(|e| e.to_string())
     }
 }

@@ -23,7 +23,7 @@ use super::session::{self, Handler, Session};
 use super::stop::Signals;
 use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
-use crate::core::{Cause, Concern, Connector, Id, Output, Reading, Secured};
+use crate::core::{Cause, Connector, Id, Output, Reading, Secured};
 use crate::files::DiskFiles;
 use crate::wire::names::SocketPaths;
 
@@ -362,6 +362,7 @@ impl Shell {
                     link.opening = false;
                 }
                 self.parts.connector.opened(id, Some(remote), now);
+                self.parts.security.is_open();
                 self.secure(id, now);
                 self.list(id);
             }
@@ -503,11 +504,7 @@ impl Shell {
                 | Output::Store(..)
                 | Output::DeleteCertificate(..)
                 | Output::DeleteOwnCertificate(..) => self.certificate_output(output, now),
-                Output::Tell(event) => match event.concern() {
-                    Concern::Look => log::warn!("{event}"),
-                    Concern::Routine => log::info!("{event}"),
-                    Concern::Detail => log::debug!("{event}"),
-                },
+                Output::Tell(event) => self.tell(&event),
                 Output::Stopped => self.ended = true,
             }
         }
@@ -575,7 +572,12 @@ impl Handler for ToCore<'_> {
     fn secured(&mut self, state: &CommonState) {
         let link2 = session::speaks_link2(state);
         match self.known.take().map_or_else(|| self.security.identify(state), Ok) {
-            Ok(secured) => self.connector.secured(self.id, secured, link2, self.now),
+            Ok(secured) => {
+                if secured == Secured::Shared && matches!(self.security, Security::Client(_)) {
+                    self.connector.offer(self.id, self.security.offer());
+                }
+                self.connector.secured(self.id, secured, link2, self.now);
+            }
             Err(why) => self.connector.closed(self.id, Cause::Failed(why), self.now),
         }
     }
