@@ -2,6 +2,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SerialNumber};
+
 use super::*;
 use crate::certs::folder::DEFAULT;
 use crate::certs::{create, files, mint};
@@ -266,4 +268,110 @@ fn a_certificate_whose_files_stay_is_refused_and_its_name_is_not_free() {
     assert_eq!(server.registry.names.count(), 0);
     server.registry.delete("client1", false).unwrap();
     server.issued("client1");
+}
+
+fn offer(pem: &str) -> Offer {
+    Offer { certificate_pem: Some(pem.to_owned()), request_pem: None }
+}
+
+/// A certificate that signs itself, made as `change` says.
+fn made(change: impl FnOnce(&mut CertificateParams)) -> String {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.not_before = (std::time::SystemTime::now() - std::time::Duration::from_secs(3600)).into();
+    params.not_after = (std::time::SystemTime::now() + std::time::Duration::from_secs(3600)).into();
+    change(&mut params);
+    params.self_signed(&key).unwrap().pem()
+}
+
+fn at(seconds_from_now: i64) -> rcgen::CertificateParams {
+    let mut params = CertificateParams::default();
+    let now = std::time::SystemTime::now();
+    let by = std::time::Duration::from_secs(seconds_from_now.unsigned_abs());
+    params.not_after = if seconds_from_now < 0 { now - by } else { now + by }.into();
+    params
+}
+
+#[test]
+fn a_certificate_that_a_client_has_made_is_accepted_as_it_is_and_no_key_is_kept() {
+    let mut server = Server::new();
+    let pem = made(|_| {});
+    let issued = server.registry.enrol("client1", &offer(&format!("a word\n{pem}another\n"))).unwrap();
+    assert_eq!((issued.key_pem, issued.certificate_pem.replace('\r', "")), (None, pem.replace('\r', "")));
+    let certificate = server.certificate("client1");
+    assert_eq!(server.identify(&certificate), named("client1", &certificate));
+    assert!(!files::exists(&server.layout.client_key("client1")));
+    // The same once more is a question whose answer was lost; another one is another's.
+    assert_eq!(server.registry.enrol("client1", &offer(&pem)).unwrap().serial, certificate.serial());
+    assert!(matches!(server.registry.enrol("client1", &offer(&made(|_| {}))), Err(Error::AlreadyIssued { .. })));
+    assert!(matches!(server.registry.enrol("client2", &offer(&pem)), Err(Error::Offer { .. })));
+}
+
+#[test]
+fn what_could_pass_for_another_s_or_sign_others_is_not_accepted() {
+    let mut server = Server::new();
+    server.issued("client1");
+    let (its, shared) = (server.certificate("client1"), server.certificate(DEFAULT));
+    let serial = |of: &Certificate| {
+        let bytes: Vec<u8> = (0..of.serial().len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&of.serial()[i..i + 2], 16).unwrap())
+            .collect();
+        Some(SerialNumber::from_slice(&bytes))
+    };
+    let subject = rcgen::CertificateParams::default().distinguished_name;
+    server.registry.enrol("taken", &offer(&made(|p| p.distinguished_name = subject.clone()))).unwrap();
+    let cases = [
+        ("may sign", made(|p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))),
+        ("may sign", made(|p| p.is_ca = IsCa::NoCa)),
+        ("serial number", made(|p| p.serial_number = serial(&its))),
+        ("serial number", made(|p| p.serial_number = serial(&shared))),
+        ("subject", made(|_| {})),
+        ("not valid", made(|p| p.not_after = at(-60).not_after)),
+        ("not valid", made(|p| p.not_before = at(600).not_after)),
+        ("too long", made(|p| p.not_after = at(4000 * 86_400).not_after)),
+        ("not one", made(|_| {}) + &made(|_| {})),
+        ("PEM", "hello".to_owned()),
+        ("not signed", mint::authority("x").unwrap().1.sign("y").unwrap().certificate_pem),
+    ];
+    for (why, pem) in cases {
+        let error = server.registry.enrol("client2", &offer(&pem)).expect_err(why).to_string();
+        assert!(error.contains(why) && error.contains("client2"), "{error} should say {why}");
+    }
+    assert_eq!(server.registry.names.count(), 2);
+}
+
+#[test]
+fn a_ca_signs_for_the_key_of_a_request_and_grants_nothing_else_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    create(dir.path(), true).unwrap();
+    let issuing = Issuing::Signed { copies: false };
+    let mut registry = Registry::open(dir.path(), MAX_CERTS).unwrap().with_issuing(issuing).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let request = params.serialize_request(&key).unwrap().pem().unwrap();
+    let ask = |pem: &str| Offer { certificate_pem: Some(made(|_| {})), request_pem: Some(pem.to_owned()) };
+    let issued = registry.enrol("client1", &ask(&request)).unwrap();
+    assert!(issued.key_pem.is_none());
+    let path = dir.path().join("issued.pem");
+    fs::write(&path, &issued.certificate_pem).unwrap();
+    let certificate = load_certificates(&path).unwrap().remove(0);
+    assert!(certificate.is_plain() && certificate.subject().contains("client1"), "{certificate:?}");
+    assert_eq!(registry.identify(certificate.der()), named("client1", &certificate));
+    assert!(matches!(registry.enrol("client2", &ask("nonsense")), Err(Error::Offer { .. })));
+    // A client of the Python package asks without a request, and gets a key as well.
+    assert!(registry.enrol("client3", &Offer::default()).unwrap().key_pem.is_some());
+    registry.delete("client1", false).unwrap();
+    assert!(matches!(
+        registry.identify(certificate.der()),
+        Identity::Unknown(Stranger { why: Why::NoName { .. }, .. })
+    ));
+    // Without the setting only what is linked is accepted.
+    let mut plain = Registry::open(dir.path(), MAX_CERTS).unwrap();
+    assert!(matches!(
+        plain.identify(certificate.der()),
+        Identity::Unknown(Stranger { why: Why::NotLinked { .. }, .. })
+    ));
 }
