@@ -7,6 +7,8 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
 
+use log::warn;
+
 use super::mint::{self, Authority, Fresh};
 use super::pair::load_certificates;
 use super::{Certificate, Error, Pair, Registry, files};
@@ -27,8 +29,20 @@ pub enum Issuing {
 }
 
 impl Registry {
-    /// The CA that signs, read anew: another one may have been put in its place.
-    pub(super) fn authority(&self) -> Result<Authority, Error> {
+    /// The CA that signs: read anew, because another one may have been put in its place. If it cannot be used, the one
+    /// before goes on.
+    pub(super) fn authority(&mut self) -> Result<&Authority, Error> {
+        match (self.read_authority(), self.ca.take()) {
+            (Ok(new), _) => Ok(self.ca.insert(new)),
+            (Err(e), Some(old)) => {
+                warn!(target: "audit", "the CA {} goes on, the one that came cannot: {e}", old.certificate.serial());
+                Ok(self.ca.insert(old))
+            }
+            (Err(e), None) => Err(e),
+        }
+    }
+
+    fn read_authority(&self) -> Result<Authority, Error> {
         let (certificate, key) = (self.layout.ca_certificate(), self.layout.ca_key());
         let pair = Pair::load(&certificate, &key, now())?;
         if !pair.certificate().signs() {
@@ -39,7 +53,7 @@ impl Registry {
     }
 
     /// A certificate for a client by the CA: for the key that it has, or with a new one.
-    pub(super) fn sign(&self, name: &str, offer: &Offer) -> Result<Fresh, Error> {
+    pub(super) fn sign(&mut self, name: &str, offer: &Offer) -> Result<Fresh, Error> {
         let authority = self.authority()?;
         match &offer.request_pem {
             Some(request) => authority.sign_request(name, request),

@@ -39,6 +39,7 @@ impl From<Minted> for Fresh {
 }
 
 /// A certificate authority that can sign.
+#[derive(Debug)]
 pub(super) struct Authority {
     pub(super) certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,

@@ -9,7 +9,7 @@
 //! - [`registry`]: the server's view: whose certificate is this, and issue one for a new client.
 //! - [`client`]: the client's view: which certificate to show, which server to accept.
 //! - [`authority`]: a CA for clients, if the server has one.
-//! - [`pair`]: a certificate with its key, read from files and checked.
+//! - [`pair`]: a certificate with its key, read from files and checked; [`watched`]: one whose files may change.
 
 pub mod authority;
 pub mod client;
@@ -25,9 +25,11 @@ mod next;
 mod offer;
 pub mod pair;
 pub mod registry;
+mod replace;
 mod revoke;
 #[cfg(test)]
 pub(crate) mod testing;
+pub mod watched;
 pub mod x509;
 
 pub use authority::Issuing;
@@ -36,4 +38,6 @@ pub use error::Error;
 pub use folder::{Created, Layout, create};
 pub use pair::Pair;
 pub use registry::{Identity, Issued, Registry, SharedRegistry, Stranger, Why};
+pub use replace::{replace_server, revert_server};
+pub use watched::WatchedPair;
 pub use x509::Certificate;

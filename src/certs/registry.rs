@@ -13,6 +13,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use log::warn;
 
 use super::links::Links;
+use super::mint::Authority;
 use super::names::Names;
 use super::pair::load_certificates;
 use super::{Certificate, Error, Issuing, Layout, x509};
@@ -108,6 +109,8 @@ pub struct Registry {
     pub(super) names: Names,
     pub(super) max_certs: usize,
     pub(super) issuing: Issuing,
+    /// The CA that signed last.
+    pub(super) ca: Option<Authority>,
 }
 
 impl Registry {
@@ -120,7 +123,7 @@ impl Registry {
         let layout = Layout::new(dir);
         let links = Links::open(layout.links())?;
         let names = Names::open(layout.names())?;
-        let mut registry = Self { layout, links, names, max_certs, issuing: Issuing::default() };
+        let mut registry = Self { layout, links, names, max_certs, issuing: Issuing::default(), ca: None };
         registry.recover()?;
         Ok(registry)
     }

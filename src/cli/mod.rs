@@ -19,6 +19,7 @@ pub mod ping;
 pub mod print_config_templates;
 mod progress;
 pub mod receive;
+pub mod replace_server_certificate;
 pub mod send;
 pub mod spool;
 pub mod test_publish_messages;
@@ -51,6 +52,7 @@ pub static COMMANDS: &[Command] = &[
     create_certificates::COMMAND,
     create_connector::COMMAND,
     delete_certificate::COMMAND,
+    replace_server_certificate::COMMAND,
     send::COMMAND,
     receive::COMMAND,
     chat::COMMAND,

@@ -1,6 +1,6 @@
 //! What protects the links of one connector, and who is at their other end.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 use std::fmt;
 use std::path::PathBuf;
 use std::time::{SystemTime, UNIX_EPOCH};
@@ -9,7 +9,7 @@ use rustls::CommonState;
 
 use super::session::Session;
 use super::tls::{self, ClientTls, Clients, Refusals, ServerTls, Servers, TlsError};
-use crate::certs::{self, ClientFolder, Identity, Issuing, Layout, Pair, Registry, SharedRegistry};
+use crate::certs::{self, ClientFolder, Identity, Issuing, Layout, Pair, Registry, SharedRegistry, WatchedPair};
 use crate::core::Secured;
 use crate::wire::control::{NewCertificate, Offer};
 use crate::wire::link::ALPN;
@@ -28,11 +28,17 @@ pub enum Security {
 /// A server's TLS.
 #[derive(Debug)]
 pub struct ServerSecurity {
-    tls: ServerTls,
+    own: RefCell<Own>,
     /// In certificate mode, who may connect.
     registry: Option<SharedRegistry>,
     setup: ServerSetup,
-    shown: String,
+}
+
+/// What a server shows, and the settings with it.
+#[derive(Debug)]
+struct Own {
+    pair: WatchedPair,
+    tls: ServerTls,
 }
 
 /// What the config of a server says of its certificates.
@@ -80,6 +86,8 @@ fn in_words(pair: &Pair) -> String {
 pub struct ClientSecurity {
     folder: ClientFolder,
     setup: ClientSetup,
+    /// The certificate of its own that was shown last, if it was that.
+    last: RefCell<Option<Pair>>,
     turns: Turns,
 }
 
@@ -159,6 +167,11 @@ fn protocols() -> Vec<Vec<u8>> {
     vec![ALPN.to_vec()]
 }
 
+fn server_tls(own: &WatchedPair, registry: Option<&SharedRegistry>) -> Result<ServerTls, TlsError> {
+    let clients = registry.cloned().map_or(Clients::Anyone, Clients::Registered);
+    tls::server_config(own.pair(), clients, protocols())
+}
+
 impl ServerSecurity {
     /// The TLS of a server.
     ///
@@ -166,11 +179,19 @@ impl ServerSecurity {
     /// A certificate or key is not as it must be.
     pub fn new(setup: ServerSetup) -> Result<Self, SecurityError> {
         let layout = Layout::new(&setup.dir);
-        let own = Pair::load(&layout.server_certificate(), &layout.server_key(), unix_now())?;
+        let pair = WatchedPair::open(layout.server_certificate(), layout.server_key(), unix_now())?;
         let registry = if setup.allow_all { None } else { Some(SharedRegistry::new(setup.registry()?)) };
-        let clients = registry.clone().map_or(Clients::Anyone, Clients::Registered);
-        let (tls, shown) = (tls::server_config(&own, clients, protocols())?, in_words(&own));
-        Ok(Self { tls, registry, setup, shown })
+        let tls = server_tls(&pair, registry.as_ref())?;
+        Ok(Self { own: RefCell::new(Own { pair, tls }), registry, setup })
+    }
+
+    /// The settings for the next connection: with another certificate, if there is one now.
+    fn tls(&self) -> Result<(ServerTls, String), SecurityError> {
+        let mut own = self.own.borrow_mut();
+        if own.pair.refresh(unix_now()) {
+            own.tls = server_tls(&own.pair, self.registry.as_ref())?;
+        }
+        Ok((own.tls.clone(), in_words(own.pair.pair())))
     }
 }
 
@@ -180,7 +201,8 @@ impl ClientSecurity {
     /// # Errors
     /// A certificate or key is not as it must be.
     pub fn new(setup: ClientSetup) -> Result<Self, SecurityError> {
-        let security = Self { folder: ClientFolder::new(&setup.dir), setup, turns: Turns::default() };
+        let security =
+            Self { folder: ClientFolder::new(&setup.dir), setup, last: RefCell::default(), turns: Turns::default() };
         // What is wrong now is said now, not at the first connection.
         security.tls(false)?;
         Ok(security)
@@ -193,7 +215,7 @@ impl ClientSecurity {
             return Ok((tls::client_config(None, Servers::Anyone, host, protocols())?, Secured::Anonymous, None));
         }
         let now = unix_now();
-        let own = if shared { self.folder.shared(now)? } else { self.folder.own(name, now)? };
+        let own = if shared { self.folder.shared(now)? } else { self.own(now)? };
         let is_own = !shared && self.folder.has_own(name);
         let servers = match ca_file {
             Some(path) => Servers::SignedBy(path.clone()),
@@ -201,6 +223,25 @@ impl ClientSecurity {
         };
         let secured = if is_own { Secured::Named(name.clone()) } else { Secured::Shared };
         Ok((tls::client_config(Some(&own), servers, host, protocols())?, secured, Some(in_words(&own))))
+    }
+
+    /// The certificate of this client, or the shared one as long as it has none. If its files cannot be used any more,
+    /// because half of them was replaced, it stays with what it had.
+    fn own(&self, now: i64) -> Result<Pair, certs::Error> {
+        let (name, mut last) = (&self.setup.name, self.last.borrow_mut());
+        let (loaded, has_own) = (self.folder.own(name, now), self.folder.has_own(name));
+        match (loaded, last.take()) {
+            (Err(e), Some(pair)) if has_own => {
+                let serial = pair.certificate().serial();
+                log::warn!(target: "audit", "the certificate {serial} stays in use, those that came cannot be: {e}");
+                *last = Some(pair.clone());
+                Ok(pair)
+            }
+            (loaded, _) => {
+                *last = loaded.as_ref().ok().filter(|_| has_own).cloned();
+                loaded
+            }
+        }
     }
 
     /// Whether it is the shared certificate's turn: the own one was shown last, and did not lead to a link.
@@ -225,9 +266,9 @@ impl Security {
         match self {
             Security::Plain => Ok(Secure { session: None, known: None, refusals: Refusals::default(), shown: None }),
             Security::Server(server) => {
-                let session = Session::server(server.tls.config.clone())?;
-                let (refusals, shown) = (server.tls.refusals.clone(), Some(server.shown.clone()));
-                Ok(Secure { session: Some(session), known: None, refusals, shown })
+                let (tls, shown) = server.tls()?;
+                let session = Session::server(tls.config)?;
+                Ok(Secure { session: Some(session), known: None, refusals: tls.refusals, shown: Some(shown) })
             }
             Security::Client(client) => {
                 let (tls, known, shown) = client.tls(client.is_turn_of_shared())?;

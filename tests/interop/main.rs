@@ -9,6 +9,7 @@
 mod common;
 
 mod acks;
+mod certificates;
 mod checks;
 mod file_frames;
 mod files;
