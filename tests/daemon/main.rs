@@ -19,6 +19,7 @@ mod durable;
 mod ends;
 mod enrolment;
 mod hooks;
+mod hot;
 mod odd_days;
 mod peers;
 mod receipts;
