@@ -34,6 +34,14 @@ impl ClientFolder {
         if self.has_own(name) { self.load(name, now) } else { self.shared(now) }
     }
 
+    /// The certificate of its own that `name` has, in time or not.
+    ///
+    /// # Errors
+    /// It has none, or the file cannot be read.
+    pub fn own_certificate(&self, name: &str) -> Result<Certificate, Error> {
+        Ok(pair::load_certificates(&self.layout.own_certificate(name))?.swap_remove(0))
+    }
+
     /// The certificate that new clients share.
     ///
     /// # Errors

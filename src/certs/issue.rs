@@ -88,7 +88,7 @@ impl Registry {
     }
 
     /// What is offered, if it is what `name` has already.
-    fn accepted(&mut self, name: &str, offer: &Offer) -> Option<Issued> {
+    pub(super) fn accepted(&mut self, name: &str, offer: &Offer) -> Option<Issued> {
         let path = self.layout.client_certificate(name);
         let offered = certificates(offer.certificate_pem.as_ref()?.as_bytes(), &path).ok()?.swap_remove(0);
         let is_its = matches!(self.identify(offered.der()), Identity::Named { name: owner, .. } if owner == name);

@@ -97,13 +97,20 @@ impl Links {
     /// Removes every link to `target`; whether there was one. Those of the same hash behind it move up: OpenSSL stops
     /// at the first number that is missing.
     pub(super) fn remove(&self, target: &Path) -> Result<bool, Error> {
+        self.remove_others(target, "")
+    }
+
+    /// The same, but those with the hash `keep` stay.
+    pub(super) fn remove_others(&self, target: &Path, keep: &str) -> Result<bool, Error> {
         let mut gaps = HashSet::new();
         for entry in fs::read_dir(&self.dir).map_err(|e| files::io_error("list", &self.dir, e))? {
             let entry = entry.map_err(|e| files::io_error("list", &self.dir, e))?;
             let path = entry.path();
-            if fs::read_link(&path).is_ok_and(|leads_to| leads_to == target) {
+            let hash = hash_of(&entry.file_name());
+            let stays = hash.as_deref() == Some(keep);
+            if !stays && fs::read_link(&path).is_ok_and(|leads_to| leads_to == target) {
                 files::remove_if_there(&path)?;
-                gaps.insert(hash_of(&entry.file_name()));
+                gaps.insert(hash);
             }
         }
         gaps.iter().flatten().try_for_each(|hash| self.close_up(hash))?;

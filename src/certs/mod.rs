@@ -25,6 +25,7 @@ mod next;
 mod offer;
 pub mod pair;
 pub mod registry;
+mod renew;
 mod replace;
 mod revoke;
 #[cfg(test)]

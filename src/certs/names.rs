@@ -110,6 +110,26 @@ impl Names {
         })
     }
 
+    /// Adds one more serial number by which a client is known, and writes the file.
+    pub(super) fn add_serial(&mut self, name: &str, serial: &str) -> Result<(), Error> {
+        self.change(|_, of_serials| {
+            of_serials.insert(serial.to_owned(), name.into());
+        })
+    }
+
+    /// Has a client known by this serial number alone, and writes the file if that is new.
+    pub(super) fn keep_only(&mut self, name: &str, serial: &str) -> Result<(), Error> {
+        self.reload()?;
+        if self.serials_of(name) == [serial] {
+            return Ok(());
+        }
+        self.change(|of_names, of_serials| {
+            of_names.insert(name.to_owned(), serial.into());
+            of_serials.retain(|number, owner| number == serial || owner != name);
+            of_serials.insert(serial.to_owned(), name.into());
+        })
+    }
+
     /// Takes a client out, with all its serial numbers, and writes the file if it was there; the numbers.
     pub(super) fn forget(&mut self, name: &str) -> Result<Vec<String>, Error> {
         self.reload()?;

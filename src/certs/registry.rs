@@ -254,6 +254,22 @@ impl SharedRegistry {
         self.lock().enrol(name, offer)
     }
 
+    /// As [`Registry::renew`].
+    ///
+    /// # Errors
+    /// As [`Registry::renew`].
+    pub fn renew(&self, name: &str, offer: &Offer) -> Result<Issued, Error> {
+        self.lock().renew(name, offer)
+    }
+
+    /// As [`Registry::seen`].
+    ///
+    /// # Errors
+    /// As [`Registry::seen`].
+    pub fn seen(&self, name: &str, certificate: &Certificate) -> Result<bool, Error> {
+        self.lock().seen(name, certificate)
+    }
+
     /// As [`Registry::delete`].
     ///
     /// # Errors

@@ -375,3 +375,56 @@ fn a_ca_signs_for_the_key_of_a_request_and_grants_nothing_else_of_it() {
         Identity::Unknown(Stranger { why: Why::NotLinked { .. }, .. })
     ));
 }
+
+#[test]
+fn a_renewed_certificate_is_accepted_beside_the_old_one_until_it_is_seen() {
+    let mut server = Server::new();
+    let old = server.issued("client1");
+    let before = server.everything();
+    let renew = |server: &mut Server| {
+        let issued = server.registry.renew(
+            "client1",
+            &offer(&made(|p| {
+                p.distinguished_name.push(rcgen::DnType::OrganizationName, "x");
+            })),
+        );
+        issued.map(|_| server.certificate("client1.next"))
+    };
+    let lost = renew(&mut server).unwrap();
+    // One whose answer was lost is given up for the next.
+    fs::remove_file(server.layout.client_certificate("client1.next")).unwrap();
+    let new = renew(&mut server).unwrap();
+    assert!(matches!(server.refused(&lost), Why::NotLinked { .. }));
+    for certificate in [&old, &new, &old] {
+        assert_eq!(server.identify(certificate), named("client1", certificate));
+        assert!(!server.registry.seen("client1", &old).unwrap());
+    }
+    assert!(!server.registry.seen("client2", &new).unwrap(), "it is another's");
+    assert!(server.registry.seen("client1", &new).unwrap());
+    assert!(!server.registry.seen("client1", &new).unwrap());
+    assert!(matches!(server.refused(&old), Why::NotLinked { .. }));
+    server.reopen();
+    assert_eq!(server.identify(&new), named("client1", &new));
+    assert_eq!(server.everything().len() + 1, before.len(), "only the old key is gone");
+    assert!(matches!(server.registry.renew("client2", &Offer::default()), Err(Error::NotIssued { .. })));
+    assert!(matches!(server.registry.renew("client1", &Offer::default()), Err(Error::Offer { .. })));
+}
+
+#[test]
+fn a_crash_while_a_renewed_certificate_takes_over_is_mended_when_it_is_shown_again() {
+    let mut server = Server::new();
+    let old = server.issued("client1");
+    let pem = made(|p| p.distinguished_name.push(rcgen::DnType::OrganizationName, "x"));
+    server.registry.renew("client1", &offer(&pem)).unwrap();
+    let new = server.certificate("client1.next");
+    // As far as the new name, and no further.
+    server.registry.links.add(new.subject_hash(), Path::new("../client1.pem")).unwrap();
+    let next = server.layout.client_certificate("client1.next");
+    fs::rename(next, server.layout.client_certificate("client1")).unwrap();
+    server.reopen();
+    assert_eq!(server.identify(&new), named("client1", &new));
+    assert!(server.registry.seen("client1", &new).unwrap());
+    assert_eq!(server.identify(&new), named("client1", &new));
+    assert!(matches!(server.refused(&old), Why::NotLinked { .. }));
+    assert_eq!(fs::read_dir(server.layout.links()).unwrap().count(), 2);
+}

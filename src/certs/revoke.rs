@@ -21,6 +21,7 @@ impl Registry {
     pub fn delete(&mut self, name: &str, only_link: bool) -> Result<Vec<String>, Error> {
         validate_client_name(name).map_err(|source| Error::Name { name: name.to_owned(), source })?;
         let linked = self.links.remove(&link_target(name))?;
+        self.drop_next(name)?;
         let serials = self.names.forget(name)?;
         let (certificate, key) = (self.layout.client_certificate(name), self.layout.client_key(name));
         let there = files::exists(&certificate) && !only_link;

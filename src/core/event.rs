@@ -41,6 +41,11 @@ pub enum Output {
     Issue(Id, String),
     /// Keep this certificate as the client's own; report `certificate_stored`.
     Store(Id, NewCertificate),
+    /// Accept the next certificate of the client of this name, by what it offers (`take_offer`), beside the one that it
+    /// has; report `certificate_renewed`.
+    Renew(Id, String),
+    /// Keep this certificate as the client's own from the next connection on.
+    StoreNext(NewCertificate),
     /// Delete the certificate of this client, for this admin; only what makes it accepted, if the last one says so.
     /// Report `certificate_deleted`.
     DeleteCertificate(Id, String, bool),
@@ -210,6 +215,11 @@ pub enum Event {
     },
     /// This client has got a certificate of its own.
     Enrolled,
+    /// The server does not renew this client's certificate.
+    NotRenewed {
+        /// Why not.
+        why: String,
+    },
     /// The server will be dialled again.
     DialAgain {
         /// Its name.
@@ -337,6 +347,9 @@ impl fmt::Display for Event {
                 after.as_secs_f32()
             ),
             Event::Issued { client } => write!(f, "a certificate was issued for client {client}"),
+            Event::NotRenewed { why } => {
+                write!(f, "the server does not renew this client's certificate: {}", printable(why))
+            }
             Event::Enrolled => write!(f, "got a certificate of its own from the server"),
             Event::DialAgain { server, after, cause, .. } => {
                 write!(f, "no link to {server}: {cause}; trying until there is one, next ")?;

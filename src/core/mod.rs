@@ -34,6 +34,7 @@ pub mod priority;
 mod publish;
 mod receipts;
 mod records_out;
+mod renewal;
 mod requests;
 mod revocation;
 pub mod settings;

@@ -24,6 +24,18 @@ impl Shell {
                 let result = self.parts.security.store(&new);
                 self.parts.connector.certificate_stored(id, result, now);
             }
+            Output::Renew(id, name) => {
+                let result = self.parts.security.renew(&name, &self.parts.connector.take_offer(id));
+                match &result {
+                    Ok(_) => log::info!(target: AUDIT, "the certificate of client {name} was renewed"),
+                    Err(why) => log::warn!(target: AUDIT, "the certificate of client {name} was not renewed: {why}"),
+                }
+                self.parts.connector.certificate_renewed(id, &result);
+            }
+            Output::StoreNext(new) => match self.parts.security.store(&new) {
+                Ok(()) => log::info!(target: AUDIT, "this client's certificate was renewed"),
+                Err(why) => log::warn!(target: AUDIT, "this client's certificate was renewed, and is not kept: {why}"),
+            },
             Output::DeleteCertificate(id, client, only_link) => self.delete_certificate(id, &client, only_link, now),
             Output::DeleteOwnCertificate(id, restart) => {
                 let result = self.parts.security.delete_own();
@@ -38,9 +50,12 @@ impl Shell {
     }
 
     /// Logs what the operator is told.
-    pub(super) fn tell(&self, event: &Event) {
-        if let Event::PeerUp { .. } = event {
-            self.parts.security.is_up();
+    pub(super) fn tell(&mut self, event: &Event, now: Instant) {
+        if let Event::PeerUp { .. } = event
+            && self.parts.security.is_up()
+        {
+            // There is a link now on which its certificate can be renewed.
+            self.certificates_at = now;
         }
         match event.concern() {
             Concern::Look => log::warn!("{event}"),

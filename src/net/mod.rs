@@ -2,9 +2,11 @@
 
 mod accept;
 pub mod buffers;
+mod certificate_times;
 mod certificates;
 mod confirm;
 pub mod dial;
+pub mod expiry;
 pub mod hooks;
 pub mod listener;
 mod open;

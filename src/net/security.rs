@@ -7,9 +7,12 @@ use std::time::{SystemTime, UNIX_EPOCH};
 
 use rustls::CommonState;
 
+use super::expiry::Expiry;
 use super::session::Session;
 use super::tls::{self, ClientTls, Clients, Refusals, ServerTls, Servers, TlsError};
-use crate::certs::{self, ClientFolder, Identity, Issuing, Layout, Pair, Registry, SharedRegistry, WatchedPair};
+use crate::certs::{
+    self, Certificate, ClientFolder, Identity, Issuing, Layout, Pair, Registry, SharedRegistry, WatchedPair,
+};
 use crate::core::Secured;
 use crate::wire::control::{NewCertificate, Offer};
 use crate::wire::link::ALPN;
@@ -28,16 +31,17 @@ pub enum Security {
 /// A server's TLS.
 #[derive(Debug)]
 pub struct ServerSecurity {
-    own: RefCell<Own>,
+    pub(super) own: RefCell<Own>,
     /// In certificate mode, who may connect.
-    registry: Option<SharedRegistry>,
-    setup: ServerSetup,
+    pub(super) registry: Option<SharedRegistry>,
+    pub(super) setup: ServerSetup,
+    pub(super) expiry: RefCell<Expiry>,
 }
 
 /// What a server shows, and the settings with it.
 #[derive(Debug)]
-struct Own {
-    pair: WatchedPair,
+pub(super) struct Own {
+    pub(super) pair: WatchedPair,
     tls: ServerTls,
 }
 
@@ -84,8 +88,9 @@ fn in_words(pair: &Pair) -> String {
 /// A client's TLS. Certificates are read anew for each connection, so that new ones take effect without a restart.
 #[derive(Debug)]
 pub struct ClientSecurity {
-    folder: ClientFolder,
-    setup: ClientSetup,
+    pub(super) folder: ClientFolder,
+    pub(super) setup: ClientSetup,
+    pub(super) expiry: RefCell<Expiry>,
     /// The certificate of its own that was shown last, if it was that.
     last: RefCell<Option<Pair>>,
     turns: Turns,
@@ -157,7 +162,7 @@ pub struct Secure {
 }
 
 /// Now, in Unix seconds.
-fn unix_now() -> i64 {
+pub(super) fn unix_now() -> i64 {
     // A clock before 1970 makes every certificate one that is not yet valid, which is then said.
     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| i64::try_from(d.as_secs()).unwrap_or(i64::MAX))
 }
@@ -182,7 +187,7 @@ impl ServerSecurity {
         let pair = WatchedPair::open(layout.server_certificate(), layout.server_key(), unix_now())?;
         let registry = if setup.allow_all { None } else { Some(SharedRegistry::new(setup.registry()?)) };
         let tls = server_tls(&pair, registry.as_ref())?;
-        Ok(Self { own: RefCell::new(Own { pair, tls }), registry, setup })
+        Ok(Self { own: RefCell::new(Own { pair, tls }), registry, setup, expiry: RefCell::default() })
     }
 
     /// The settings for the next connection: with another certificate, if there is one now.
@@ -201,8 +206,8 @@ impl ClientSecurity {
     /// # Errors
     /// A certificate or key is not as it must be.
     pub fn new(setup: ClientSetup) -> Result<Self, SecurityError> {
-        let security =
-            Self { folder: ClientFolder::new(&setup.dir), setup, last: RefCell::default(), turns: Turns::default() };
+        let (folder, expiry, last) = (ClientFolder::new(&setup.dir), RefCell::default(), RefCell::default());
+        let security = Self { folder, setup, expiry, last, turns: Turns::default() };
         // What is wrong now is said now, not at the first connection.
         security.tls(false)?;
         Ok(security)
@@ -257,6 +262,18 @@ impl ClientSecurity {
     }
 }
 
+/// Who shows a renewed certificate has it: the one before is not accepted any more.
+fn is_shown(registry: &SharedRegistry, name: &str, certificate: &Certificate) {
+    let serial = certificate.serial();
+    match registry.seen(name, certificate) {
+        Ok(true) => {
+            log::info!(target: "audit", "client {name} has shown its new certificate {serial}: no other is accepted")
+        }
+        Ok(false) => {}
+        Err(e) => log::warn!("the certificate of client {name} before {serial} is still accepted: {e}"),
+    }
+}
+
 impl Security {
     /// What a connection that was accepted or opened begins with.
     ///
@@ -285,11 +302,12 @@ impl Security {
         }
     }
 
-    /// The connection that was begun last has become a link.
-    pub fn is_up(&self) {
+    /// The connection that was begun last has become a link. Whether it is a client's.
+    pub fn is_up(&self) -> bool {
         if let Security::Client(client) = self {
             client.turns.up.set(true);
         }
+        matches!(self, Security::Client(_))
     }
 
     /// Who the client at the other end of a secured connection is.
@@ -297,12 +315,19 @@ impl Security {
     /// # Errors
     /// Nobody who may connect. The handshake let its certificate through, so the folder changed in between.
     pub fn identify(&self, state: &CommonState) -> Result<Secured, String> {
-        let Security::Server(ServerSecurity { registry: Some(registry), .. }) = self else {
+        let Security::Server(ServerSecurity { registry: Some(registry), expiry, .. }) = self else {
             return Ok(Secured::Anonymous);
         };
-        let certificate = tls::peer_certificate(state).map_or(&[][..], |c| c.as_ref());
-        match registry.identify(certificate) {
-            Identity::Named { name, .. } => Ok(Secured::Named(name)),
+        let der = tls::peer_certificate(state).map_or(&[][..], |c| c.as_ref());
+        match registry.identify(der) {
+            Identity::Named { name, .. } => {
+                // What was identified can be read.
+                if let Ok(certificate) = Certificate::parse(der) {
+                    expiry.borrow_mut().look(&format!("the certificate of client {name}"), &certificate, unix_now());
+                    is_shown(registry, &name, &certificate);
+                }
+                Ok(Secured::Named(name))
+            }
             Identity::Default { .. } => Ok(Secured::Shared),
             Identity::Unknown(stranger) => Err(stranger.to_string()),
         }
@@ -317,6 +342,18 @@ impl Security {
             return Err("this connector issues no certificates".to_owned());
         };
         let issued = registry.enrol(name, offer).map_err(|e| e.to_string())?;
+        Ok(NewCertificate { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem })
+    }
+
+    /// Accepts a client's next certificate beside the one that it has.
+    ///
+    /// # Errors
+    /// Why not.
+    pub fn renew(&self, name: &str, offer: &Offer) -> Result<NewCertificate, String> {
+        let Security::Server(ServerSecurity { registry: Some(registry), .. }) = self else {
+            return Err("this connector issues no certificates".to_owned());
+        };
+        let issued = registry.renew(name, offer).map_err(|e| e.to_string())?;
         Ok(NewCertificate { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem })
     }
 

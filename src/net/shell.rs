@@ -175,6 +175,8 @@ pub struct Shell {
     pub(super) wish: Wish,
     /// There is more to do for files.
     works: bool,
+    /// When the certificates are looked at.
+    pub(super) certificates_at: Instant,
 }
 
 impl Shell {
@@ -203,6 +205,7 @@ impl Shell {
             files.set_waker(move || _ = wake.wake());
             parts.connector.set_files(Box::new(files));
         }
+        let now = Instant::now();
         let mut shell = Self {
             poll,
             parts,
@@ -223,8 +226,8 @@ impl Shell {
             told_to_end: false,
             wish: Wish::GoOn,
             works: false,
+            certificates_at: now,
         };
-        let now = Instant::now();
         shell.parts.connector.start(now);
         shell.do_outputs(now);
         Ok(shell)
@@ -255,6 +258,7 @@ impl Shell {
         self.read_all(now);
         self.works = self.parts.connector.work(now);
         self.parts.connector.timeout(now);
+        self.check_certificates(now);
         self.parts.connector.settle(now);
         self.do_outputs(now);
         self.write_all(now);
@@ -277,7 +281,9 @@ impl Shell {
         }
         let shutdown = self.parts.shutdown_timeout;
         let lingering = self.lingering.values().map(|(stream, until)| let_go_at(stream, *until, shutdown)).min();
-        let next = [self.parts.connector.next_deadline(), lingering, self.accept_again].into_iter().flatten().min();
+        let certificates = Some(self.certificates_at);
+        let next = [self.parts.connector.next_deadline(), lingering, self.accept_again, certificates];
+        let next = next.into_iter().flatten().min();
         // A millisecond more than needed: the poller counts in those, and must not wake before the time.
         next.map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
     }
@@ -502,9 +508,11 @@ impl Shell {
                 Output::Ask(id, question) => self.ask(id, question, now),
                 Output::Issue(..)
                 | Output::Store(..)
+                | Output::Renew(..)
+                | Output::StoreNext(..)
                 | Output::DeleteCertificate(..)
                 | Output::DeleteOwnCertificate(..) => self.certificate_output(output, now),
-                Output::Tell(event) => self.tell(&event),
+                Output::Tell(event) => self.tell(&event, now),
                 Output::Stopped => self.ended = true,
             }
         }

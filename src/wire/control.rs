@@ -86,6 +86,19 @@ pub fn get_new_certificate(client_name: &str, offer: &Offer) -> Vec<u8> {
     own_frame(SSL, client_name, offer.said("get_new_certificate").to_string().as_bytes())
 }
 
+/// The request of a client that has a certificate for the next one, on a link with the feature
+/// [`RENEWAL`](super::link::RENEWAL).
+#[must_use]
+pub fn renew_certificate(client_name: &str, offer: &Offer) -> Vec<u8> {
+    own_frame(SSL, client_name, offer.said("renew_certificate").to_string().as_bytes())
+}
+
+/// The server's answer to [`renew_certificate`] if it does not; else it is [`set_new_certificate`].
+#[must_use]
+pub fn certificate_not_renewed(server_id: &str, why: &str) -> Vec<u8> {
+    own_frame(SSL, server_id, json!({"cmd": "certificate_not_renewed", "msg": why}).to_string().as_bytes())
+}
+
 /// The server's answer to [`get_new_certificate`]: PEM texts. Without a key if the client has it.
 #[must_use]
 pub fn set_new_certificate(server_id: &str, new: &NewCertificate) -> Vec<u8> {
@@ -184,6 +197,10 @@ pub enum Control {
     GetNewCertificate(Offer),
     /// `_ssl`: the server sends one.
     SetNewCertificate(NewCertificate),
+    /// `_ssl`: a client wants its next certificate.
+    RenewCertificate(Offer),
+    /// `_ssl`: it does not get one, and why.
+    NotRenewed(String),
     /// `_close`: the peer ends the connection, with the reason if it is one that we know.
     Close(Option<CloseReason>),
 }
@@ -225,18 +242,20 @@ pub fn parse(header: &Header<'_>, data: &[u8]) -> Result<Control, ControlError> 
         return Ok(Control::Close(CloseReason::ALL.into_iter().find(|r| r.word() == word)));
     }
     match text("cmd")? {
-        "get_new_certificate" => {
+        "certificate_not_renewed" => Ok(Control::NotRenewed(text("msg")?.to_owned())),
+        command @ ("get_new_certificate" | "renew_certificate") => {
             // What is not a text is as good as nothing: it was not said by one who means what this side means by it.
             let (certificate_pem, request_pem) = (text("crt").ok(), text("csr").ok());
             let owned = |text: Option<&str>| text.map(str::to_owned);
             let offer = Offer { certificate_pem: owned(certificate_pem), request_pem: owned(request_pem) };
-            Ok(Control::GetNewCertificate(offer))
+            let is_new = command == "get_new_certificate";
+            Ok(if is_new { Control::GetNewCertificate(offer) } else { Control::RenewCertificate(offer) })
         }
         "set_new_certificate" => {
             let key_pem = if data.get("key").is_some() { Some(text("key")?.to_owned()) } else { None };
             Ok(Control::SetNewCertificate(NewCertificate { certificate_pem: text("crt")?.to_owned(), key_pem }))
         }
-        other => Err(fail(format!("{other:?} is neither get_new_certificate nor set_new_certificate"))),
+        other => Err(fail(format!("{other:?} is nothing that is said of certificates"))),
     }
 }
 
@@ -260,13 +279,17 @@ mod tests {
         ];
         for offer in offers {
             let frame = get_new_certificate("c1", &offer);
-            assert_eq!(read(&frame), (SSL.into(), Ok(Control::GetNewCertificate(offer))));
+            assert_eq!(read(&frame), (SSL.into(), Ok(Control::GetNewCertificate(offer.clone()))));
+            let frame = renew_certificate("c1", &offer);
+            assert_eq!(read(&frame), (SSL.into(), Ok(Control::RenewCertificate(offer))));
         }
         for key_pem in [Some("K\n".into()), None] {
             let new = NewCertificate { certificate_pem: "C\n".into(), key_pem };
             let frame = set_new_certificate("s", &new);
             assert_eq!(read(&frame), (SSL.into(), Ok(Control::SetNewCertificate(new))));
         }
+        let frame = certificate_not_renewed("s", "no");
+        assert_eq!(read(&frame), (SSL.into(), Ok(Control::NotRenewed("no".into()))));
         let frame = close("s", CloseReason::Replaced);
         assert_eq!(read(&frame), (CLOSE.into(), Ok(Control::Close(Some(CloseReason::Replaced)))));
     }

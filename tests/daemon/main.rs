@@ -24,6 +24,7 @@ mod odd_days;
 mod peers;
 mod receipts;
 mod reconnect;
+mod renewal;
 mod requests;
 mod revocation;
 mod startup;

@@ -36,7 +36,11 @@ impl World {
                     entry.core.ring_opened(&name, opened, self.now);
                 }
                 Output::Confirm(id) => self.confirm(node, id),
-                Output::RemoveRemains(_) | Output::DeleteCertificate(..) | Output::DeleteOwnCertificate(..) => {
+                Output::RemoveRemains(_)
+                | Output::DeleteCertificate(..)
+                | Output::DeleteOwnCertificate(..)
+                | Output::Renew(..)
+                | Output::StoreNext(..) => {
                     panic!("nobody asks for that")
                 }
                 Output::Ask(id, question) => self.ask_gate(node, id, question.gate),
