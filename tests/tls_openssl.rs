@@ -2,6 +2,11 @@
 //! Skipped, with a word on stderr, where there is no `openssl` command.
 #![cfg(feature = "daemon")]
 
+#[path = "common/mod.rs"]
+mod common;
+#[path = "tls_openssl/hostile.rs"]
+mod hostile;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
