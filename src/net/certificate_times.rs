@@ -44,6 +44,16 @@ impl Shell {
 }
 
 impl Security {
+    /// When the certificate that this connector shows ends, in Unix seconds, if it shows one.
+    pub(super) fn ends(&self) -> Option<i64> {
+        match self {
+            Security::Plain => None,
+            Security::Server(server) => Some(server.own.borrow().pair.pair().certificate().not_after()),
+            Security::Client(client) if client.setup.allow_all => None,
+            Security::Client(client) => Some(client.folder.own_certificate(&client.setup.name).ok()?.not_after()),
+        }
+    }
+
     /// Warns of certificates that end soon. In how many seconds, at the soonest, this client's own is to be renewed.
     fn check(&self) -> Option<i64> {
         match self {

@@ -59,7 +59,7 @@ impl Shell {
     /// How the connector stands.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.parts.connector.status()
+        Status { certificate_ends: self.parts.security.ends(), ..self.parts.connector.status() }
     }
 
     /// SIGHUP is a wish to read the config again; the others end the connector, a second one at once.

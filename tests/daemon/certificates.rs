@@ -5,6 +5,8 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::Command;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
 use crate::common::setup::wait_link;
 use crate::common::{Place, Process, RawPeer, RawReceiver, RawSender, Setup, certificates, free_port, wait};
 use crate::link::message;
@@ -211,4 +213,36 @@ fn under_tls_two_connectors_of_ours_agree_on_the_second_kind_of_link() {
             assert!(lines.iter().any(|line| line.contains("link 2")), "ssl_allow_all {allow_all}: {lines:?}");
         }
     }
+}
+
+/// A server's certificate that a CA has signed for `host`, in place of its own; the CA's file.
+fn vouch_for(secured: &mut Secured, host: &str) -> PathBuf {
+    let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let mut ca = CertificateParams::default();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
+    let signed = CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
+    let own = secured.server.dir.join("certificates/server/server-cert");
+    fs::write(own.join("server.key"), key.serialize_pem()).unwrap();
+    fs::write(own.join("server.pem"), signed.pem()).unwrap();
+    secured.server_process.kill();
+    secured.server_process = secured.server.start();
+    let path = secured.place.file(&format!("{host}.ca.pem"));
+    fs::write(&path, ca_pem).unwrap();
+    path
+}
+
+#[test]
+fn a_client_with_a_ca_file_takes_the_server_that_the_ca_has_signed_for_the_host_and_no_other() {
+    let mut secured = Secured::start();
+    let ca_file = vouch_for(&mut secured, "127.0.0.1");
+    let client = secured.client("alice").with("client_cafile_verify_server", ca_file.to_str().unwrap());
+    let mut process = client.start();
+    secured.check(&client);
+    process.kill();
+    let ca_file = vouch_for(&mut secured, "other.example");
+    let client = client.with("client_cafile_verify_server", ca_file.to_str().unwrap());
+    let process = client.start();
+    process.wait_error(&["not valid for name"]);
+    assert!(secured.server.admin().connected_peers().unwrap().is_empty());
 }
