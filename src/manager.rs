@@ -48,6 +48,7 @@ mod builder;
 mod control;
 mod daemon;
 mod error;
+mod security;
 mod service;
 mod tokens;
 
@@ -71,11 +72,12 @@ pub use crate::core::{InboxStatus, PeerStatus, Status};
 use access::access;
 use active::ActiveConnector;
 use control::Order;
+use security::security;
 use service::Service;
-use tokens::{client_way, tokens};
+use tokens::tokens;
 
 use crate::api::{ApiError, ConnectorApi};
-use crate::config::{self, Address, Config, ConfigErrors, Coverage, Loaded, PersistenceSync, VerifyPeer, Warning};
+use crate::config::{self, Address, Config, ConfigErrors, Coverage, Loaded, PersistenceSync, Warning};
 use crate::core::{Connector, Covered, KeepAlive, Mode, OnFull, Settings, Sync};
 use crate::files::{self, DiskFiles, OwnFolders};
 use crate::hooks::{Hook, Hooks, Program, ProgramError, Runner};
@@ -84,7 +86,6 @@ use crate::net::dial::Target;
 use crate::net::hooks::ActiveHooks;
 use crate::net::listener;
 use crate::net::rings::Rings;
-use crate::net::security::{ClientSecurity, Security, SecurityError, ServerSecurity};
 use crate::net::shell::{Parts, Shell, Wish};
 use crate::net::stop::Signals;
 use crate::net::tokens::ActiveTokens;
@@ -499,25 +500,6 @@ fn open_spool(config: &Config, settings: &Settings) -> Result<Option<Spool>, Sta
         Err(error) => {
             log::warn!("what apps and peers were told is forgotten when this connector ends: {error}");
             Ok(None)
-        }
-    }
-}
-
-fn security(config: &Config) -> Result<Security, SecurityError> {
-    let dir = &config.certificates_directory_path;
-    if !config.use_ssl {
-        return Ok(Security::Plain);
-    }
-    match config.role() {
-        Role::Server => {
-            let max_certs = usize::try_from(config.max_certs).unwrap_or(usize::MAX);
-            let verifies = config.uses_tokens() && config.token_verify_peer_cert != VerifyPeer::No;
-            let anyone = config.ssl_allow_all && !verifies;
-            Ok(Security::Server(ServerSecurity::new(dir, anyone, max_certs)?))
-        }
-        Role::Client => {
-            let (id, host) = (config.id(), &config.server_sockaddr.host);
-            Ok(Security::Client(ClientSecurity::new(dir, &id, host, client_way(config))?))
         }
     }
 }

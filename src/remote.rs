@@ -260,6 +260,30 @@ impl Remote {
         self.types("show_subscribe_message_types__sync", &Map::new())
     }
 
+    /// Has a server take back the certificate of `client`, whose link ends at once; with `only_link` the certificate's
+    /// files stay, and the name gets no new one. Without `client`, has a client delete its own certificate and ask the
+    /// server for another, which it gets if the server has taken back the old one.
+    ///
+    /// # Errors
+    /// As [`command_json`](Self::command_json); [`RemoteError::Refused`] if there is none, or the connector is of the
+    /// other kind.
+    pub fn delete_client_certificate(&self, client: Option<&str>, only_link: bool) -> Result<(), RemoteError> {
+        let (command, arguments) = match client {
+            Some(client) => (
+                "delete_client_certificate_on_server",
+                vec![("client_id", Value::from(client)), ("remove_only_symlink", Value::Bool(only_link))],
+            ),
+            None => ("delete_client_certificate_on_client", vec![("restart_client", Value::Bool(true))]),
+        };
+        let arguments = arguments.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let answer = self.command_json(command, &arguments)?;
+        if answer.get("status") == Some(&Value::Bool(true)) {
+            return Ok(());
+        }
+        let reason = answer.get("msg").and_then(Value::as_str).unwrap_or("it gives no reason").to_owned();
+        Err(RemoteError::Refused { path: self.path.clone(), command: command.to_owned(), reason })
+    }
+
     /// The answer to a command that answers with a list of types.
     fn types(&self, command: &str, arguments: &Map<String, Value>) -> Result<Vec<String>, RemoteError> {
         let answer = self.command(command, arguments)?;

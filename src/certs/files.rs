@@ -76,6 +76,12 @@ pub(super) fn promote(path: &Path) -> Result<(), Error> {
     sync_folder(path)
 }
 
+/// Gives a file another name in the same folder, in place of what has it.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::rename(from, to).map_err(|source| io_error("rename", from, source))?;
+    sync_folder(to)
+}
+
 fn sync_folder(path: &Path) -> Result<(), Error> {
     let Some(folder) = path.parent() else { return Ok(()) };
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| io_error("sync", folder, source))

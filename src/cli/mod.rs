@@ -10,6 +10,7 @@ pub mod command;
 pub mod create_certificates;
 pub mod create_connector;
 pub mod daemon;
+pub mod delete_certificate;
 pub mod demo;
 mod exit;
 pub mod help;
@@ -19,6 +20,7 @@ pub mod ping;
 pub mod print_config_templates;
 mod progress;
 pub mod receive;
+pub mod replace_server_certificate;
 pub mod send;
 pub mod spool;
 pub mod test_publish_messages;
@@ -50,6 +52,8 @@ pub static COMMANDS: &[Command] = &[
     check_config::COMMAND,
     create_certificates::COMMAND,
     create_connector::COMMAND,
+    delete_certificate::COMMAND,
+    replace_server_certificate::COMMAND,
     send::COMMAND,
     receive::COMMAND,
     chat::COMMAND,

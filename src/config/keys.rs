@@ -173,7 +173,7 @@ macro_rules! keys {
 const PROXIES: Effect = Refused("proxies are");
 
 keys! {
-    alternate_client_default_cert: bool = "false", Free, NotYet, Manager,
+    alternate_client_default_cert: bool = "false", Free, Now, Manager,
         "Client: if its own certificate is refused, it tries the default one at the next attempt, in turn.";
     blacklisted_clients_id: Vec<String> = "null", ClientNames, Now, Manager,
         "Server: regular expressions, matched from the start, of client names that may not connect.";
@@ -300,9 +300,9 @@ keys! {
         "The priority of message types, as a number, smaller first; 0 for those not listed. Those that wait get a sixteenth.";
     send_timeout: Duration = "50", Seconds(TICK, YEAR), Now, Manager,
         "How many seconds a peer may take none of what it is sent.";
-    server_ca: bool = "false", Free, NotYet, Manager,
+    server_ca: bool = "false", Free, Now, Manager,
         "Server: whether it signs client certificates as a CA.";
-    server_ca_certs_not_stored: bool = "true", Free, NotYet, Manager,
+    server_ca_certs_not_stored: bool = "true", Free, Now, Manager,
         "Server: with `server_ca`, whether client certificates are forgotten after they were issued.";
     server_secure_tls: bool = "true", Free, Now, Manager,
         "Server: TLS 1.2 is the oldest version that is accepted, whatever is given here.";

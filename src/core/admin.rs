@@ -9,6 +9,7 @@ use super::connector::Connector;
 use super::delivery::Inbox;
 use super::event::{Cause, Event, Output};
 use super::peer::Peer;
+use super::revocation;
 use super::slots::Id;
 use crate::wire::admin::{self, Request};
 
@@ -34,6 +35,10 @@ impl Connector {
             Ok(Some(request)) if request.command == DELETE_REMAINS => {
                 received.clear();
                 self.outputs.push_back(Output::RemoveRemains(id));
+            }
+            Ok(Some(request)) if request.command.starts_with(revocation::DELETE) => {
+                received.clear();
+                self.delete_certificate(id, &request, now);
             }
             Ok(Some(request)) => {
                 received.clear();

@@ -14,7 +14,7 @@ use super::receipts::Receipts;
 use super::requests::RequestKey;
 use super::rules::Caller;
 use super::slots::Id;
-use crate::wire::control::CloseReason;
+use crate::wire::control::{CloseReason, Offer};
 use crate::wire::frame::Deframer;
 
 /// A connection of any kind.
@@ -152,6 +152,8 @@ pub(super) struct Link {
     pub name: Option<String>,
     /// The client has shown its token.
     pub by_token: bool,
+    /// What the client offers as its certificate.
+    pub offer: Option<Box<Offer>>,
     /// What is known on a link of the second kind.
     pub link2: Option<Box<Link2>>,
     /// First kind: bytes that were given out for the connection, and how many when it was last asked what is confirmed.
@@ -188,6 +190,7 @@ impl Link {
             says_records: false,
             name: None,
             by_token: false,
+            offer: None,
             link2: None,
             written: 0,
             asked: 0,

@@ -42,12 +42,23 @@ pub enum Output {
     SaveConfig(Id, KeyChange),
     /// Ask whether the client of this link may go on; report `answered`.
     Ask(Id, Question),
-    /// Make a certificate for the client of this name; report `certificate_issued`.
+    /// Make a certificate for the client of this name, by what it offers (`take_offer`); report `certificate_issued`.
     Issue(Id, String),
     /// Keep this certificate as the client's own; report `certificate_stored`.
     Store(Id, NewCertificate),
     /// Do something with files of tokens, for this link or admin.
     Token(Id, TokenWork),
+    /// Accept the next certificate of the client of this name, by what it offers (`take_offer`), beside the one that it
+    /// has; report `certificate_renewed`.
+    Renew(Id, String),
+    /// Keep this certificate as the client's own from the next connection on.
+    StoreNext(NewCertificate),
+    /// Delete the certificate of this client, for this admin; only what makes it accepted, if the last one says so.
+    /// Report `certificate_deleted`.
+    DeleteCertificate(Id, String, bool),
+    /// Delete this client's own certificate, for this admin; report `own_certificate_deleted`, with whether the link is
+    /// to begin anew.
+    DeleteOwnCertificate(Id, bool),
     /// There is something to send: call `transmit`.
     Write(Id),
     /// Read on from the connection.
@@ -89,6 +100,10 @@ pub enum Cause {
     Enrolled,
     /// The certificate was not issued.
     NotEnrolled(String),
+    /// The client's certificate was deleted.
+    Revoked,
+    /// This client's own certificate was deleted, and it asks for another.
+    OwnDeleted,
     /// A gate did not let the client in.
     NotAdmitted {
         /// Which.
@@ -167,6 +182,8 @@ impl fmt::Display for Cause {
             }
             Cause::TokenForgotten => write!(f, "the client's token was deleted"),
             Cause::NotEnrolled(why) => write!(f, "no certificate was issued: {why}"),
+            Cause::Revoked => write!(f, "its certificate was deleted"),
+            Cause::OwnDeleted => write!(f, "the certificate of this client was deleted; it asks for another"),
             Cause::NotAdmitted { gate, client, why } => {
                 write!(f, "client {client} was refused by {}", gate.key())?;
                 if why.is_empty() { Ok(()) } else { write!(f, ": {why}") }
@@ -281,6 +298,11 @@ pub enum Event {
         /// How many there are.
         count: usize,
     },
+    /// The server does not renew this client's certificate.
+    NotRenewed {
+        /// Why not.
+        why: String,
+    },
     /// The server will be dialled again.
     DialAgain {
         /// Its name.
@@ -372,7 +394,9 @@ impl Event {
         let ends_well = match self {
             Event::PeerUp { .. } | Event::Issued { .. } | Event::Enrolled => true,
             Event::PeerDown { cause, .. } | Event::LinkRefused { cause, .. } => {
-                matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Announced(CloseReason::Stopping))
+                let on_purpose = matches!(cause, Cause::Revoked | Cause::OwnDeleted);
+                on_purpose
+                    || matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Announced(CloseReason::Stopping))
             }
             Event::DialAgain { repeated: true, .. } => return Concern::Detail,
             Event::Dropped { entry, .. } if entry.reason == Reason::NoSubscriber => return Concern::Detail,
@@ -439,6 +463,9 @@ impl fmt::Display for Event {
                 after.as_secs_f32()
             ),
             Event::Issued { client } => write!(f, "a certificate was issued for client {client}"),
+            Event::NotRenewed { why } => {
+                write!(f, "the server does not renew this client's certificate: {}", printable(why))
+            }
             Event::Enrolled => write!(f, "got a certificate of its own from the server"),
             Event::TokenIssued { client, remote } => {
                 write!(f, "a token was issued for client {client}")?;

@@ -70,7 +70,8 @@ impl Connector {
             (Role::Server, Secured::Named(name)) => self.admit(id, &name, Wants::Link, now),
             (Role::Client, Secured::Shared) => {
                 link.state = State::Certificate;
-                self.send_control(id, control::get_new_certificate(&own_id));
+                let offer = self.take_offer(id);
+                self.send_control(id, control::get_new_certificate(&own_id, &offer));
             }
             (Role::Client, Secured::Anonymous | Secured::Named(_)) => {
                 link.state = State::Checking;
@@ -216,7 +217,7 @@ impl Connector {
     }
 
     pub(super) fn dial_again(&mut self, link: &Link, cause: Cause, now: Instant) {
-        if cause == Cause::Enrolled {
+        if matches!(cause, Cause::Enrolled | Cause::OwnDeleted) {
             self.timers.arm(Timer::Redial, now);
             return;
         }

@@ -324,7 +324,7 @@ impl Connector {
         if let (Ok(()), Some(tokens)) = (&result, &mut self.tokens) {
             let had = tokens.table.remove(client);
             self.tell(Event::TokenForgotten { client: client.to_owned(), had });
-            self.drop_client(client, now);
+            self.drop_client(client, &Cause::TokenForgotten, now);
         }
         self.answer_done(id, result, now);
     }
@@ -338,7 +338,7 @@ impl Connector {
             let changed = old.iter().map(|(client, _)| client).filter(|client| !old.agrees(&tokens.table, client));
             let changed: Vec<String> = changed.map(str::to_owned).collect();
             self.tell(Event::TokensLoaded { count });
-            changed.iter().for_each(|client| self.drop_client(client, now));
+            changed.iter().for_each(|client| self.drop_client(client, &Cause::TokenForgotten, now));
         });
         self.answer_done(id, loaded, now);
     }
@@ -352,15 +352,6 @@ impl Connector {
             links.into_iter().for_each(|id| self.close(id, Cause::TokenForgotten, now));
         }
         self.answer_done(id, result, now);
-    }
-
-    /// Server: ends all links of this client, those as well that are not up yet.
-    fn drop_client(&mut self, client: &str, now: Instant) {
-        let up = self.peers.iter().find(|(_, peer)| peer.name == client).and_then(|(_, peer)| peer.link);
-        let named = |link: &Link| link.name.as_deref() == Some(client);
-        let of_client = self.conns.iter().filter(|(id, conn)| Some(*id) == up || conn.link().is_some_and(named));
-        let of_client: Vec<Id> = of_client.map(|(id, _)| id).collect();
-        of_client.into_iter().for_each(|id| self.close(id, Cause::TokenForgotten, now));
     }
 
     /// Answers an admin who wants to know only whether it is done.

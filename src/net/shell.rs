@@ -14,7 +14,6 @@ use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 use rustls::CommonState;
 
-use super::audit;
 use super::buffers::{Buffers, READ_SIZE};
 use super::dial::{Resolver, Target};
 use super::hooks::ActiveHooks;
@@ -183,6 +182,8 @@ pub struct Shell {
     pub(super) wish: Wish,
     /// There is more to do for files.
     works: bool,
+    /// When the certificates are looked at.
+    pub(super) certificates_at: Instant,
 }
 
 impl Shell {
@@ -211,6 +212,7 @@ impl Shell {
             files.set_waker(move || _ = wake.wake());
             parts.connector.set_files(Box::new(files));
         }
+        let now = Instant::now();
         let mut shell = Self {
             poll,
             parts,
@@ -231,8 +233,8 @@ impl Shell {
             told_to_end: false,
             wish: Wish::GoOn,
             works: false,
+            certificates_at: now,
         };
-        let now = Instant::now();
         shell.parts.connector.start(now);
         shell.do_outputs(now);
         Ok(shell)
@@ -270,6 +272,7 @@ impl Shell {
         self.read_all(now);
         self.works = self.parts.connector.work(now);
         self.parts.connector.timeout(now);
+        self.check_certificates(now);
         self.parts.connector.settle(now);
         self.do_outputs(now);
         self.write_all(now);
@@ -292,7 +295,9 @@ impl Shell {
         }
         let shutdown = self.parts.shutdown_timeout;
         let lingering = self.lingering.values().map(|(stream, until)| let_go_at(stream, *until, shutdown)).min();
-        let next = [self.parts.connector.next_deadline(), lingering, self.accept_again].into_iter().flatten().min();
+        let certificates = Some(self.certificates_at);
+        let next = [self.parts.connector.next_deadline(), lingering, self.accept_again, certificates];
+        let next = next.into_iter().flatten().min();
         // A millisecond more than needed: the poller counts in those, and must not wake before the time.
         next.map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
     }
@@ -378,6 +383,7 @@ impl Shell {
                     link.opening = false;
                 }
                 self.parts.connector.opened(id, Some(remote), now);
+                self.parts.security.is_open();
                 self.secure(id, now);
                 self.list(id);
             }
@@ -515,21 +521,19 @@ impl Shell {
                     self.parts.connector.remains_removed(id, result, now);
                 }
                 Output::Ask(id, question) => self.ask(id, question, now),
-                Output::Issue(id, name) => {
-                    let result = self.parts.security.issue(&name);
-                    self.parts.connector.certificate_issued(id, &name, result, now);
-                }
-                Output::Store(id, new) => {
-                    let result = self.parts.security.store(&new);
-                    self.parts.connector.certificate_stored(id, result, now);
-                }
+                Output::Issue(..)
+                | Output::Store(..)
+                | Output::Renew(..)
+                | Output::StoreNext(..)
+                | Output::DeleteCertificate(..)
+                | Output::DeleteOwnCertificate(..) => self.certificate_output(output, now),
                 Output::SaveConfig(id, change) => {
                     let file = self.parts.config_file.as_deref();
                     let result = file.map_or(Ok(()), |file| config::save(file, &change));
                     self.parts.connector.config_saved(id, result, now);
                 }
                 Output::Token(id, work) => self.token_work(id, work, now),
-                Output::Tell(event) => audit::tell(&event),
+                Output::Tell(event) => self.tell(&event, now),
                 Output::Stopped => self.ended = true,
             }
         }
@@ -598,7 +602,12 @@ impl Handler for ToCore<'_> {
     fn secured(&mut self, state: &CommonState) {
         let link2 = session::speaks_link2(state);
         match self.known.take().map_or_else(|| self.security.identify(state), Ok) {
-            Ok(secured) => self.connector.secured(self.id, secured, link2, self.now),
+            Ok(secured) => {
+                if secured == Secured::Shared && matches!(self.security, Security::Client(_)) {
+                    self.connector.offer(self.id, self.security.offer());
+                }
+                self.connector.secured(self.id, secured, link2, self.now);
+            }
             Err(why) => self.connector.closed(self.id, Cause::Failed(why), self.now),
         }
     }

@@ -59,7 +59,7 @@ impl Shell {
     /// How the connector stands.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.parts.connector.status()
+        Status { certificate_ends: self.parts.security.ends(), ..self.parts.connector.status() }
     }
 
     /// Who may come in and do what, as of now.

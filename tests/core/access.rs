@@ -6,6 +6,7 @@ use aioconnectors::core::access::{Access, Ignored, List, NamePattern};
 use aioconnectors::core::rules::{Caller, ClientRule, LocalRule, Types};
 use aioconnectors::core::{Cause, Event, Gate, Gates, Id, KeyChange, Output, Reading, Secured};
 use aioconnectors::wire::admin::encode_request;
+use aioconnectors::wire::control::Offer;
 use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HELLO, own_frame};
 use aioconnectors::wire::topics::Pattern;
 use serde_json::{Value, json};
@@ -113,7 +114,7 @@ fn enrolment_asks_the_lists_as_well() {
     for (name, issued) in [("bad", false), ("good", true)] {
         let link = rig.accept_link();
         rig.secured(link, Secured::Shared);
-        rig.input(link, &aioconnectors::wire::control::get_new_certificate(name));
+        rig.input(link, &aioconnectors::wire::control::get_new_certificate(name, &Offer::default()));
         assert_eq!(rig.outputs.contains(&Output::Issue(link, name.into())), issued);
         assert_eq!(rig.is_closed(link), !issued);
     }

@@ -190,7 +190,7 @@ fn a_certificate_of_its_own_is_enough_only_where_the_config_says_so() {
         assert_eq!((up(&rig) == 1, rig.sent(link)), (suffices, Vec::new()));
         let shared = rig.accept_link();
         rig.secured(shared, Secured::Shared);
-        rig.input(shared, &control::get_new_certificate("c2"));
+        rig.input(shared, &control::get_new_certificate("c2", &control::Offer::default()));
         assert!(rig.is_closed(shared), "a token is all that there is to get");
     }
 }

@@ -29,6 +29,8 @@ pub enum Mode {
     CertificatesTls12(Kind),
     /// Encrypted, and the client is known by a token.
     Tokens(Verify),
+    /// Certificates that the server's CA signs.
+    Ca(Kind),
     /// Encrypted, nobody verified. The server's certificate is made by a tool of this kind; the client has no folder.
     AllowAll(Kind),
 }
@@ -49,13 +51,15 @@ impl Mode {
         match self {
             Mode::Plain => None,
             Mode::Tokens(_) => Some(Kind::Ours),
-            Mode::Certificates(maker) | Mode::CertificatesTls12(maker) | Mode::AllowAll(maker) => Some(maker),
+            Mode::Certificates(maker) | Mode::CertificatesTls12(maker) | Mode::Ca(maker) | Mode::AllowAll(maker) => {
+                Some(maker)
+            }
         }
     }
 
     /// Whether clients get certificates.
     fn enrols(self) -> bool {
-        matches!(self, Mode::Certificates(_) | Mode::CertificatesTls12(_))
+        matches!(self, Mode::Certificates(_) | Mode::CertificatesTls12(_) | Mode::Ca(_))
     }
 
     fn has_tokens(self) -> bool {
@@ -107,7 +111,7 @@ impl Pair {
         }
         wait_link(&server, &client);
         if mode.enrols() {
-            check_enrolment(&server, &client);
+            check_enrolment(&server, &client, mode);
         }
         Pair { place, server, client, client_process, server_process, server_kind, client_kind, mode }
     }
@@ -164,15 +168,20 @@ fn secure(setup: Setup, mode: Mode) -> Setup {
             .with("token_client_verify_server_hostname", verify != Verify::Nobody);
     }
     let setup = setup.with("use_ssl", mode != Mode::Plain);
-    if matches!(mode, Mode::AllowAll(_)) { setup.with("ssl_allow_all", true) } else { setup }
+    match mode {
+        Mode::AllowAll(_) => setup.with("ssl_allow_all", true),
+        Mode::Ca(_) => setup.with("server_ca", true),
+        _ => setup,
+    }
 }
 
 fn give_certificates(place: &Place, server: &Setup, client: &Setup, mode: Mode) {
     let Some(maker) = mode.maker() else { return };
     let made = place.file("made");
+    let options: &[&str] = if matches!(mode, Mode::Ca(_)) { &["--ca"] } else { &[] };
     match maker {
-        Kind::Ours => certificates::make(&made),
-        Kind::Python => python::make_certificates(&made),
+        Kind::Ours => certificates::make_with(options, &made),
+        Kind::Python => python::make_certificates(options, &made),
     }
     if mode.has_tokens() {
         name_server(&made);
@@ -249,11 +258,16 @@ fn own_file(client: &Setup, ending: &str) -> PathBuf {
 
 /// What either kind of server and client must have on disk after an enrolment.
 #[track_caller]
-fn check_enrolment(server: &Setup, client: &Setup) {
+fn check_enrolment(server: &Setup, client: &Setup, mode: Mode) {
     let accepted = server.dir.join("certificates/server/client-certs");
     let text = |path: PathBuf| fs::read_to_string(&path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
-    let certificate = text(accepted.join(format!("{}.pem", client.id)));
-    assert_eq!(certificate.trim(), text(own_file(client, "pem")).trim(), "server and client hold the same certificate");
+    let at_server = accepted.join(format!("{}.pem", client.id));
+    if matches!(mode, Mode::Ca(_)) {
+        assert!(!at_server.exists(), "what the CA has signed is not kept");
+    } else {
+        let own = text(own_file(client, "pem"));
+        assert_eq!(text(at_server).trim(), own.trim(), "server and client hold the same certificate");
+    }
     let names: serde_json::Value = serde_json::from_str(&text(accepted.join("source_id_2_cert.json"))).expect("JSON");
     let serial = names["source_id_2_cert"][&client.id].as_str().expect("the client's serial number");
     assert_eq!(names["cert_2_source_id"][serial], client.id.as_str(), "the way back from {serial}");
