@@ -177,7 +177,7 @@ pub fn run(folder: &Path, bytes: u64, repeats: usize, kill: bool) -> Result<bool
 }
 
 /// The file's bytes through the pump, into a file if there is one; the seconds that took.
-fn pumped(
+pub fn pumped(
     pump: &Pump,
     exit: &UnixListener,
     folder: &Path,
