@@ -173,7 +173,8 @@ pub trait Files: fmt::Debug {
     fn forget(&mut self, key: &TransferKey);
 
     /// Goes on with what takes long, for a millisecond or so. What is done now, and whether there is more to do at
-    /// once; what waits for the disk wakes the shell when it is done.
+    /// once; what waits for the disk wakes the shell when it is done. It is called after all that was written, before
+    /// the shell waits for anything.
     fn work(&mut self) -> (Vec<Worked>, bool);
 }
 

@@ -1,9 +1,10 @@
 //! Long files are written beside the loop: the disk may make the writer wait, for room in memory or for its blocks, and
 //! messages must not wait with it.
 //!
-//! The loop hands over what has come ([`Beside::push`]) and goes on. A few threads write it, the pieces of a file in
-//! their order and by one thread at a time, and ring when there is more on the disk. The queue of a file is bounded, and
-//! so are all together: what finds no room stays with its sender.
+//! The loop hands over what has come ([`Writers::push`]) and goes on. A few threads write it, the pieces of a file in
+//! their order and by one thread at a time, and ring when there is more on the disk. They are woken once a turn of the
+//! loop ([`Writers::go_on`]), for all that came in it. The queue of a file is bounded, and so are all together: what
+//! finds no room stays with its sender.
 
 use std::collections::VecDeque;
 use std::fs::File;
@@ -115,6 +116,13 @@ impl Beside {
         lock(&self.pen)
     }
 
+    /// Whether a thread has begun to write something.
+    #[cfg(test)]
+    pub(super) fn is_at_it(&self) -> bool {
+        let queue = lock(&self.queue);
+        queue.bytes > queue.pieces.iter().map(Vec::len).sum()
+    }
+
     /// Takes these bytes, if there is room; whether there was, and whether somebody must write.
     fn take(&self, bytes: &[u8]) -> (bool, bool) {
         let mut queue = lock(&self.queue);
@@ -217,17 +225,20 @@ pub(super) struct Writers {
     shared: Arc<Shared>,
     sender: Sender<u64>,
     receiver: Receiver<u64>,
+    /// Files that no thread knows of yet.
+    fresh: Vec<Arc<Beside>>,
     pub bell: Bell,
 }
 
 impl Writers {
     pub(super) fn new() -> Self {
         let (sender, receiver) = channel();
-        Self { shared: Arc::default(), sender, receiver, bell: Bell(Arc::new(|| {})) }
+        Self { shared: Arc::default(), sender, receiver, fresh: Vec::new(), bell: Bell(Arc::new(|| {})) }
     }
 
-    /// Has these bytes written behind what was handed over before; false if there is no room for them now.
-    pub(super) fn push(&self, file: &Arc<Beside>, bytes: &[u8]) -> bool {
+    /// Has these bytes written behind what was handed over before, from the next [`Writers::go_on`] on; false if there is
+    /// no room for them now.
+    pub(super) fn push(&mut self, file: &Arc<Beside>, bytes: &[u8]) -> bool {
         let waiting = lock(&self.shared.turns).bytes;
         if waiting > 0 && waiting + bytes.len() > QUEUE_ALL {
             return false;
@@ -239,9 +250,16 @@ impl Writers {
             lock(&self.shared.turns).bytes -= bytes.len();
         }
         if begins {
-            self.begin(Arc::clone(file));
+            self.fresh.push(Arc::clone(file));
         }
         taken
+    }
+
+    /// Has threads write what was handed over.
+    pub(super) fn go_on(&mut self) {
+        for file in std::mem::take(&mut self.fresh) {
+            self.begin(file);
+        }
     }
 
     /// Nothing more of what waits is written; a piece that a thread has begun is.

@@ -239,7 +239,7 @@ impl Files for DiskFiles {
 
     fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<Wrote, FileError> {
         match self.open.get_mut(&target.0) {
-            Some(Open::Target(open)) => open.write(bytes, &self.writers, target.0),
+            Some(Open::Target(open)) => open.write(bytes, &mut self.writers, target.0),
             _ => Err(unknown(target)),
         }
     }
@@ -265,6 +265,7 @@ impl Files for DiskFiles {
 
     fn work(&mut self) -> (Vec<Worked>, bool) {
         let mut done = std::mem::take(&mut self.ready);
+        self.writers.go_on();
         while let Some((ticket, folder)) = self.hook.answer() {
             done.extend(self.answered(ticket, folder).map(|result| (FileId(ticket), result)));
         }

@@ -100,7 +100,7 @@ impl Target {
     }
 
     /// Writes the next bytes, or, of a long file, has `writers` write them, under this ticket.
-    pub(super) fn write(&mut self, bytes: &[u8], writers: &Writers, ticket: u64) -> Result<Wrote, FileError> {
+    pub(super) fn write(&mut self, bytes: &[u8], writers: &mut Writers, ticket: u64) -> Result<Wrote, FileError> {
         let path = || self.folder.path.join(&self.order.place.name);
         if self.is_behind() {
             let why = format!("{}: what is there of it is still being read", path().display());
@@ -126,7 +126,7 @@ impl Target {
         Ok(Wrote::Done)
     }
 
-    fn write_beside(&mut self, bytes: &[u8], writers: &Writers, ticket: u64) -> Result<Wrote, FileError> {
+    fn write_beside(&mut self, bytes: &[u8], writers: &mut Writers, ticket: u64) -> Result<Wrote, FileError> {
         let beside = match &self.beside {
             Some(beside) => beside,
             None => {

@@ -23,6 +23,8 @@ pub struct Faults {
     pub slow: u32,
     /// What is written is written late: after so many calls of `work`, one piece after the other.
     pub lag: u32,
+    /// The disk is busy: nothing is written for now, and all waits.
+    pub stalled: bool,
     /// A source is changed after so many bytes of it were read.
     pub change_after: Option<u64>,
     /// What is written is not what is kept: one bit of it.
@@ -256,6 +258,9 @@ impl State {
     /// Writes what has waited long enough.
     fn write_on(&mut self) -> Vec<Worked> {
         let mut done = Vec::new();
+        if self.faults.stalled {
+            return done;
+        }
         if let Some((.., calls)) = self.writing.front_mut() {
             *calls = calls.saturating_sub(1);
         }
@@ -425,8 +430,8 @@ impl Files for FileSystem {
         let mut state = self.state();
         assert!(!state.later.iter().any(|l| l.0 == target), "what is worked on is not written");
         assert!(state.open.contains_key(&target), "{target:?} is open");
-        let (lag, queued) = (state.faults.lag, state.queued());
-        if lag == 0 && !state.is_written_later(target) {
+        let (Faults { lag, stalled, .. }, queued) = (state.faults.clone(), state.queued());
+        if lag == 0 && !stalled && !state.is_written_later(target) {
             return state.put(target, bytes).map(|()| Wrote::Done);
         }
         if queued > 0 && queued + bytes.len() > QUEUE {
@@ -478,7 +483,9 @@ impl Files for FileSystem {
                 done.push((file, Ok(Step::Done(state.there(file)))));
             }
         }
-        let more = !state.later.is_empty() || !state.writing.is_empty();
+        let stalled = state.faults.stalled;
+        let waits = |file: FileId| stalled && state.is_written_later(file);
+        let more = state.later.iter().any(|later| !waits(later.0)) || (!stalled && !state.writing.is_empty());
         (done, more)
     }
 }
