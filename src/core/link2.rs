@@ -261,7 +261,7 @@ impl Connector {
             return self.switch(id, body);
         }
         if view.flags & record::FILE != 0 {
-            return self.file_piece(id, view, body, now).map_or(Step::Taken, Step::End);
+            return self.file_piece(id, view, body, now);
         }
         let frame = match Frame::parse(body) {
             Ok(frame) => frame,

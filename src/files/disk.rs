@@ -7,7 +7,9 @@ use std::time::{Duration, Instant};
 
 use super::background::{Background, Bell};
 use super::beneath::How;
-use super::hook::{NoHook, TargetHook};
+use super::beside::{BESIDE, Beside, Writers};
+use super::errands::Errands;
+use super::hook::{Folder as Hooked, NoHook, TargetHook};
 use super::join::Join;
 use super::journal::Journal;
 use super::order::{OwnFolders, Request};
@@ -16,7 +18,9 @@ use super::receive::{Named, name};
 use super::source::{self, Source};
 use super::target::Target;
 use crate::config::FileRecv;
-use crate::core::files::{FileError, FileHash, FileId, Files, Incoming, PIECE_MAX, Stamp, Step, TransferKey, Worked};
+use crate::core::files::{
+    FileError, FileHash, FileId, Files, Incoming, PIECE_MAX, Stamp, Step, TransferKey, Worked, Wrote,
+};
 
 /// Most files that are open at a time.
 const OPEN_MAX: usize = 1024;
@@ -47,6 +51,8 @@ pub(super) enum Open {
     Source(Box<Source>),
     /// A hook is asked where it goes.
     Asking(Box<Request>),
+    /// A thread still writes what an earlier link brought of it.
+    Behind(Box<(Request, Hooked)>),
     Target(Box<Target>),
     /// It is written through and named.
     Naming,
@@ -69,6 +75,11 @@ pub struct DiskFiles {
     pub(super) owners: Owners,
     pub(super) background: Background<Named>,
     pub(super) open: BTreeMap<u64, Open>,
+    /// Write long files.
+    pub(super) writers: Writers,
+    /// Files that were closed while a thread was writing them: by ticket, their entries.
+    pub(super) leaving: BTreeMap<u64, (String, Arc<Beside>)>,
+    pub(super) errands: Errands,
     /// Entries and sets that threads are naming.
     pub(super) naming: BTreeSet<String>,
     /// Those that there is more to do for.
@@ -94,6 +105,9 @@ impl DiskFiles {
             hook: Box::new(NoHook),
             owners: Owners::default(),
             background: Background::new(name),
+            writers: Writers::new(),
+            leaving: BTreeMap::new(),
+            errands: Errands::default(),
             open: BTreeMap::new(),
             naming: BTreeSet::new(),
             jobs: VecDeque::new(),
@@ -114,6 +128,7 @@ impl DiskFiles {
     /// Has `wake` called, by any thread, when there is something for [`Files::work`].
     pub fn set_waker(&mut self, wake: impl Fn() + Send + Sync + 'static) {
         self.background.bell = Bell(Arc::new(wake));
+        self.writers.bell = self.background.bell.clone();
     }
 
     pub(super) fn next_id(&mut self) -> Result<u64, FileError> {
@@ -149,7 +164,7 @@ impl DiskFiles {
                 Ok(true) => return self.joined(id),
                 Err(error) => return Some(Err(self.not_joined(id, error))),
             },
-            Open::Asking(_) | Open::Naming | Open::Whole { .. } => return None,
+            Open::Asking(_) | Open::Behind(_) | Open::Naming | Open::Whole { .. } => return None,
         };
         match come {
             Ok(None) => {
@@ -205,16 +220,26 @@ impl Files for DiskFiles {
     }
 
     fn remove(&mut self, path: &str, stamp: &Stamp) -> Result<(), FileError> {
-        source::remove(path, stamp)
+        if stamp.size < BESIDE {
+            return source::remove(path, stamp);
+        }
+        let (path, stamp) = (path.to_owned(), *stamp);
+        // The core is not told of what goes wrong then, the operator is.
+        self.errands.run(&path.clone(), move || {
+            if let Err(error) = source::remove(&path, &stamp) {
+                log::warn!("a file that was sent stays: {error}");
+            }
+        });
+        Ok(())
     }
 
     fn begin(&mut self, incoming: &Incoming<'_>) -> Result<(FileId, Step), FileError> {
         self.receive(incoming)
     }
 
-    fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<(), FileError> {
+    fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<Wrote, FileError> {
         match self.open.get_mut(&target.0) {
-            Some(Open::Target(open)) => open.write(bytes),
+            Some(Open::Target(open)) => open.write(bytes, &mut self.writers, target.0),
             _ => Err(unknown(target)),
         }
     }
@@ -226,9 +251,7 @@ impl Files for DiskFiles {
     fn close(&mut self, file: FileId) {
         self.jobs.retain(|job| *job != file.0);
         match self.open.remove(&file.0) {
-            Some(Open::Target(target)) if !target.keyed || self.journal.get(&target.id).is_none() => {
-                self.discard_target(target);
-            }
+            Some(Open::Target(target)) => self.leave(file.0, target),
             Some(Open::Asking(_)) => self.hook.forget(file.0),
             _ => {}
         }
@@ -236,18 +259,22 @@ impl Files for DiskFiles {
 
     fn forget(&mut self, key: &TransferKey) {
         for id in self.journal.until(key) {
-            self.discard(&id);
+            self.discard_later(&id);
         }
     }
 
     fn work(&mut self) -> (Vec<Worked>, bool) {
         let mut done = std::mem::take(&mut self.ready);
+        self.writers.go_on();
         while let Some((ticket, folder)) = self.hook.answer() {
             done.extend(self.answered(ticket, folder).map(|result| (FileId(ticket), result)));
         }
         while let Some(named) = self.background.answer() {
             let id = named.file;
             done.extend(self.named_later(named).map(|result| (FileId(id), result)));
+        }
+        while let Some(ticket) = self.writers.come_further() {
+            done.extend(self.come_further(ticket));
         }
         let start = Instant::now();
         while let Some(id) = self.jobs.pop_front() {

@@ -14,6 +14,7 @@ mod file_system;
 mod files;
 mod files_ends;
 mod files_faults;
+mod files_late;
 mod garbage;
 mod gates;
 mod handshake;
