@@ -243,7 +243,7 @@ impl Connector {
             }
             RingRef::Inbox(inbox) => Some(RingName::Inbox { message_type: self.inboxes[inbox].message_type.clone() }),
             RingRef::Topic(topic) => {
-                Some(RingName::Topic { message_type: self.topics.get(topic)?.message_type.clone() })
+                Some(RingName::Topic { message_type: self.topics.get(topic)?.name() })
             }
         }
     }

@@ -12,11 +12,14 @@ use super::join::Join;
 use super::journal::Journal;
 use super::order::{OwnFolders, Request};
 use super::owner::Owners;
+use super::published::{Copying, Published};
 use super::receive::{Named, name};
 use super::source::{self, Source};
 use super::target::Target;
 use crate::config::FileRecv;
-use crate::core::files::{FileError, FileHash, FileId, Files, Incoming, PIECE_MAX, Stamp, Step, TransferKey, Worked};
+use crate::core::files::{
+    FileError, FileHash, FileId, Files, Incoming, NotKept, PIECE_MAX, Stamp, Step, TransferKey, Worked,
+};
 
 /// Most files that are open at a time.
 const OPEN_MAX: usize = 1024;
@@ -37,6 +40,8 @@ pub struct Setup {
     pub journal: PathBuf,
     /// Where no file goes.
     pub own: OwnFolders,
+    /// `max_size_published_files`, bytes.
+    pub max_published: u64,
     /// Whether a file must lie on the disk before it counts.
     pub synced: bool,
 }
@@ -48,6 +53,8 @@ pub(super) enum Open {
     /// A hook is asked where it goes.
     Asking(Box<Request>),
     Target(Box<Target>),
+    /// It is copied, to be published.
+    Copying(Box<Copying>),
     /// It is written through and named.
     Naming,
     /// The whole of this set of pieces is joined.
@@ -65,6 +72,7 @@ pub struct DiskFiles {
     pub(super) setup: Setup,
     pub(super) how: How,
     pub(super) journal: Journal,
+    pub(super) published: Published,
     pub(super) hook: Box<dyn TargetHook>,
     pub(super) owners: Owners,
     pub(super) background: Background<Named>,
@@ -87,8 +95,10 @@ impl DiskFiles {
     #[must_use]
     pub fn open(setup: Setup) -> Self {
         let (journal, ages) = Journal::open(&setup.journal);
+        let published = Published::new(setup.journal.join("published"), setup.max_published);
         let mut files = Self {
             setup,
+            published,
             how: How::best(),
             journal,
             hook: Box::new(NoHook),
@@ -144,6 +154,11 @@ impl DiskFiles {
         let come = match self.open.get_mut(&id)? {
             Open::Source(source) => source.approach(&mut self.buffer),
             Open::Target(target) => target.approach(&mut self.buffer),
+            Open::Copying(copying) => match copying.step(&mut self.buffer) {
+                Ok(false) => Ok(None),
+                Ok(true) => return self.copied(id),
+                Err(error) => Err(error),
+            },
             Open::Joining(join) => match join.step() {
                 Ok(false) => Ok(None),
                 Ok(true) => return self.joined(id),
@@ -212,6 +227,26 @@ impl Files for DiskFiles {
         self.receive(incoming)
     }
 
+    fn begin_published(&mut self, incoming: &Incoming<'_>) -> Result<(FileId, Step, String), NotKept> {
+        self.receive_published(incoming)
+    }
+
+    fn copy_published(&mut self, path: &str) -> Result<(FileId, Stamp, String), NotKept> {
+        self.copy(path)
+    }
+
+    fn hold(&mut self, path: &str) {
+        self.hold_file(path);
+    }
+
+    fn let_go(&mut self, path: &str) {
+        self.let_go_of_file(path);
+    }
+
+    fn sweep_published(&mut self) {
+        self.sweep();
+    }
+
     fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<(), FileError> {
         match self.open.get_mut(&target.0) {
             Some(Open::Target(open)) => open.write(bytes),
@@ -229,6 +264,7 @@ impl Files for DiskFiles {
             Some(Open::Target(target)) if !target.keyed || self.journal.get(&target.id).is_none() => {
                 self.discard_target(target);
             }
+            Some(Open::Copying(copying)) => self.discard_target(copying.target),
             Some(Open::Asking(_)) => self.hook.forget(file.0),
             _ => {}
         }

@@ -22,6 +22,7 @@ mod names;
 mod naming;
 mod order;
 mod owner;
+mod published;
 mod receive;
 mod source;
 mod stale;

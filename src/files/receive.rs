@@ -108,7 +108,7 @@ impl DiskFiles {
         Ok((!is_there).then(|| Open::Whole { size, set: entry.set.clone() }))
     }
 
-    fn folder(&self, place: &Place, missing: Missing) -> Result<Folder, FileError> {
+    pub(super) fn folder(&self, place: &Place, missing: Missing) -> Result<Folder, FileError> {
         Folder::open(self.how, &place.base, &place.folders, missing)
     }
 
@@ -119,6 +119,17 @@ impl DiskFiles {
         self.setup.own.check(path.parent().unwrap_or(&path))?;
         let folder = self.folder(&order.place, Missing::Make(order.owner))?;
         self.setup.own.check(&real(&folder.path))?;
+        self.prepare_in(id, request, order, folder)
+    }
+
+    /// The same in its folder, which is open.
+    pub(super) fn prepare_in(
+        &mut self,
+        id: u64,
+        request: &Request,
+        order: Order,
+        folder: Folder,
+    ) -> Result<Step, FileError> {
         check_free(&folder, &order)?;
         let entry = Entry {
             key: request.key.clone(),
@@ -204,6 +215,7 @@ impl DiskFiles {
     fn promised(&self, disk: u64) -> u64 {
         let targets = self.open.values().filter_map(|open| match open {
             Open::Target(target) => Some(target.wants()),
+            Open::Copying(copying) => Some(copying.target.wants()),
             _ => None,
         });
         targets.filter(|(_, on)| *on == Some(disk)).map(|(bytes, _)| bytes).sum()
@@ -399,6 +411,7 @@ impl DiskFiles {
         if let Err(error) = folder.and_then(|folder| folder.remove(&entry.partial)) {
             log::debug!("what there is of {} stays: {error}", entry.place.path().display());
         }
+        self.dropped_at(&entry.place);
     }
 
     pub(super) fn discard_target(&mut self, target: Box<Target>) {
@@ -406,8 +419,9 @@ impl DiskFiles {
             log::warn!("what there is of a file stays: {error}");
         }
         self.journal.remove(&target.id);
-        let size = target.size();
+        let (size, place) = (target.size(), target.order.place.clone());
         background::close(target, size);
+        self.dropped_at(&place);
     }
 }
 
