@@ -10,6 +10,7 @@
 
 use std::time::Instant;
 
+use super::conn::Kind;
 use super::connector::{Connector, Step};
 use super::event::Cause;
 use super::file_in::{Incoming as Known, Stage};
@@ -84,8 +85,8 @@ impl Connector {
         file: TransferId,
         incoming: &Incoming<'_>,
     ) -> Result<(FileId, Progress), FileError> {
-        let flows = self.files_flow();
-        let (target, step, path) = self.files.begin_published(incoming).map_err(|why| not_kept(why, flows))?;
+        let begun = self.files.begin_published(incoming);
+        let (target, step, path) = begun.map_err(|why| self.not_kept(why))?;
         if let Some(known) = self.incoming(link, file) {
             known.path = Some(path);
         }
@@ -97,7 +98,10 @@ impl Connector {
         &mut self,
         incoming: &Incoming<'_>,
     ) -> Result<(FileId, Progress, String), FileError> {
-        self.files.begin_published(incoming).map_err(|why| not_kept(why, false))
+        self.files.begin_published(incoming).map_err(|why| match why {
+            NotKept::NoRoom { why, .. } => FileError::Refused(why),
+            NotKept::Failed(error) => error,
+        })
     }
 
     /// A message of a lane of files that is a publication, whose file is settled. None if it is another.
@@ -236,8 +240,8 @@ impl Connector {
         let begun = match self.transfers.sources >= FILES_OPEN {
             true => Err(FileError::Later(format!("{FILES_OPEN} files are open already"))),
             false => {
-                let flows = self.files_flow();
-                self.files.copy_published(&path).map_err(|why| not_kept(why, flows))
+                let begun = self.files.copy_published(&path);
+                begun.map_err(|why| self.not_kept(why))
             }
         };
         let own = self.settings.id.clone();
@@ -310,20 +314,34 @@ impl Connector {
         }
     }
 
+    /// A file that has no room waits, if others go out, or are about to; else its message goes without.
+    fn not_kept(&self, why: NotKept) -> FileError {
+        match why {
+            NotKept::NoRoom { later: true, why } if self.files_flow() || self.files_come() => FileError::Later(why),
+            NotKept::NoRoom { why, .. } => FileError::Refused(why),
+            NotKept::Failed(error) => error,
+        }
+    }
+
+    /// Whether the file of a publication is on its way in, or its message is.
+    fn files_come(&self) -> bool {
+        let comes =
+            |known: &Known| known.path.is_some() && !matches!(known.stage, Stage::Dropped | Stage::Settled(Some(_)));
+        self.conns.iter().any(|(_, conn)| match &conn.kind {
+            Kind::Link(link) => {
+                let whole = link.file_in.as_ref().is_some_and(|file_in| matches!(file_in.brings(), Brings::Kept(_)));
+                whole || link.link2.as_ref().is_some_and(|link2| link2.files.incoming.values().any(comes))
+            }
+            Kind::App(app) => app.copying.as_ref().is_some_and(|copying| copying.file.is_some()),
+            Kind::Delivery(_) | Kind::Admin(_) => false,
+        })
+    }
+
     /// Apps that waited for room for their files try again.
     pub(super) fn publishers_again(&mut self, now: Instant) {
         let waiting = std::mem::take(&mut self.transfers.publishers);
         if !waiting.is_empty() {
             self.unblock(waiting, now);
         }
-    }
-}
-
-/// A file that has no room is waited for, if it may have some; else its message goes without.
-fn not_kept(why: NotKept, flows: bool) -> FileError {
-    match why {
-        NotKept::NoRoom { later: true, why } if flows => FileError::Later(why),
-        NotKept::NoRoom { why, .. } => FileError::Refused(why),
-        NotKept::Failed(error) => error,
     }
 }

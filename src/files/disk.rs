@@ -264,6 +264,7 @@ impl Files for DiskFiles {
             Some(Open::Target(target)) if !target.keyed || self.journal.get(&target.id).is_none() => {
                 self.discard_target(target);
             }
+            Some(Open::Target(target)) => self.published.closed(&target),
             Some(Open::Copying(copying)) => self.discard_target(copying.target),
             Some(Open::Asking(_)) => self.hook.forget(file.0),
             _ => {}

@@ -5,7 +5,7 @@
 //!     ID                          a file that is whole
 //!     .aioconnectors-ID.part      one that comes
 //! ```
-//! They have `max_size_published_files` bytes together, those that come counted as long as they will be. Which of them
+//! They have `max_size_published_files` bytes together, those that come just now counted as long as they will be. Which of them
 //! are needed the core says (`hold`, `let_go`); those of publishers with link 2 are also known to the journal, until the
 //! message is taken over.
 
@@ -95,6 +95,13 @@ impl Published {
     fn put(&mut self, name: &str, size: u64) {
         let held = self.files.get(name).is_some_and(|kept| kept.held);
         self.files.insert(name.to_owned(), Kept { size, held });
+    }
+
+    /// What is there of a file is closed: so much of the room it has until it is gone on with.
+    pub(super) fn closed(&mut self, target: &Target) {
+        if target.order.place.base == self.folder {
+            self.put(&target.order.place.name, target.size() - target.wants().0);
+        }
     }
 
     /// Removes a file, if it is there.
@@ -212,7 +219,8 @@ impl DiskFiles {
         for id in self.journal.ids() {
             let Some(entry) = self.journal.get(&id).filter(|entry| entry.place.base == folder) else { continue };
             known.extend([entry.place.name.clone(), entry.partial.clone()]);
-            let (name, size) = (entry.place.name.clone(), entry.size);
+            let there = fs::metadata(folder.join(&entry.partial)).map(|found| found.len());
+            let (name, size) = (entry.place.name.clone(), there.unwrap_or(if entry.named { entry.size } else { 0 }));
             self.published.put(&name, size);
         }
         let found = fs::read_dir(&folder).into_iter().flatten().flatten();

@@ -396,7 +396,8 @@ impl Files for FileSystem {
     }
 
     fn begin_published(&mut self, incoming: &Incoming<'_>) -> Result<(FileId, Step, String), NotKept> {
-        let name = incoming.key.map_or_else(|| format!("by chance {}", self.state().next + 1), |key| format!("{key:?}"));
+        let name =
+            incoming.key.map_or_else(|| format!("by chance {}", self.state().next + 1), |key| format!("{key:?}"));
         let path = format!("{PUBLISHED}{name}");
         self.state().check_published(&path, incoming.size)?;
         let (file, step) = self.begin_as(incoming, Some(path.clone()))?;

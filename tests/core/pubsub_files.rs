@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use aioconnectors::core::{Event, FileTrouble, Reading};
+use aioconnectors::wire::admin::encode_request;
 use serde_json::{Value, json};
 
 use crate::files::bytes;
@@ -61,9 +62,17 @@ fn last_error(net: &Net, client: usize) -> String {
 fn each_subscriber_gets_the_file_and_the_broker_keeps_it_once() {
     for size in [0, 1, 200_000] {
         for stored in [false, true] {
-            let mut net = Net::new(|s| if stored { stores(s) });
+            let mut net = Net::new(|s| {
+                if stored {
+                    stores(s)
+                }
+            });
             let (a, b, w) = (net.add("a", &["news"]), net.add("b", &["news"]), net.add("w", &["*"]));
-            let p = net.add_with("p", &[], |s| if stored { stores(s) });
+            let p = net.add_with("p", &[], |s| {
+                if stored {
+                    stores(s)
+                }
+            });
             net.clients[b].is_slow = true;
             send(&mut net.clients[p].rig, 1, size);
             net.run();
@@ -141,7 +150,11 @@ fn it_goes_on_where_it_stopped_wherever_a_link_is_cut() {
         for (which, stored) in [(0, true), (1, true), (1, false)] {
             let mut net = Net::new(stores);
             let a = net.add("a", &["news"]);
-            let p = net.add_with("p", &[], |s| if stored { stores(s) });
+            let p = net.add_with("p", &[], |s| {
+                if stored {
+                    stores(s)
+                }
+            });
             send(&mut net.clients[p].rig, 1, SIZE);
             let other = if which == a { p } else { a };
             // All that the other link has to do is done, then this one is cut after so many bytes.
@@ -220,7 +233,11 @@ fn what_lay_in_memory_goes_with_the_broker() {
 #[test]
 fn a_subscriber_that_leaves_is_not_waited_for() {
     for stored in [false, true] {
-        let mut net = Net::new(|s| if stored { stores(s) });
+        let mut net = Net::new(|s| {
+            if stored {
+                stores(s)
+            }
+        });
         let (a, b, p) = (net.add("a", &["news"]), net.add("b", &["news"]), net.add("p", &[]));
         net.clients[b].is_slow = true;
         send(&mut net.clients[p].rig, 1, 100_000);
@@ -229,17 +246,9 @@ fn a_subscriber_that_leaves_is_not_waited_for() {
         net.clients[b].is_slow = false;
         if stored {
             assert_eq!(net.broker.files.published(), 1);
-            net.clients[b].rig = Rig::client_with(|s| s.id = "b".to_owned());
-            net.connect(b);
-            let (ours, theirs) = net.clients[b].ends.unwrap();
-            let said = aioconnectors::wire::topics::Subscribes { all: true, ..Default::default() }.encode("b");
-            let up = net.clients[b].rig.sent(ours);
-            net.broker.input(theirs, &up);
-            let mut record = Vec::new();
-            aioconnectors::wire::record::append_record(&mut record, 0, aioconnectors::wire::record::CONTROL, &[&said]);
-            let down = net.broker.sent(theirs);
-            net.clients[b].rig.input(ours, &down);
-            net.broker.input(theirs, &record);
+            let admin = net.broker.core.accept_admin(net.broker.now);
+            let Value::Object(arguments) = json!({"client_id": "b"}) else { panic!("an object") };
+            net.broker.input(admin, &encode_request("end_subscriptions", &arguments));
         }
         net.run();
         check_got(&net, a, &[(1, 100_000)]);
@@ -328,7 +337,10 @@ fn a_subscriber_with_plain_frames_gets_the_file_behind_its_message() {
     let mut rig = broker(|_| {});
     let (py, other) = (rig.link("py"), rig.link("other"));
     for (link, name) in [(py, "py"), (other, "other")] {
-        rig.input(link, &typed_from("_pubsub", name, json!({"subscribe_message_types": ["news"]}).to_string().as_bytes()));
+        rig.input(
+            link,
+            &typed_from("_pubsub", name, json!({"subscribe_message_types": ["news"]}).to_string().as_bytes()),
+        );
     }
     let contents = bytes(1, 200_000);
     rig.files.put("/f1", &contents);
@@ -337,7 +349,10 @@ fn a_subscriber_with_plain_frames_gets_the_file_behind_its_message() {
     for link in [py, other] {
         let sent = rig.sent(link);
         let (header, data) = frames(&sent).remove(0);
-        assert_eq!((&header["message_type"], &header["with_file"]["dst_name"], data), (&json!("news"), &json!("f1"), vec![1]));
+        assert_eq!(
+            (&header["message_type"], &header["with_file"]["dst_name"], data),
+            (&json!("news"), &json!("f1"), vec![1])
+        );
         assert_eq!(header["with_file"]["delete"], false);
         assert!(sent.ends_with(&contents), "its bytes are the end of the binary");
     }
