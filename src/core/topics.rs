@@ -11,6 +11,7 @@
 //!   that is there and takes something. `on_full` sets something else for a type: `block` waits for all, `reject`
 //!   refuses what is published, `drop_oldest` waits for none.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
@@ -220,7 +221,7 @@ impl Connector {
         with_file: bool,
         now: Instant,
     ) -> Result<Option<Id>, Reason> {
-        let name = if with_file { file::lane_name(message_type) } else { message_type.to_owned() };
+        let name = if with_file { Cow::Owned(file::lane_name(message_type)) } else { Cow::Borrowed(message_type) };
         if let Some(id) = self.topics.find(&name) {
             return Ok(Some(id));
         }

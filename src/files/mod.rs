@@ -34,6 +34,8 @@ pub use order::OwnFolders;
 #[cfg(test)]
 mod join_tests;
 #[cfg(test)]
+mod published_tests;
+#[cfg(test)]
 mod receive_tests;
 #[cfg(test)]
 mod refused_tests;

@@ -55,7 +55,8 @@ fn files(broker: Kind, clients: [Kind; 3]) {
         // A Python broker removes what it has kept when the first subscriber has it, unless it is told not to.
         let delete = broker == Ours;
         let with_file = json!({"src_path": source, "dst_type": "in", "dst_name": name, "delete": delete});
-        let message = Frame::new(json!({"message_type": "any", "with_file": with_file}), "\"data\"").with("tag", name.as_str());
+        let message =
+            Frame::new(json!({"message_type": "any", "with_file": with_file}), "\"data\"").with("tag", name.as_str());
         let message = if own.is_empty() { message } else { message.with_binary(own) };
         sender.send(&forum.publication(&message)).expect("a connector that takes it");
         for (subscriber, app) in forum.subscribers.iter().zip(&apps) {
