@@ -401,3 +401,79 @@ fn many_subscribers_share_one_copy_and_little_memory() {
     assert_eq!(net.broker.files.moved().1, 40_000);
     check_over(&mut net);
 }
+
+/// What a client's apps have read of a lane of messages, with files or without, in order.
+fn got(net: &Net, client: usize, with_files: bool) -> Vec<u8> {
+    let read = net.clients[client].read.iter().zip(&net.clients[client].rig.headers);
+    let of_lane = read.filter(|(_, header)| header.get("with_file").is_some() == with_files);
+    of_lane.map(|((_, data), _)| data[0]).collect()
+}
+
+/// Crashes, cuts and pauses at any place: a subscriber that lasts gets all of it with its files, once, in order.
+#[test]
+fn whatever_happens_no_file_is_missed_and_none_comes_twice() {
+    for seed in 0..30 {
+        let mut rng = fastrand::Rng::with_seed(seed);
+        let mut net = Net::new(stores);
+        let subscribed: [&[&str]; 4] = [&["news"], &["*"], &["news", ">"], &[]];
+        for (n, subscribes) in subscribed.iter().enumerate() {
+            net.add_with(&format!("c{n}"), subscribes, |s| {
+                stores(s);
+                s.persist_recv = aioconnectors::core::Covered::All;
+            });
+        }
+        let (mut sizes, mut plain) = (Vec::new(), Vec::new());
+        for step in 0..150_u8 {
+            let client = rng.usize(..4);
+            match rng.u8(..20) {
+                0..4 => {
+                    let size = if rng.bool() { rng.usize(..200_000) } else { rng.usize(..20) };
+                    send(&mut net.clients[3].rig, step, size);
+                    sizes.push((step, size));
+                }
+                4 | 5 => {
+                    net.publish(3, "news", &[step]);
+                    plain.push(step);
+                }
+                6..12 => _ = net.step(rng.usize(1..100_000)),
+                12 => net.cut(client),
+                13 | 14 if net.clients[client].ends.is_none() => net.connect(client),
+                15 if rng.bool() => net.crash_broker(|disks| disks),
+                16 => net.clients[client].is_slow = rng.bool(),
+                17 if rng.bool() && client != 3 => {
+                    net.clients[client].read();
+                    let headers = net.clients[client].rig.headers.clone();
+                    net.crash_client(client);
+                    net.clients[client].rig.headers = headers;
+                }
+                18 => net.broker.files.set_faults(|faults| faults.slow = u32::from(rng.u8(..3))),
+                _ => _ = net.clients[client].read(),
+            }
+        }
+        for client in 0..4 {
+            net.clients[client].is_slow = false;
+            if net.clients[client].ends.is_none() {
+                net.connect(client);
+            }
+        }
+        for _ in 0..6 {
+            net.run();
+            net.broker.pass(Duration::from_secs(4));
+            net.clients.iter_mut().for_each(|client| client.rig.pass(Duration::from_secs(4)));
+        }
+        for client in 0..3 {
+            let numbers: Vec<u8> = sizes.iter().map(|(number, _)| *number).collect();
+            assert_eq!(got(&net, client, true), numbers, "seed {seed}, client {client}");
+            assert_eq!(got(&net, client, false), plain, "seed {seed}, client {client}");
+            for (number, size) in &sizes {
+                let came = net.clients[client].rig.files.arrived_as(&format!("f{number}"));
+                assert!(came == [bytes(usize::from(*number), *size)], "seed {seed}, client {client}, file {number}");
+            }
+            assert!(net.clients[client].rig.headers.iter().all(|h| h["with_file"]["file_error"].is_null()));
+        }
+        assert!(sizes.iter().all(|(number, _)| !net.clients[3].rig.files.has(&format!("/f{number}"))), "seed {seed}");
+        net.broker.files.set_faults(|faults| faults.slow = 0);
+        check_over(&mut net);
+        assert_eq!(net.broker.ledger(), [""; 0], "seed {seed}");
+    }
+}
