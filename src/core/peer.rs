@@ -72,6 +72,8 @@ pub(super) struct Lane {
     pub sources: Sources,
     /// It has the next messages of this topic, whose messages have files.
     pub mirrors: Option<Id>,
+    /// So many bytes of it are counted as those of mirrors.
+    pub mirrored: usize,
 }
 
 impl Lane {
@@ -99,6 +101,7 @@ impl Lane {
             acknowledged: BTreeSet::new(),
             sources: Sources::new(),
             mirrors: None,
+            mirrored: 0,
         }
     }
 

@@ -127,10 +127,9 @@ impl Connector {
             let number = feed.reader.sequence() - 1;
             let Some(ring) = self.peers.get_mut(peer_id).and_then(|peer| peer.lanes[at].ring.as_mut()) else { return };
             ring.set_next_sequence(number);
-            let before = ring.used();
             // In memory, without a limit, there is room.
             _ = ring.push(&[&message], 0, None);
-            self.topics.mirrored += ring.used() - before;
+            self.count_mirror(peer_id, at);
             is_filled = true;
         }
         if is_filled {
@@ -180,7 +179,9 @@ impl Connector {
 
     /// A peer has taken over what is below `next` of its mirror.
     pub(super) fn mirror_taken(&mut self, peer: Id, topic: Id, next: u64) {
-        self.count_mirrored();
+        if let Some(at) = self.peers.get(peer).and_then(|peer| peer.mirror(topic)) {
+            self.count_mirror(peer, at);
+        }
         if let Some((feed, shared)) = self.topics.reader_mut(topic, peer) {
             feed.take(next.min(shared.ring().next_sequence()));
         }
@@ -190,9 +191,12 @@ impl Connector {
         }
     }
 
-    fn count_mirrored(&mut self) {
-        let lanes = self.peers.iter().flat_map(|(_, peer)| peer.lanes.iter().filter(|lane| lane.mirrors.is_some()));
-        self.topics.mirrored = lanes.filter_map(|lane| lane.ring.as_ref()).map(Ring::used).sum();
+    /// Bytes of a mirror have come or gone.
+    fn count_mirror(&mut self, peer: Id, at: usize) {
+        let Some(lane) = self.peers.get_mut(peer).and_then(|peer| peer.lanes.get_mut(at)) else { return };
+        let used = lane.ring.as_ref().filter(|_| lane.mirrors.is_some()).map_or(0, Ring::used);
+        let before = std::mem::replace(&mut lane.mirrored, used);
+        self.topics.mirrored = self.topics.mirrored + used - before;
     }
 
     /// A link is gone, or is another: what was in its mirrors comes again from the feed, if that lasts.
@@ -203,7 +207,7 @@ impl Connector {
         // A new one: what comes again has the numbers that it had.
         lane.ring = Some(empty_ring());
         lane.sources.clear();
-        self.count_mirrored();
+        self.count_mirror(peer_id, at);
     }
 
     /// A feed is no more. What was begun of its mirror goes out.
@@ -222,7 +226,7 @@ impl Connector {
             _ => Vec::new(),
         };
         open.into_iter().for_each(|file| self.close_source(Some(file)));
-        self.count_mirrored();
+        self.count_mirror(peer_id, at);
     }
 
     /// The end: what is in mirrors counts as what it is, messages of topics.

@@ -505,6 +505,9 @@ impl Connector {
             }
         }
         assert_eq!(in_memory, self.topics.in_memory, "bytes in memory are counted");
+        let lanes = self.peers.iter().flat_map(|(_, peer)| peer.lanes.iter().filter(|lane| lane.mirrors.is_some()));
+        let mirrored: usize = lanes.filter_map(|lane| lane.ring.as_ref()).map(Ring::used).sum();
+        assert_eq!(mirrored, self.topics.mirrored, "bytes in mirrors are counted");
         for (id, peer) in self.peers.iter() {
             for slot in &peer.feeds {
                 let FeedSlot::Of(topic) = slot else { continue };
