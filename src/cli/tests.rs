@@ -100,7 +100,7 @@ fn the_spellings_of_the_python_package_work() {
 fn check_config_prints_every_error_and_warning() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c.json");
-    std::fs::write(&path, r#"{"use_ssl": 1, "max_certs": "x", "use_sll": true, "server_ca": true}"#).unwrap();
+    std::fs::write(&path, r#"{"use_ssl": 1, "max_certs": "x", "use_sll": true, "debug_msg_counts": false}"#).unwrap();
     let Outcome { code, out, .. } = ctl(&format!("check-config {}", path.display()));
     assert_eq!(code, ExitCode::FAILURE);
     let count = |start: &str| out.lines().filter(|line| line.starts_with(start)).count();
@@ -112,7 +112,7 @@ fn check_config_prints_every_error_and_warning() {
 fn check_config_says_who_a_right_config_makes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("c.json");
-    std::fs::write(&path, r#"{"is_server": false, "client_name": "c1", "server_ca": true}"#).unwrap();
+    std::fs::write(&path, r#"{"is_server": false, "client_name": "c1", "debug_msg_counts": false}"#).unwrap();
     let Outcome { code, out, .. } = ctl(&format!("check-config {}", path.display()));
     assert_eq!(code, ExitCode::SUCCESS, "{out}");
     assert!(out.starts_with("warning: ") && out.ends_with("c.json: no errors: client c1, 1 warning\n"), "{out}");

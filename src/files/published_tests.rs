@@ -19,16 +19,16 @@ impl Rig {
         let header = header(&json!({"dst_name": "../anything", "dst_type": "unknown"}));
         let (file, step, path) = self.files.begin_published(&incoming(key, &header, bytes.len() as u64))?;
         let there = self.done(file, step)?;
-        self.files.write(file, &bytes[usize::try_from(there).unwrap()..])?;
+        self.write(file, &bytes[usize::try_from(there).unwrap()..])?;
         self.finish(file, key.map(|_| hash(bytes)).as_ref())?;
-        self.files.close(file);
+        self.close(file);
         Ok(path)
     }
 
     fn copy(&mut self, path: &str) -> Result<String, NotKept> {
         let (file, _, copy) = self.files.copy_published(path)?;
         let result = self.wait(file);
-        self.files.close(file);
+        self.close(file);
         Ok(result.map(|_| copy)?)
     }
 
@@ -36,7 +36,7 @@ impl Rig {
     fn begin_some(&mut self, key: Option<&TransferKey>, bytes: &[u8], size: u64) -> FileId {
         let header = header(&json!({"dst_name": "x"}));
         let (file, _, _) = self.files.begin_published(&incoming(key, &header, size)).unwrap();
-        self.files.write(file, bytes).unwrap();
+        self.write(file, bytes).unwrap();
         file
     }
 }
@@ -68,10 +68,11 @@ fn a_file_is_kept_until_it_is_let_go() {
             rig.files.hold(path);
             assert_eq!(fs::read(path).unwrap(), bytes(size));
         }
-        rig.files.forget(&key(1));
+        rig.forget(&key(1));
         assert_eq!(names(&rig.published()).len(), 3, "it is held, though its message was taken over");
         assert_eq!(fs::metadata(rig.published()).unwrap().permissions().mode() & 0o777, 0o700);
         paths.iter().for_each(|path| rig.files.let_go(path));
+        rig.files.errands.finish();
         assert!(names(&rig.published()).is_empty());
         assert_eq!(rig.entries(), 1, "the folder");
         assert!(source.exists() && rig.there().is_empty());
@@ -106,13 +107,13 @@ fn they_have_so_much_room_together() {
     // What is on its way counts as long as it will be, and when it stops as long as it is.
     let file = rig.begin_some(Some(&key(2)), b"12345", 400);
     assert!(later(rig.publish(None, &bytes(1))));
-    rig.files.close(file);
+    rig.close(file);
     let second = rig.publish(None, &bytes(395)).unwrap();
     assert!(later(rig.publish(None, &bytes(1))));
     rig.files.let_go(&first);
-    rig.files.forget(&key(2));
+    rig.forget(&key(2));
     let file = rig.begin_some(None, b"1", 605);
-    rig.files.close(file);
+    rig.close(file);
     rig.files.let_go(&second);
     assert!(names(&rig.published()).is_empty());
     rig.publish(None, &bytes(1000)).unwrap();
@@ -124,7 +125,7 @@ fn a_start_leaves_what_is_held_and_what_is_gone_on_with() {
     rig.files.sweep_published();
     let held = rig.publish(Some(&key(1)), &bytes(100)).unwrap();
     rig.files.hold(&held);
-    rig.files.forget(&key(1));
+    rig.forget(&key(1));
     let whole = rig.publish(Some(&key(2)), &bytes(200)).unwrap();
     rig.begin_some(Some(&key(3)), b"12345", 400);
     rig.publish(None, &bytes(300)).unwrap();
@@ -141,9 +142,9 @@ fn a_start_leaves_what_is_held_and_what_is_gone_on_with() {
     rig.finish(begun.0, None).unwrap();
     let (file, step, _) = rig.files.begin_published(&incoming(Some(&key(3)), &header, 400)).unwrap();
     assert_eq!(rig.done(file, step), Ok(5));
-    rig.files.close(file);
+    rig.close(file);
     // Their messages will never come.
-    rig.files.forget(&key(3));
+    rig.forget(&key(3));
     assert_eq!(names(&rig.published()).len(), 1);
     assert!(PathBuf::from(held).exists());
 }
@@ -170,7 +171,7 @@ fn what_cannot_be_copied_leaves_nothing() {
     let (file, ..) = rig.files.copy_published(source.to_str().unwrap()).unwrap();
     fs::write(&source, bytes(10)).unwrap();
     assert!(matches!(rig.wait(file), Err(FileError::Changed(_))));
-    rig.files.close(file);
+    rig.close(file);
     assert!(names(&rig.published()).is_empty());
     assert_eq!(rig.entries(), 1, "the folder");
 }
