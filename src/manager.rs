@@ -484,6 +484,7 @@ fn files_setup(config: &Config) -> files::Setup {
         max_receive: config.max_size_file_upload_recv,
         max_send: config.max_size_file_upload_send,
         journal: config.socket_paths().files(),
+        max_published: config.max_size_published_files,
         own: OwnFolders { folders },
         synced: config.persistence_sync != PersistenceSync::Os,
     }

@@ -269,6 +269,8 @@ keys! {
     max_size_persistence_path: u64 = "1073741824", Bytes(64 * KIB, u64::MAX), Now, Manager,
         "How many bytes of messages each queue on disk may have; there is one for each peer and type, and for each \
         received type.";
+    max_size_published_files: u64 = "17179869184", Bytes(0, u64::MAX), Now, Manager,
+        "Broker: how many bytes the files of publications may have together that wait for their subscribers.";
     on_full: BTreeMap<String, OnFull> = "{}", MessageTypes, Now, Manager,
         "What happens to a message that finds the queue to its peer full, by message type: `block` has its app wait, \
         `reject` refuses it, `drop_oldest` gives up the oldest ones. Types that are not listed block while the peer is \

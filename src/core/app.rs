@@ -162,7 +162,8 @@ impl Connector {
 
     /// Why a message that is to have a file goes without it, if that is known from its header already.
     fn lacks_file(&self, frame: &Frame<'_>, header: &Header<'_>) -> Option<&'static str> {
-        if header.message_type.starts_with('_') {
+        let is_published = header.message_type == control::PUBSUB && header.publishes.is_some();
+        if header.message_type.starts_with('_') && !is_published {
             return Some("no file goes with a connector's own message");
         }
         Attached::read(frame.header()).err()
@@ -266,6 +267,7 @@ impl Connector {
         if let Some(receipts) = &app.receipts {
             self.detach_session(id, receipts, now);
         }
+        self.end_copy(app.copying);
         for serial in app.requests.into_values() {
             self.take_request(serial);
         }

@@ -137,12 +137,16 @@ impl Connector {
             }
         }
         let first = ring.first_sequence().unwrap_or(u64::MAX);
+        let mirrors = entry.mirrors.map(|topic| (topic, first.min(ring.next_sequence())));
         if !entry.acknowledged.is_empty() {
             entry.acknowledged = entry.acknowledged.split_off(&first);
         }
         let removals = if has_files { entry.give_up_sources(&given_up, first) } else { Vec::new() };
         if entry.durable {
             self.list(RingRef::Outbox(peer, lane));
+        }
+        if let Some((topic, next)) = mirrors {
+            self.mirror_taken(peer, topic, next);
         }
         self.sources_are_sent(peer, removals);
         self.delivered(&released);

@@ -10,6 +10,7 @@ use super::frame_in::FileIn;
 use super::frame_out::{FileOut, PieceAck};
 use super::gate::{Gate, Wants};
 use super::link2::Link2;
+use super::publish_file::Copying;
 use super::receipts::Receipts;
 use super::requests::RequestKey;
 use super::rules::Caller;
@@ -90,6 +91,10 @@ impl Conn {
 
     pub fn delivery_mut(&mut self) -> Option<&mut Delivery> {
         if let Kind::Delivery(delivery) = &mut self.kind { Some(delivery) } else { None }
+    }
+
+    pub fn app(&self) -> Option<&App> {
+        if let Kind::App(app) = &self.kind { Some(app) } else { None }
     }
 
     pub fn app_mut(&mut self) -> Option<&mut App> {
@@ -284,6 +289,8 @@ pub(super) struct App {
     pub sets_timeouts: bool,
     /// The connector stops, and this app has still to be told that its requests get no answer.
     pub has_last_words: bool,
+    /// The file of the publication that waits on the connection.
+    pub copying: Option<Box<Copying>>,
     /// What the app is told of its messages, if it has asked for that.
     pub receipts: Option<Box<Receipts>>,
 }

@@ -203,6 +203,7 @@ impl Connector {
         self.began = Some(now);
         self.timers.arm(Timer::Tidy, now + TIDY_PERIOD);
         self.open_inboxes();
+        self.hold_published();
         if self.settings.role == Role::Client {
             self.dial(now);
         }
@@ -508,7 +509,7 @@ impl Connector {
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Rate(id) => self.rate_over(id, now),
                 Timer::Redial => self.dial(now),
-                Timer::Files => self.files_again(),
+                Timer::Files => self.files_again(now),
                 Timer::StoreAgain => self.store_again(now),
                 Timer::Sync => self.sync_now(now),
                 Timer::Report => self.report(),

@@ -242,9 +242,7 @@ impl Connector {
                 Some(RingName::Outbox { peer: peer.name.clone(), message_type })
             }
             RingRef::Inbox(inbox) => Some(RingName::Inbox { message_type: self.inboxes[inbox].message_type.clone() }),
-            RingRef::Topic(topic) => {
-                Some(RingName::Topic { message_type: self.topics.get(topic)?.message_type.clone() })
-            }
+            RingRef::Topic(topic) => Some(RingName::Topic { message_type: self.topics.get(topic)?.name() }),
         }
     }
 

@@ -110,12 +110,12 @@ impl Feed {
         is_open && shared.unsent(&self.reader) > 0
     }
 
-    fn has_sent(&mut self) {
+    pub fn has_sent(&mut self) {
         self.sent.push_back((self.reader.sequence(), self.reader.bytes()));
     }
 
     /// The peer has taken over all records with smaller numbers.
-    fn take(&mut self, next: u64) {
+    pub fn take(&mut self, next: u64) {
         (self.taken, self.told) = (self.taken.max(next), self.told.max(next));
         while let Some((_, bytes)) = self.sent.front().copied().filter(|(below, _)| *below <= next) {
             self.taken_bytes = bytes;
@@ -212,7 +212,7 @@ impl Connector {
     pub(super) fn remove_reader(&mut self, topic_id: Id, peer_id: Id) {
         let Some(topic) = self.topics.get_mut(topic_id) else { return };
         let Some(mut feed) = topic.readers.remove(&peer_id) else { return };
-        let (mut rest, mut spoilt) = (Vec::new(), !feed.is_done());
+        let (mut rest, mut spoilt) = (Vec::new(), !feed.is_done() && topic.files.is_none());
         if let Some(shared) = topic.shared.as_mut().filter(|_| feed.reader.is_begun()) {
             let link = self.peers.get(peer_id).and_then(|peer| peer.link);
             let plain = link.and_then(|id| self.conns.get(id)?.link()).is_some_and(|link| link.link2.is_none());
@@ -221,6 +221,7 @@ impl Connector {
             spoilt = true;
         }
         self.topics.touch(topic_id);
+        self.end_mirror(topic_id, peer_id);
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
         peer.free_feed(topic_id, spoilt);
         if let Some(conn) = peer.link.filter(|_| !rest.is_empty()).and_then(|link| self.conns.get_mut(link)) {
@@ -243,6 +244,7 @@ impl Connector {
         let ours = peer.feeds.iter_mut().filter(|slot| **slot == FeedSlot::Spoilt);
         ours.for_each(|slot| *slot = FeedSlot::Free);
         for topic_id in self.topics_of(peer_id) {
+            self.empty_mirror(topic_id, peer_id);
             let Some(topic) = self.topics.get_mut(topic_id) else { continue };
             match topic.readers.get_mut(&peer_id) {
                 Some(feed) if feed.lasts => {
@@ -252,6 +254,7 @@ impl Connector {
                 }
                 _ => {
                     topic.readers.remove(&peer_id);
+                    self.end_mirror(topic_id, peer_id);
                     if let Some(peer) = self.peers.get_mut(peer_id) {
                         peer.free_feed(topic_id, false);
                     }
@@ -281,7 +284,8 @@ impl Connector {
 
     fn resume_feed(&mut self, id: Id, peer_id: Id, topic_id: Id) {
         let Some(topic) = self.topics.get(topic_id) else { return };
-        let (name, message_type) = (lane_name(&topic.message_type), topic.message_type.clone());
+        let (name, message_type) = (lane_name(&topic.name()), topic.message_type.clone());
+        let has_files = topic.files.is_some();
         let said = |p: &&PlaceSaid| p.message_type == name && p.epoch == topic.epoch;
         let link2 = self.conns.get(id).and_then(|c| c.link()).and_then(|link| link.link2.as_ref());
         let Some((received, taken)) = link2.and_then(|l| l.said.iter().find(said)).map(|p| (p.received, p.taken))
@@ -297,7 +301,8 @@ impl Connector {
         feed.take(taken);
         shared.seek(&mut feed.reader, feed.taken);
         feed.taken_bytes = feed.reader.bytes();
-        shared.seek(&mut feed.reader, received.max(feed.taken));
+        // Of one with files, a lane has what is on its way.
+        shared.seek(&mut feed.reader, if has_files { feed.taken } else { received.max(feed.taken) });
         if feed.in_flight() > 0 {
             feed.has_sent();
         }
@@ -306,7 +311,9 @@ impl Connector {
             let peer = self.peers.get(peer_id).map(|peer| peer.name.clone()).unwrap_or_default();
             self.tell(Event::SetBack { peer, message_type });
         }
-        if waits {
+        if has_files {
+            self.resume_mirror(id, peer_id, topic_id, received);
+        } else if waits {
             self.say_feed(id, peer_id, topic_id);
         }
         self.topics.touch(topic_id);
@@ -385,7 +392,8 @@ impl Connector {
     /// The feed whose next message is the oldest: that message's number, and the feed's.
     fn next_feed(&self, peer_id: Id, peer: &Peer, window: u64) -> Option<(u64, usize)> {
         let waits = |number: usize| {
-            let (feed, shared) = self.topics.reader(peer.topic_of(number)?, peer_id)?;
+            let topic = self.topics.get(peer.topic_of(number)?).filter(|topic| topic.files.is_none())?;
+            let (feed, shared) = (topic.readers.get(&peer_id)?, topic.shared.as_ref()?);
             feed.may_send(shared, window).then(|| (feed.reader.sequence(), number))
         };
         (0..peer.feeds.len()).filter_map(waits).min()

@@ -24,11 +24,13 @@ use super::file_link::{FILES_OPEN, FileTrouble, OFFERED_LANE, OFFERED_LINK, Work
 use super::files::{self, FileError, FileHash, FileId, Stamp, Step, TransferKey, Wrote};
 use super::link2::Came;
 use super::slots::Id;
+use crate::wire::control;
 use crate::wire::file::{FileControl, Offered, Piece, TransferId, Verdict, shortened};
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::Header;
 use crate::wire::names::Role;
 use crate::wire::record::{Origin, RecordView};
+use crate::wire::topics;
 
 /// Characters of a file's name that the operator is told.
 const NAME_SHOWN: usize = 256;
@@ -52,7 +54,7 @@ pub(super) enum Stage {
 #[derive(Debug)]
 pub(super) struct Incoming {
     attempt: u32,
-    stage: Stage,
+    pub stage: Stage,
     file: Option<FileId>,
     size: u64,
     /// Bytes of it that have come, and of these, those that are written: what the peer is told of.
@@ -64,6 +66,8 @@ pub(super) struct Incoming {
     name: String,
     /// The operator was told that it waits.
     told: bool,
+    /// It is published, and kept under this path.
+    pub path: Option<String>,
 }
 
 impl Incoming {
@@ -80,8 +84,18 @@ struct Lane {
     slot: u32,
 }
 
+impl Lane {
+    /// What the messages in it have as their type.
+    fn type_of_messages(&self) -> &str {
+        match self.message_type.as_str() {
+            control::PUBSUB_STORED => control::PUBSUB,
+            name => topics::type_of_lane(name).unwrap_or(name),
+        }
+    }
+}
+
 impl Connector {
-    fn incoming(&mut self, link: Id, file: TransferId) -> Option<&mut Incoming> {
+    pub(super) fn incoming(&mut self, link: Id, file: TransferId) -> Option<&mut Incoming> {
         self.link_files(link)?.incoming.get_mut(&(file.lane, file.number))
     }
 
@@ -118,7 +132,7 @@ impl Connector {
         }
         let said = frame.binary().unwrap_or_default();
         let header = match Header::parse(said) {
-            Ok(header) if header.message_type == lane.message_type && header.with_file => header,
+            Ok(header) if header.message_type == lane.type_of_messages() && header.with_file => header,
             Ok(_) => return Some(Cause::BadInput("it offers a file with the header of another message".to_owned())),
             Err(error) => return Some(Cause::BadInput(error.to_string())),
         };
@@ -133,7 +147,9 @@ impl Connector {
         let is_its_own = self.settings.role == Role::Client || header.source_id.as_deref() == Some(&lane.peer);
         let refused = if !is_its_own {
             Some("its message names another source_id than the peer's own")
-        } else if !self.inbox_of_type.contains_key(&lane.message_type) {
+        } else if header.publishes.is_some() && header.message_type == control::PUBSUB {
+            self.why_not_published(&header, now)
+        } else if self.inbox_for(&header.message_type).is_none() {
             Some("its message's type is not received")
         } else if self.refused_from(peer, &header).is_some() {
             Some("its message is not let through")
@@ -149,7 +165,12 @@ impl Connector {
                 let Lane { peer, message_type, .. } = lane;
                 let key = TransferKey { peer, message_type, epoch, sequence: file.number };
                 let stamp = Stamp { size, changed, inode };
-                self.files.begin(&files::Incoming { key: Some(&key), header: said, size, stamp })
+                let incoming = files::Incoming { key: Some(&key), header: said, size, stamp };
+                if header.message_type == control::PUBSUB {
+                    self.begin_published(id, file, &incoming)
+                } else {
+                    self.files.begin(&incoming)
+                }
             }
         };
         self.begun(id, peer, file, size, begun, now)
@@ -170,7 +191,8 @@ impl Connector {
             return Some(Cause::BadInput(format!("it offers more than {limit} files ahead of their messages")));
         }
         let (attempt, stage, told) = (file.attempt, Stage::Beginning, old.is_some_and(|old| old.told));
-        let new = Incoming { attempt, stage, file: None, size: 0, at: 0, written: 0, listed: false, name, told };
+        let (file, size, path) = (None, 0, None);
+        let new = Incoming { attempt, stage, file, size, at: 0, written: 0, listed: false, name, told, path };
         let old = files.incoming.insert(key, new);
         self.close_incoming(old);
         None
@@ -372,6 +394,9 @@ impl Connector {
         origin: Origin,
         now: Instant,
     ) -> Came {
+        if let Some(came) = self.published_in_lane(id, peer, lane, frame, origin, now) {
+            return came;
+        }
         let changed = match self.with_settled_file(id, lane, origin.count, frame) {
             Ok(changed) => changed,
             Err(cause) => return Came::End(cause),
@@ -411,7 +436,7 @@ impl Connector {
     }
 
     /// A message of a lane of files was kept: its file, and those before it, are of no use on this link any more.
-    fn message_of_file_came(&mut self, id: Id, lane: usize, sequence: u64) {
+    pub(super) fn message_of_file_came(&mut self, id: Id, lane: usize, sequence: u64) {
         let Some(files) = self.link_files(id) else { return };
         let lane = lane as u32;
         let done: Vec<(u32, u64)> = files.incoming.range((lane, 0)..=(lane, sequence)).map(|(key, _)| *key).collect();

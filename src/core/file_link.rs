@@ -79,6 +79,8 @@ pub(super) enum Work {
     Target(Id, TransferId),
     /// A target on a link of the first kind.
     Frame(Id),
+    /// The copy of a file that an app here publishes: the app's connection.
+    Copy(Id),
 }
 
 /// What a connector knows of files, besides those of each lane and link.
@@ -97,6 +99,10 @@ pub(super) struct Transfers {
     pub held: Vec<Id>,
     /// Sources that their peers have: removed when that is kept.
     pub removals: Vec<Removal>,
+    /// Files of publications that are no more: removed when that is kept.
+    pub let_go: Vec<String>,
+    /// Apps that wait for room among the files of publications.
+    pub publishers: Vec<Id>,
     /// Files that have come further since the peer was told.
     pub arrived: Vec<(Id, TransferId)>,
     /// When the operator was told of the first of so many files, and how many since then were not told.
@@ -182,6 +188,10 @@ impl Connector {
                     self.target_worked(link, file, result, now);
                     None
                 }
+                Work::Copy(app) => {
+                    self.copy_worked(app, file, result, now);
+                    None
+                }
                 Work::Target(link, id) => self.target_ready(link, id, result, now).map(|cause| (link, cause)),
             };
             if let Some((link, cause)) = end {
@@ -228,6 +238,11 @@ impl Connector {
     pub(super) fn settle_files(&mut self, now: Instant) {
         for (id, file) in std::mem::take(&mut self.transfers.arrived) {
             self.tell_arrived(id, file);
+        }
+        let gone = std::mem::take(&mut self.transfers.let_go);
+        if !gone.is_empty() {
+            gone.iter().for_each(|path| self.files.let_go(path));
+            self.publishers_again(now);
         }
         for Removal { peer, path, stamp } in std::mem::take(&mut self.transfers.removals) {
             if let Err(error) = self.files.remove(&path, &stamp) {

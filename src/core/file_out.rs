@@ -236,8 +236,9 @@ impl Connector {
     }
 
     /// Files that waited are tried again.
-    pub(super) fn files_again(&mut self) {
+    pub(super) fn files_again(&mut self, now: Instant) {
         self.sources_again();
+        self.publishers_again(now);
         let links: Vec<Id> = self.peers.iter().filter(|(_, p)| p.has_files()).filter_map(|(_, p)| p.link).collect();
         links.into_iter().for_each(|link| self.want_write(link));
     }

@@ -97,6 +97,27 @@ impl fmt::Display for FileError {
 
 impl std::error::Error for FileError {}
 
+/// Why a file that is published cannot be kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum NotKept {
+    /// There is no room among the files of publications; whether there could be when others are gone, and what is said
+    /// of it.
+    NoRoom {
+        /// It has room if there is no other.
+        later: bool,
+        /// The sizes.
+        why: String,
+    },
+    /// Something else.
+    Failed(FileError),
+}
+
+impl From<FileError> for NotKept {
+    fn from(error: FileError) -> Self {
+        NotKept::Failed(error)
+    }
+}
+
 /// Hash of all bytes of a file: BLAKE3.
 pub type FileHash = [u8; 32];
 
@@ -149,6 +170,30 @@ pub trait Files: fmt::Debug {
     /// # Errors
     /// Nothing is set up for its `dst_type`, its name leads elsewhere, there is one already, it is too long, no room.
     fn begin(&mut self, incoming: &Incoming<'_>) -> Result<(FileId, Step), FileError>;
+
+    /// The same for a file that is published: it is kept here, for its subscribers, and opened under the path that comes
+    /// back too. Whole, it stays until [`Files::let_go`], if it is held; else until its key is forgotten.
+    ///
+    /// # Errors
+    /// There is no room for it.
+    fn begin_published(&mut self, incoming: &Incoming<'_>) -> Result<(FileId, Step, String), NotKept>;
+
+    /// Copies a source, as [`Files::open`] takes it, to where files of publications are kept, with [`Files::work`]; then
+    /// it is closed. Its stamp, and the copy's path.
+    ///
+    /// # Errors
+    /// It cannot be read, or there is no room for it.
+    fn copy_published(&mut self, path: &str) -> Result<(FileId, Stamp, String), NotKept>;
+
+    /// There is a publication with the file of this path.
+    fn hold(&mut self, path: &str);
+
+    /// There is none any more: the file is removed.
+    fn let_go(&mut self, path: &str);
+
+    /// All publications of the last life are known, and hold their files: others that it left are removed, unless they
+    /// are known by a key.
+    fn sweep_published(&mut self);
 
     /// Writes the next bytes, or has them written: then it is not known yet that there is room for them.
     ///
@@ -218,6 +263,20 @@ impl Files for NoFiles {
     fn begin(&mut self, _: &Incoming<'_>) -> Result<(FileId, Step), FileError> {
         Self::refused()
     }
+
+    fn begin_published(&mut self, _: &Incoming<'_>) -> Result<(FileId, Step, String), NotKept> {
+        Ok(Self::refused()?)
+    }
+
+    fn copy_published(&mut self, _: &str) -> Result<(FileId, Stamp, String), NotKept> {
+        Ok(Self::refused()?)
+    }
+
+    fn hold(&mut self, _: &str) {}
+
+    fn let_go(&mut self, _: &str) {}
+
+    fn sweep_published(&mut self) {}
 
     fn write(&mut self, _: FileId, _: &[u8]) -> Result<Wrote, FileError> {
         Self::refused()

@@ -18,6 +18,7 @@ use super::file_lane::header_with_error;
 use super::file_link::{FileTrouble, Work};
 use super::files::{FileError, FileId, Incoming, Stamp, Step as Progress, Wrote};
 use super::for_app::ForApp;
+use super::publish_file::Brings;
 use super::slots::Id;
 use crate::wire::control;
 use crate::wire::frame::{self, Frame};
@@ -33,10 +34,12 @@ pub(super) struct FileIn {
     /// The app's own binary.
     own: Vec<u8>,
     /// What the peer wants acknowledged.
-    transport_id: Option<u64>,
+    pub transport_id: Option<u64>,
     /// Bytes of the file that are to come.
     left: usize,
     target: Target,
+    /// It is published, and kept under this path if it is kept.
+    published: Option<Option<String>>,
 }
 
 /// Where the bytes go.
@@ -67,8 +70,22 @@ impl FileIn {
         self.left == 0 && self.file().is_none()
     }
 
+    /// What a publication has of it.
+    pub fn brings(&self) -> Brings {
+        match (&self.target, self.published.clone().flatten()) {
+            (Target::Failed(why), _) => Brings::Failed(why.clone()),
+            (_, Some(path)) => Brings::Kept(path),
+            (_, None) => Brings::Nothing,
+        }
+    }
+
+    /// The path of the copy of a file that is published, if it is whole.
+    pub fn kept(&self) -> Option<String> {
+        if let Target::Done = self.target { self.published.clone().flatten() } else { None }
+    }
+
     /// The frame that the app gets.
-    fn for_app(&self) -> Result<Vec<u8>, Cause> {
+    pub fn for_app(&self) -> Result<Vec<u8>, Cause> {
         let changed = match &self.target {
             Target::Failed(why) => Some(header_with_error(&self.header, why)),
             _ => None,
@@ -132,9 +149,22 @@ impl Connector {
             Ok(for_app) => for_app,
             Err(error) => return Step::End(Cause::BadInput(error.to_string())),
         };
-        let target = if self.inbox_of_type.contains_key(header.message_type.as_ref()) {
+        let is_published = header.message_type == control::PUBSUB && self.settings.pubsub_broker;
+        let mut path = None;
+        let refused = if is_published { self.why_not_published(header, now) } else { None };
+        let target = if let Some(why) = refused {
+            Target::Failed(why.to_owned())
+        } else if is_published || self.inbox_of_type.contains_key(header.message_type.as_ref()) {
             let incoming = Incoming { key: None, header: head.header(), size: size as u64, stamp: Stamp::default() };
-            match self.files.begin(&incoming) {
+            let begun = if is_published {
+                self.begin_published_frame(&incoming).map(|(file, step, kept_at)| {
+                    path = Some(kept_at);
+                    (file, step)
+                })
+            } else {
+                self.files.begin(&incoming)
+            };
+            match begun {
                 Ok((file, Progress::Done(_) | Progress::Written(_))) => Target::Open(file),
                 Ok((file, Progress::Working)) => {
                     self.transfers.working.insert(file, Work::Frame(id));
@@ -147,7 +177,8 @@ impl Connector {
         };
         let (data, transport_id) = (head.data().to_vec(), header.transport_id);
         if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
-            link.file_in = Some(Box::new(FileIn { header: for_app, data, own, transport_id, left: size, target }));
+            let (header, left, published) = (for_app, size, is_published.then_some(path));
+            link.file_in = Some(Box::new(FileIn { header, data, own, transport_id, left, target, published }));
         }
         Step::Taken
     }
@@ -223,7 +254,12 @@ impl Connector {
     fn pass_on_message(&mut self, id: Id, now: Instant) -> Step {
         let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return Step::Taken };
         let (Some(peer), Some(file_in)) = (link.peer(), link.file_in.take()) else { return Step::Taken };
-        let step = match self.way_of(id, peer, &file_in, now) {
+        let way = if file_in.published.is_some() {
+            return self.publish_frame_with_file(id, peer, file_in, now);
+        } else {
+            self.way_of(id, peer, &file_in, now)
+        };
+        let step = match way {
             Ok(Some((inbox, frame))) => self.deliver(inbox, &[&frame], peer, id, now),
             Ok(None) => Step::Taken,
             Err(cause) => return Step::End(cause),
@@ -290,7 +326,13 @@ impl Connector {
             self.transfers.working.remove(&file);
             self.files.close(file);
         }
-        let Some(peer) = link.peer().filter(|_| file_in.is_ready()) else { return };
+        let Some(peer) = link.peer().filter(|_| file_in.is_ready()) else {
+            self.transfers.let_go.extend(file_in.kept());
+            return;
+        };
+        if file_in.published.is_some() {
+            return self.publish_last_frame(id, peer, &file_in, now);
+        }
         let Ok(Some((inbox, frame))) = self.way_of(id, peer, &file_in, now) else { return };
         self.deliver_over_limit(inbox, &frame, peer, now);
     }

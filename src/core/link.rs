@@ -25,6 +25,7 @@ use super::event::{Cause, Event, Output, Secured};
 use super::gate::Wants;
 use super::ledger::Reason;
 use super::peer::Peer;
+use super::publish_file::Brings;
 use super::settings::{HANDSHAKE_TIMEOUT, Mode};
 use super::slots::Id;
 use super::timers::Timer;
@@ -34,6 +35,7 @@ use crate::wire::frame::{self, Frame};
 use crate::wire::header::{self, Header};
 use crate::wire::link;
 use crate::wire::names::Role;
+use crate::wire::with_file::file_begins;
 
 impl Connector {
     /// Opens a connection to the server.
@@ -355,8 +357,11 @@ impl Connector {
                 }
                 Step::Taken
             }
+            control::PUBSUB if header.with_file && file_begins(frame.header()).is_some() => {
+                self.ordinary(id, peer, frame, header, now)
+            }
             control::PUBSUB if self.settings.pubsub_broker && header.publishes.is_some() => {
-                match self.publish_from(id, frame, header, None, now) {
+                match self.publish_from(id, frame, header, &Brings::Nothing, None, now) {
                     Ok(published) => self.after_publication(id, peer, frame, header.transport_id, published, now),
                     Err(cause) => Step::End(cause),
                 }

@@ -57,6 +57,9 @@ const NUMBER_MAX: u64 = record::SEQUENCE_MAX / 2;
 /// Lanes of the connectors' own types.
 const OWN_LANES: [&str; 3] = [control::PING, control::PUBSUB, control::PUBSUB_STORED];
 
+/// Those of them that may have files.
+const OWN_FILE_LANES: [&str; 2] = [control::PUBSUB, control::PUBSUB_STORED];
+
 /// What comes on such a link.
 pub(super) const RECORDS: Unit = Unit::Other { head: RECORD_HEADER, measure: record_measure };
 
@@ -128,7 +131,9 @@ impl Connector {
         let window = self.window() as u64;
         let received = || self.inboxes.iter().map(|inbox| inbox.message_type.as_str());
         let own = OWN_LANES.iter().map(|own| (*own).to_owned());
+        let own = own.chain(OWN_FILE_LANES.iter().map(|own| lane_name(own)));
         let (with_files, published) = (received().map(lane_name), received().map(topics::lane_name));
+        let published = published.flat_map(|lane| [lane_name(&lane), lane]);
         let lanes = own.chain(received().map(str::to_owned)).chain(published).chain(with_files);
         let place_of = |message_type: String| {
             let place = self.places.get(self.places.find(Key::lane(peer, &message_type))?)?;
@@ -202,6 +207,10 @@ impl Connector {
         let link2 = self.conns.get(id).and_then(|c| c.link()).and_then(|link| link.link2.as_ref());
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
         let (name, Some(entry), Some(link2)) = (peer.name.clone(), peer.lanes.get_mut(lane), link2) else { return };
+        if entry.mirrors.is_some() {
+            // Its feed does that.
+            return;
+        }
         let lane_name = entry.name();
         let Some(ring) = &mut entry.ring else { return };
         let said = |p: &&PlaceSaid| p.message_type == lane_name && p.epoch == entry.epoch;
@@ -238,7 +247,7 @@ impl Connector {
     fn release_taken(&mut self, peer: Id, lane: usize, next: u64, now: Instant) {
         let mut released = std::mem::take(&mut self.released);
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
-        let (durable, has_files) = (entry.durable, entry.files.is_some());
+        let (durable, has_files, mirrors) = (entry.durable, entry.files.is_some(), entry.mirrors);
         entry.taken = entry.taken.max(next);
         if let Some(ring) = &mut entry.ring {
             ring.release_to(next, &mut |view| released.extend(view.origin));
@@ -248,6 +257,9 @@ impl Connector {
         }
         if has_files {
             self.files_taken(peer, lane, next);
+        }
+        if let Some(topic) = mirrors {
+            self.mirror_taken(peer, topic, next);
         }
         self.delivered(&released);
         released.clear();
@@ -555,7 +567,7 @@ impl Connector {
     /// up any number of them, and so push out the places of others. Their messages go no further anyhow.
     fn lane_key(&self, peer: &str, message_type: &str, lane: u32) -> Key {
         let of = topics::type_of_lane(message_type).unwrap_or(lane_of(message_type).0);
-        if self.receives(of) || OWN_LANES.contains(&message_type) {
+        if self.receives(of) || OWN_LANES.contains(&lane_of(message_type).0) {
             return Key::lane(peer, message_type);
         }
         Key::lane(peer, &format!("\0{}", lane % OTHER_PLACES))

@@ -36,6 +36,8 @@ mod peer;
 mod places;
 pub mod priority;
 mod publish;
+mod publish_file;
+mod published_files;
 mod receipts;
 mod records_out;
 mod renewal;

@@ -70,6 +70,10 @@ pub(super) struct Lane {
     pub acknowledged: BTreeSet<u64>,
     /// Link 1: the files of its messages that were begun to be sent.
     pub sources: Sources,
+    /// It has the next messages of this topic, whose messages have files.
+    pub mirrors: Option<Id>,
+    /// So many bytes of it are counted as those of mirrors.
+    pub mirrored: usize,
 }
 
 impl Lane {
@@ -96,6 +100,8 @@ impl Lane {
             confirmed: 0,
             acknowledged: BTreeSet::new(),
             sources: Sources::new(),
+            mirrors: None,
+            mirrored: 0,
         }
     }
 

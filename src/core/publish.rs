@@ -2,15 +2,16 @@
 
 use std::time::Instant;
 
-use serde_json::json;
-
 use super::conn::PublishMemo;
 use super::connector::{Connector, Step};
 use super::event::Cause;
+use super::file_lane::with_file_error;
 use super::for_app::changed_for_app;
+use super::frame_out::has_room_for_file;
 use super::ledger::Reason;
 use super::link2::Came;
 use super::outbox::Queued;
+use super::publish_file::{Brings, OfApp};
 use super::slots::Id;
 use super::topics::{Published, Publisher};
 use crate::wire::control;
@@ -18,6 +19,7 @@ use crate::wire::frame::{self, Frame};
 use crate::wire::header::{self, Change, Header, json_string};
 use crate::wire::record::Origin;
 use crate::wire::topics;
+use crate::wire::with_file::WithFile;
 
 /// What subscribers get of a publication.
 struct ForSubscribers {
@@ -43,7 +45,7 @@ impl Connector {
                 _ => Came::Done(None),
             };
         }
-        match self.publish_from(id, frame, header, Some(origin), now) {
+        match self.publish_from(id, frame, header, &Brings::Nothing, Some(origin), now) {
             Ok(published) => Came::Published(published),
             Err(cause) => Came::End(cause),
         }
@@ -79,13 +81,19 @@ impl Connector {
     }
 
     /// What subscribers get of a message that is published, and the type; or why nobody gets it.
-    fn for_subscribers(&self, frame: &Frame<'_>, header: &Header<'_>) -> Result<Result<ForSubscribers, Reason>, Cause> {
+    fn for_subscribers(
+        &self,
+        frame: &Frame<'_>,
+        header: &Header<'_>,
+        brings: &Brings,
+    ) -> Result<Result<ForSubscribers, Reason>, Cause> {
         let message_type = header.publishes.as_deref().unwrap_or_default();
         if topics::check_published(message_type).is_err() {
             return Ok(Err(Reason::TypeNotAllowed));
         }
-        // Without the bytes of a file, and with a binary that a Python connector has left out.
-        let changed = changed_for_app(frame, header)?;
+        // With a binary that a Python connector has left out. The bytes of a file are not in it.
+        let as_said = Header { with_file: false, ..header.clone() };
+        let changed = changed_for_app(frame, &as_said)?;
         let changed_frame = match changed.as_deref().map(Frame::parse) {
             Some(Ok(frame)) => Some(frame),
             Some(Err(error)) => return Err(Cause::BadInput(error.to_string())),
@@ -99,12 +107,24 @@ impl Connector {
         for key in ["message_type_publish", "destination_id", "await_response", "wait_for_ack", "transport_id"] {
             changes.push((key, None));
         }
+        let with_file = WithFile::of(frame.header());
+        let own = frame.binary().map_or(0, <[u8]>::len);
+        let without = |why: &str| Some(with_file_error(frame.header(), why, own));
+        let said = match (brings, with_file.error()) {
+            (Brings::Kept(path), _) => Some(with_file.kept_at(path).to_json()),
+            (Brings::Failed(why), _) => without(why),
+            (Brings::Nothing, Some(why)) => without(&why),
+            (Brings::Nothing, None) => without("its file did not come with it"),
+        };
         if header.with_file {
-            let error = json!({"file_error": "files are not published yet"});
-            changes.push(("with_file", Some(error.to_string())));
+            changes.push(("with_file", said));
         }
+        let has_room = |rewritten: &[u8]| match brings {
+            Brings::Kept(_) => has_room_for_file(rewritten),
+            _ => rewritten.len() <= frame::HEADER_MAX,
+        };
         let rewritten = match header::rewrite(frame.header(), &changes) {
-            Ok(rewritten) if rewritten.len() <= frame::HEADER_MAX => rewritten,
+            Ok(rewritten) if has_room(&rewritten) => rewritten,
             _ => return Ok(Err(Reason::HeaderTooLong)),
         };
         let rest = changed_frame.as_ref().map(|frame| frame.after_header().to_vec());
@@ -117,11 +137,12 @@ impl Connector {
         id: Id,
         frame: &Frame<'_>,
         header: &Header<'_>,
+        brings: &Brings,
         origin: Option<Origin>,
         now: Instant,
     ) -> Result<Published, Cause> {
         let publisher = Publisher { origin, keeps: origin.is_some() };
-        let (published, memo) = self.publish(frame, header, publisher, now)?;
+        let (published, memo) = self.publish(frame, header, brings, publisher, now)?;
         if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
             link.published = memo.map(Box::new);
         }
@@ -156,21 +177,27 @@ impl Connector {
         &mut self,
         frame: &Frame<'_>,
         header: &Header<'_>,
+        brings: &Brings,
         publisher: Publisher,
         now: Instant,
     ) -> Result<(Published, Option<PublishMemo>), Cause> {
-        let made = match self.for_subscribers(frame, header)? {
+        let made = match self.for_subscribers(frame, header, brings)? {
             Ok(made) => made,
-            Err(reason) => return Ok((Published::Refused(reason), None)),
+            Err(reason) => return Ok((self.not_published(brings, reason), None)),
         };
-        let topic = match self.topic_for(header.publishes.as_deref().unwrap_or_default(), now) {
+        let has_file = matches!(brings, Brings::Kept(_));
+        let topic = match self.topic_for(header.publishes.as_deref().unwrap_or_default(), has_file, now) {
             Ok(Some(topic)) => topic,
-            Ok(None) => return Ok((Published::Refused(Reason::NoSubscriber), None)),
-            Err(reason) => return Ok((Published::Refused(reason), None)),
+            Ok(None) => return Ok((self.not_published(brings, Reason::NoSubscriber), None)),
+            Err(reason) => return Ok((self.not_published(brings, reason), None)),
         };
         let rest = made.rest.as_deref().unwrap_or(frame.after_header());
         let prefix = frame::prefix(made.header.len(), rest.len()).map_err(|e| Cause::BadInput(e.to_string()))?;
         let published = self.push_topic(topic, &[&prefix, &made.header, rest], publisher, now);
+        if header.with_file {
+            let published = self.published_with_file(topic, brings, published);
+            return Ok((published, None));
+        }
         let (header, with_binary) = (frame.header().to_vec(), frame.binary().is_some());
         let memo = PublishMemo { header, with_binary, topic, rewritten: made.header };
         // A number in the header is another each time, and is acknowledged.
@@ -211,11 +238,16 @@ impl Connector {
 
     /// An app on the broker's machine publishes a message.
     pub(super) fn publish_of_app(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Queued {
+        let brings = match self.file_of_app(id, frame, header, now) {
+            OfApp::Ready(brings) => brings,
+            OfApp::Waits => return Queued::Blocked,
+        };
         let origin = self.next_origin(id);
-        let published = match self.publish(frame, header, Publisher { origin, keeps: false }, now) {
+        let published = match self.publish(frame, header, &brings, Publisher { origin, keeps: false }, now) {
             Ok((published, _)) => published,
             Err(cause) => return Queued::End(cause),
         };
+        self.file_of_app_is_published(id, &published);
         match published {
             Published::Waits(topic) => {
                 self.wait_for_topic(topic, id);

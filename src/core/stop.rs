@@ -110,6 +110,7 @@ impl Connector {
         for id in paused {
             self.close(id, Cause::Stopping, now);
         }
+        self.empty_mirrors();
         for id in self.peers.ids() {
             let Some(peer) = self.peers.get_mut(id) else { continue };
             let name = peer.name.clone();

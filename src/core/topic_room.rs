@@ -111,6 +111,7 @@ impl Connector {
         } else if !topic.durable {
             self.topics.in_memory = self.topics.in_memory.saturating_sub(given_up);
         }
+        self.let_go_of_files(id);
         released
     }
 
@@ -121,6 +122,13 @@ impl Connector {
             topic.touched = false;
             let Topic { readers, shared, .. } = topic;
             let Some(shared) = shared else { continue };
+            if topic.files.is_some() {
+                self.fill_mirrors(id, now);
+                self.release_topic(id, now);
+                self.take_over(id);
+                self.go_on_publishing(id, now);
+                continue;
+            }
             let news = readers.iter().filter(|(_, feed)| shared.unsent(&feed.reader) > 0);
             let links: Vec<Id> = news.filter_map(|(peer, _)| self.peers.get(*peer)?.link).collect();
             links.into_iter().for_each(|link| self.want_write(link));

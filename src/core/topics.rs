@@ -4,12 +4,14 @@
 //! - A topic lies in a file if `disk_persistence_send` covers its type. Then it also waits for subscribers that are away
 //!   and whose subscription lasts.
 //! - It gives up what all its subscribers have taken over.
+//! - What brings a file goes into a topic of its own beside that of its type (`published_files`).
 //! - The fastest subscriber sets the publishers' pace: what no subscriber was sent yet is not taken over from a peer
 //!   with link 2, and other publishers wait while there is much of it.
 //! - A full topic gives up what its slowest subscriber has not got yet. It waits for one whose subscription lasts, while
 //!   that is there and takes something. `on_full` sets something else for a type: `block` waits for all, `reject`
 //!   refuses what is published, `drop_oldest` waits for none.
 
+use std::borrow::Cow;
 use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::time::Instant;
 
@@ -21,6 +23,7 @@ use super::ledger::Reason;
 use super::slots::{Id, Slots};
 use super::subscriptions::Subscriptions;
 use crate::ring::{PushError, Ring, Shared};
+use crate::wire::file::{self, lane_of};
 use crate::wire::record::{Origin, record_size};
 
 /// Most topics. A new one takes the place of one with nothing in it.
@@ -36,6 +39,8 @@ const IN_MEMORY_MAX: usize = 4;
 #[derive(Debug)]
 pub(super) struct Topic {
     pub message_type: String,
+    /// Its messages have files: the paths of these, by the messages' numbers.
+    pub files: Option<BTreeMap<u64, String>>,
     /// The life of its numbers.
     pub epoch: u64,
     /// It lies in a file.
@@ -69,6 +74,9 @@ pub(super) struct Topic {
 pub(super) struct Topics {
     pub slots: Slots<Topic>,
     by_type: HashMap<String, Id>,
+    /// Bytes of messages with files that subscribers are being sent, and topics that wait for there to be less of them.
+    pub mirrored: usize,
+    pub starved: Vec<Id>,
     /// Types without a subscriber.
     unwanted: HashSet<String>,
     pub touched: Vec<Id>,
@@ -86,8 +94,9 @@ impl Topics {
         self.slots.get_mut(id)
     }
 
-    pub fn find(&self, message_type: &str) -> Option<Id> {
-        self.by_type.get(message_type).copied()
+    /// The topic of this name.
+    pub fn find(&self, name: &str) -> Option<Id> {
+        self.by_type.get(name).copied()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = (Id, &Topic)> {
@@ -135,9 +144,11 @@ impl Topics {
     }
 
     /// A new topic. One with nothing in it gives way if there are too many; if there is none, there is no new one.
-    fn add(&mut self, message_type: &str, durable: bool) -> Option<Id> {
+    fn add(&mut self, name: &str, durable: bool) -> Option<Id> {
+        let (message_type, has_files) = lane_of(name);
         let topic = Topic {
             message_type: message_type.to_owned(),
+            files: has_files.then(BTreeMap::new),
             epoch: 0,
             durable,
             shared: None,
@@ -153,12 +164,17 @@ impl Topics {
             pace: 0,
         };
         let id = self.slots.insert(topic);
-        self.by_type.insert(message_type.to_owned(), id);
+        self.by_type.insert(name.to_owned(), id);
         Some(id)
     }
 }
 
 impl Topic {
+    /// What it is known by: its type, or another name beside that if its messages have files.
+    pub fn name(&self) -> String {
+        if self.files.is_some() { file::lane_name(&self.message_type) } else { self.message_type.clone() }
+    }
+
     /// Nothing is in it, nobody waits for it, and it is not to be saved.
     fn is_idle(&self) -> bool {
         let is_empty = self.shared.as_ref().is_none_or(|shared| shared.ring().is_empty());
@@ -198,9 +214,15 @@ pub(super) struct Publisher {
 }
 
 impl Connector {
-    /// The topic of a type that is published; `None` if nobody subscribes to it.
-    pub(super) fn topic_for(&mut self, message_type: &str, now: Instant) -> Result<Option<Id>, Reason> {
-        if let Some(id) = self.topics.find(message_type) {
+    /// The topic of a type that is published, with files or without; `None` if nobody subscribes to it.
+    pub(super) fn topic_for(
+        &mut self,
+        message_type: &str,
+        with_file: bool,
+        now: Instant,
+    ) -> Result<Option<Id>, Reason> {
+        let name = if with_file { Cow::Owned(file::lane_name(message_type)) } else { Cow::Borrowed(message_type) };
+        if let Some(id) = self.topics.find(&name) {
             return Ok(Some(id));
         }
         if self.topics.unwanted.contains(message_type) {
@@ -225,7 +247,7 @@ impl Connector {
             self.topics.unwanted.insert(message_type.to_owned());
             return Ok(None);
         }
-        let id = self.add_topic(message_type, durable).ok_or(Reason::TooManyTopics)?;
+        let id = self.add_topic(&name, durable).ok_or(Reason::TooManyTopics)?;
         for (name, lasts) in there {
             self.add_reader(id, &name, lasts, since);
         }
@@ -235,14 +257,14 @@ impl Connector {
         Ok(Some(id))
     }
 
-    fn add_topic(&mut self, message_type: &str, durable: bool) -> Option<Id> {
+    fn add_topic(&mut self, name: &str, durable: bool) -> Option<Id> {
         if self.topics.by_type.len() >= TOPICS_MAX {
             let idle =
                 self.topics.iter().find(|(_, topic)| topic.is_idle() && topic.readers.values().all(Feed::is_done));
             let idle = idle.map(|(id, _)| id)?;
             self.remove_topic(idle);
         }
-        let id = self.topics.add(message_type, durable)?;
+        let id = self.topics.add(name, durable)?;
         let (limit, seed, stamp) = (self.settings.queue_max_bytes, self.settings.seed, self.stamp);
         if let Some(topic) = self.topics.get_mut(id).filter(|topic| !topic.durable) {
             topic.epoch = seed;
@@ -253,8 +275,11 @@ impl Connector {
 
     /// A topic is no more. Its file goes if nothing is in it.
     fn remove_topic(&mut self, id: Id) {
+        let readers: Vec<Id> = self.topics.get(id).map(|t| t.readers.keys().copied().collect()).unwrap_or_default();
+        readers.iter().for_each(|peer| self.end_mirror(id, *peer));
         let Some(topic) = self.topics.slots.remove(id) else { return };
-        self.topics.by_type.remove(&topic.message_type);
+        self.topics.by_type.remove(&topic.name());
+        self.transfers.let_go.extend(topic.files.unwrap_or_default().into_values());
         for peer in topic.readers.keys() {
             if let Some(peer) = self.peers.get_mut(*peer) {
                 peer.free_feed(id, false);
@@ -278,7 +303,7 @@ impl Connector {
             return Err(Reason::StoreFailed);
         }
         topic.opening = true;
-        let name = RingName::Topic { message_type: topic.message_type.clone() };
+        let name = RingName::Topic { message_type: topic.name() };
         self.outputs.push_back(Output::OpenRing(name));
         Ok(false)
     }
@@ -287,14 +312,15 @@ impl Connector {
     pub(super) fn topic_opened(
         &mut self,
         name: &RingName,
-        message_type: &str,
+        topic_name: &str,
         opened: Result<Opened, String>,
         now: Instant,
     ) {
         if !self.settings.pubsub_broker {
             return;
         }
-        let Some(id) = self.topics.find(message_type).or_else(|| self.add_topic(message_type, true)) else { return };
+        let Some(id) = self.topics.find(topic_name).or_else(|| self.add_topic(topic_name, true)) else { return };
+        let message_type = lane_of(topic_name).0;
         let (limit, stamp) = (self.settings.max_ring_bytes, self.stamp);
         let Some(topic) = self.topics.get_mut(id) else { return };
         topic.opening = false;
@@ -309,6 +335,7 @@ impl Connector {
                     feed.begin(&mut shared);
                 }
                 topic.shared = Some(shared);
+                self.find_files(id);
                 // Those that are away, and those whose link came up before the file was open.
                 for (peer, since) in self.topics.subscriptions.to(message_type) {
                     if let Some(since) = since {
@@ -373,7 +400,7 @@ impl Connector {
                     Some(published) => return published,
                 },
                 Err(PushError::Failed(why)) => {
-                    let name = RingName::Topic { message_type: topic.message_type.clone() };
+                    let name = RingName::Topic { message_type: topic.name() };
                     self.store_failed(&name, why, now);
                     return if publisher.keeps {
                         Published::Waits(id)
@@ -424,12 +451,13 @@ impl Connector {
 
     /// What of a topic cannot be read is given up.
     pub(super) fn topic_damaged(&mut self, id: Id, now: Instant) {
+        let Some(name) = self.topics.get(id).map(Topic::name) else { return };
         let Some(Topic { message_type, shared: Some(shared), readers, .. }) = self.topics.get_mut(id) else { return };
         let (skipped, message_type) = (shared.skip_damaged(), message_type.clone());
         readers.values_mut().for_each(|feed| feed.find_again(shared));
         self.list(RingRef::Topic(id));
         self.count_drop("", &message_type, Reason::Damaged, skipped.records, now);
-        let name = RingName::Topic { message_type };
+        let name = RingName::Topic { message_type: name };
         self.tell(super::event::Event::RingDamaged { name, kept: skipped.copy, records: skipped.records });
     }
 
@@ -462,7 +490,7 @@ impl Connector {
     pub(super) fn check_topics(&self) {
         let mut in_memory = 0;
         for (id, topic) in self.topics.iter() {
-            assert_eq!(self.topics.find(&topic.message_type), Some(id), "a topic is found by its type");
+            assert_eq!(self.topics.find(&topic.name()), Some(id), "a topic is found by its name");
             in_memory += topic.in_memory();
             let Some(shared) = &topic.shared else { continue };
             shared.ring().check_invariants();
@@ -477,6 +505,9 @@ impl Connector {
             }
         }
         assert_eq!(in_memory, self.topics.in_memory, "bytes in memory are counted");
+        let lanes = self.peers.iter().flat_map(|(_, peer)| peer.lanes.iter().filter(|lane| lane.mirrors.is_some()));
+        let mirrored: usize = lanes.filter_map(|lane| lane.ring.as_ref()).map(Ring::used).sum();
+        assert_eq!(mirrored, self.topics.mirrored, "bytes in mirrors are counted");
         for (id, peer) in self.peers.iter() {
             for slot in &peer.feeds {
                 let FeedSlot::Of(topic) = slot else { continue };

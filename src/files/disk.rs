@@ -14,12 +14,13 @@ use super::join::Join;
 use super::journal::Journal;
 use super::order::{OwnFolders, Request};
 use super::owner::Owners;
+use super::published::{Copied, Copying, Published};
 use super::receive::{Named, name};
 use super::source::{self, Source};
 use super::target::Target;
 use crate::config::FileRecv;
 use crate::core::files::{
-    FileError, FileHash, FileId, Files, Incoming, PIECE_MAX, Stamp, Step, TransferKey, Worked, Wrote,
+    FileError, FileHash, FileId, Files, Incoming, NotKept, PIECE_MAX, Stamp, Step, TransferKey, Worked, Wrote,
 };
 
 /// Most files that are open at a time.
@@ -41,6 +42,8 @@ pub struct Setup {
     pub journal: PathBuf,
     /// Where no file goes.
     pub own: OwnFolders,
+    /// `max_size_published_files`, bytes.
+    pub max_published: u64,
     /// Whether a file must lie on the disk before it counts.
     pub synced: bool,
 }
@@ -54,6 +57,8 @@ pub(super) enum Open {
     /// A thread still writes what an earlier link brought of it.
     Behind(Box<(Request, Hooked)>),
     Target(Box<Target>),
+    /// It is copied, to be published.
+    Copying(Box<Copying>),
     /// It is written through and named.
     Naming,
     /// The whole of this set of pieces is joined.
@@ -71,6 +76,7 @@ pub struct DiskFiles {
     pub(super) setup: Setup,
     pub(super) how: How,
     pub(super) journal: Journal,
+    pub(super) published: Published,
     pub(super) hook: Box<dyn TargetHook>,
     pub(super) owners: Owners,
     pub(super) background: Background<Named>,
@@ -84,6 +90,8 @@ pub struct DiskFiles {
     pub(super) naming: BTreeSet<String>,
     /// Those that there is more to do for.
     pub(super) jobs: VecDeque<u64>,
+    /// Copies that wait until more may be written.
+    stalled: Vec<u64>,
     /// What became known outside of [`Files::work`].
     pub(super) ready: Vec<Worked>,
     /// The rights of files that are received.
@@ -98,8 +106,10 @@ impl DiskFiles {
     #[must_use]
     pub fn open(setup: Setup) -> Self {
         let (journal, ages) = Journal::open(&setup.journal);
+        let published = Published::new(setup.journal.join("published"), setup.max_published);
         let mut files = Self {
             setup,
+            published,
             how: How::best(),
             journal,
             hook: Box::new(NoHook),
@@ -111,6 +121,7 @@ impl DiskFiles {
             open: BTreeMap::new(),
             naming: BTreeSet::new(),
             jobs: VecDeque::new(),
+            stalled: Vec::new(),
             ready: Vec::new(),
             mode: usual_mode(),
             last: 0,
@@ -159,6 +170,15 @@ impl DiskFiles {
         let come = match self.open.get_mut(&id)? {
             Open::Source(source) => source.approach(&mut self.buffer),
             Open::Target(target) => target.approach(&mut self.buffer),
+            Open::Copying(copying) => match copying.step(&mut self.buffer, &mut self.writers, id) {
+                Ok(Copied::Some) => Ok(None),
+                Ok(Copied::Waits) => {
+                    self.stalled.push(id);
+                    return None;
+                }
+                Ok(Copied::All) => return self.copied(id),
+                Err(error) => Err(error),
+            },
             Open::Joining(join) => match join.step() {
                 Ok(false) => Ok(None),
                 Ok(true) => return self.joined(id),
@@ -237,6 +257,26 @@ impl Files for DiskFiles {
         self.receive(incoming)
     }
 
+    fn begin_published(&mut self, incoming: &Incoming<'_>) -> Result<(FileId, Step, String), NotKept> {
+        self.receive_published(incoming)
+    }
+
+    fn copy_published(&mut self, path: &str) -> Result<(FileId, Stamp, String), NotKept> {
+        self.copy(path)
+    }
+
+    fn hold(&mut self, path: &str) {
+        self.hold_file(path);
+    }
+
+    fn let_go(&mut self, path: &str) {
+        self.let_go_of_file(path);
+    }
+
+    fn sweep_published(&mut self) {
+        self.sweep();
+    }
+
     fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<Wrote, FileError> {
         match self.open.get_mut(&target.0) {
             Some(Open::Target(open)) => open.write(bytes, &mut self.writers, target.0),
@@ -250,8 +290,10 @@ impl Files for DiskFiles {
 
     fn close(&mut self, file: FileId) {
         self.jobs.retain(|job| *job != file.0);
+        self.stalled.retain(|job| *job != file.0);
         match self.open.remove(&file.0) {
             Some(Open::Target(target)) => self.leave(file.0, target),
+            Some(Open::Copying(copying)) => self.leave(file.0, copying.target),
             Some(Open::Asking(_)) => self.hook.forget(file.0),
             _ => {}
         }
@@ -276,12 +318,17 @@ impl Files for DiskFiles {
         while let Some(ticket) = self.writers.come_further() {
             done.extend(self.come_further(ticket));
         }
+        // Each turn, and at least when something is written.
+        self.jobs.extend(self.stalled.drain(..));
         let start = Instant::now();
         while let Some(id) = self.jobs.pop_front() {
             done.extend(self.go_on(id).map(|result| (FileId(id), result)));
             if start.elapsed() >= WORK_TIME {
                 break;
             }
+        }
+        if !self.stalled.is_empty() {
+            self.writers.go_on();
         }
         if self.jobs.is_empty() {
             // Nothing is kept for what is rare.

@@ -129,6 +129,12 @@ pub(super) struct Journal {
 /// When each entry and each set that was found had been written.
 pub(super) type Ages = BTreeMap<String, SystemTime>;
 
+/// Makes a folder that is the connector's alone.
+pub(super) fn make_private(folder: &Path) -> Result<(), FileError> {
+    let made = DirBuilder::new().recursive(true).mode(0o700).create(folder);
+    made.map_err(|error| refused("make the folder", folder, error))
+}
+
 impl Journal {
     /// Reads what is in `folder`, which need not be there. What cannot be read is logged and left alone.
     pub(super) fn open(folder: &Path) -> (Self, Ages) {
@@ -278,8 +284,7 @@ impl Journal {
     }
 
     fn make_folder(&self) -> Result<(), FileError> {
-        let made = DirBuilder::new().recursive(true).mode(0o700).create(&self.folder);
-        made.map_err(|error| refused("make the folder", &self.folder, error))
+        make_private(&self.folder)
     }
 
     fn record(&self, id: &str, kind: &str, value: &Value) -> Record {

@@ -27,6 +27,7 @@ mod names;
 mod naming;
 mod order;
 mod owner;
+mod published;
 mod receive;
 mod source;
 mod stale;
@@ -39,6 +40,8 @@ pub use order::OwnFolders;
 mod beside_tests;
 #[cfg(test)]
 mod join_tests;
+#[cfg(test)]
+mod published_tests;
 #[cfg(test)]
 mod receive_tests;
 #[cfg(test)]

@@ -62,6 +62,11 @@ impl Request {
         Ok(request)
     }
 
+    /// That of a copy of a source: no message says anything of it.
+    pub(super) fn of_copy(stamp: Stamp) -> Self {
+        Self { key: None, size: stamp.size, stamp, header: Map::new() }
+    }
+
     /// A text of the message's `with_file`.
     fn said(&self, key: &str) -> Option<&str> {
         self.header.get("with_file")?.get(key)?.as_str().filter(|text| !text.is_empty())

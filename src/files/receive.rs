@@ -112,8 +112,11 @@ impl DiskFiles {
                 self.leaving.insert(id, (target.id.clone(), Arc::clone(beside)));
             }
         }
-        if !is_kept {
+        if is_kept {
+            self.published.closed(&target);
+        } else {
             self.journal.take(&target.id);
+            self.dropped_at(&target.order.place);
             let (entry, path) = (target.id.clone(), self.journal.file_of(&target.id));
             self.errands.run(&entry, move || {
                 target.discard();
@@ -165,7 +168,7 @@ impl DiskFiles {
         Ok((!is_there).then(|| Open::Whole { size, set: entry.set.clone() }))
     }
 
-    fn folder(&self, place: &Place, missing: Missing) -> Result<Folder, FileError> {
+    pub(super) fn folder(&self, place: &Place, missing: Missing) -> Result<Folder, FileError> {
         Folder::open(self.how, &place.base, &place.folders, missing)
     }
 
@@ -184,6 +187,17 @@ impl DiskFiles {
         self.setup.own.check(path.parent().unwrap_or(&path))?;
         let folder = self.folder(&order.place, Missing::Make(order.owner))?;
         self.setup.own.check(&real(&folder.path))?;
+        self.prepare_in(id, &request, order, folder)
+    }
+
+    /// The same in its folder, which is open.
+    pub(super) fn prepare_in(
+        &mut self,
+        id: u64,
+        request: &Request,
+        order: Order,
+        folder: Folder,
+    ) -> Result<Step, FileError> {
         check_free(&folder, &order)?;
         let entry = Entry {
             key: request.key.clone(),
@@ -266,6 +280,7 @@ impl DiskFiles {
     fn promised(&self, disk: u64) -> u64 {
         let targets = self.open.values().filter_map(|open| match open {
             Open::Target(target) => Some(target.wants()),
+            Open::Copying(copying) => Some(copying.target.wants()),
             _ => None,
         });
         targets.filter(|(_, on)| *on == Some(disk)).map(|(bytes, _)| bytes).sum()
@@ -464,14 +479,15 @@ impl DiskFiles {
 
     /// Removes what there is of a file, and its entry.
     pub(super) fn discard(&mut self, id: &str) {
-        if let Some(entry) = self.journal.remove(id) {
-            remove_partial(self.how, &entry);
-        }
+        let Some(entry) = self.journal.remove(id) else { return };
+        remove_partial(self.how, &entry);
+        self.dropped_at(&entry.place);
     }
 
     /// The same beside the loop: it is not begun anew at once.
     pub(super) fn discard_later(&mut self, id: &str) {
         let Some(entry) = self.journal.take(id) else { return };
+        self.dropped_at(&entry.place);
         let (how, path) = (self.how, self.journal.file_of(id));
         self.errands.run(id, move || {
             remove_partial(how, &entry);
@@ -483,8 +499,9 @@ impl DiskFiles {
     pub(super) fn discard_target(&mut self, target: Box<Target>) {
         target.discard();
         self.journal.remove(&target.id);
-        let size = target.size();
+        let (size, place) = (target.size(), target.order.place.clone());
         background::close(target, size);
+        self.dropped_at(&place);
     }
 }
 

@@ -168,6 +168,7 @@ fn setup(dir: &Path, config: &FileRecv, max: u64, synced: bool) -> Setup {
     Setup {
         receive: BTreeMap::from([("any".to_owned(), config.clone())]),
         max_receive: max,
+        max_published: max,
         max_send: max,
         journal: dir.join("files"),
         own: OwnFolders { folders: vec![dir.join("own")] },

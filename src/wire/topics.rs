@@ -9,6 +9,7 @@ use std::fmt;
 use serde_json::{Map, Value, json};
 
 use super::control::{self, ControlError};
+use super::file::lane_of;
 use super::header::Header;
 
 /// The longest pattern, and the longest type that can be published, bytes: that of a message type.
@@ -151,10 +152,10 @@ pub fn lane_name(message_type: &str) -> String {
     format!("{LANE_PREFIX}{message_type}")
 }
 
-/// The type whose publications a lane of this name brings.
+/// The type whose publications a lane of this name brings, with files or without.
 #[must_use]
 pub fn type_of_lane(name: &str) -> Option<&str> {
-    name.strip_prefix(LANE_PREFIX)
+    lane_of(name).0.strip_prefix(LANE_PREFIX)
 }
 
 /// What a subscriber says to its broker, in the data of a `_pubsub` message.

@@ -2,6 +2,7 @@
 
 use serde_json::{Map, Value};
 
+use super::control::PUBSUB;
 use super::header::Header;
 
 /// Stands behind the name of a file that is sent in pieces, in the name of each piece.
@@ -88,6 +89,14 @@ impl WithFile {
         self
     }
 
+    /// The same for a file that lies here now, which its sender does not remove.
+    #[must_use]
+    pub fn kept_at(mut self, path: &str) -> Self {
+        self.fields.insert("src_path".to_owned(), path.into());
+        self.fields.insert("delete".to_owned(), Value::Bool(false));
+        self
+    }
+
     /// As it stands in a header.
     #[must_use]
     pub fn to_json(&self) -> String {
@@ -114,7 +123,8 @@ fn is_true(value: &Value) -> bool {
 #[must_use]
 pub fn file_begins(header: &[u8]) -> Option<u64> {
     let parsed = Header::parse(header).ok().filter(|parsed| parsed.with_file)?;
-    if parsed.message_type.starts_with('_') {
+    let is_published = parsed.message_type == PUBSUB && parsed.publishes.is_some();
+    if parsed.message_type.starts_with('_') && !is_published {
         return None;
     }
     let file = WithFile::of(header);
@@ -164,6 +174,9 @@ mod tests {
             assert_eq!(file_begins(&header(none)), None, "{none}");
         }
         assert_eq!(file_begins(br#"{"message_type": "_ping", "with_file": {"a": 1}}"#), None);
+        let published = br#"{"message_type": "_pubsub", "message_type_publish": "any", "with_file": {"a": 1}}"#;
+        assert_eq!(file_begins(published), Some(0));
+        assert_eq!(file_begins(br#"{"message_type": "_pubsub", "with_file": {"a": 1}}"#), None);
         assert_eq!(file_begins(b"nonsense"), None);
     }
 }

@@ -1,16 +1,19 @@
 //! Files in memory, which outlast the connector that has them open, with all that can go wrong with files.
 
 use std::cell::{RefCell, RefMut};
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use aioconnectors::core::files::{
-    FileError, FileHash, FileId, Files, Incoming, Stamp, Step, TransferKey, Worked, Wrote,
+    FileError, FileHash, FileId, Files, Incoming, NotKept, Stamp, Step, TransferKey, Worked, Wrote,
 };
 use serde_json::Value;
 
 /// Bytes that wait to be written, if that is done late.
 pub const QUEUE: usize = 200_000;
+
+/// Where files of publications are kept.
+const PUBLISHED: &str = "/published/";
 
 /// What goes wrong.
 #[derive(Clone, Debug, Default)]
@@ -29,6 +32,8 @@ pub struct Faults {
     pub change_after: Option<u64>,
     /// What is written is not what is kept: one bit of it.
     pub flips: bool,
+    /// Files of publications have no more bytes than this together.
+    pub published: Option<u64>,
 }
 
 /// What is there of a file of a peer's message.
@@ -40,6 +45,8 @@ struct Part {
     name: String,
     /// It has its name.
     whole: bool,
+    /// It is published, and kept under this path.
+    kept: Option<String>,
 }
 
 #[derive(Clone, Debug)]
@@ -58,6 +65,7 @@ enum Open {
         bytes: Vec<u8>,
         size: u64,
         ends: bool,
+        kept: Option<String>,
     },
 }
 
@@ -65,6 +73,8 @@ enum Open {
 struct State {
     sources: BTreeMap<String, (Vec<u8>, Stamp)>,
     parts: BTreeMap<TransferKey, Part>,
+    /// Files of publications that are held.
+    held: BTreeSet<String>,
     /// Files that have their names, in the order in which they got them.
     arrived: Vec<(String, Vec<u8>)>,
     open: BTreeMap<FileId, Open>,
@@ -91,6 +101,7 @@ impl FileSystem {
         state.open.clear();
         state.later.clear();
         state.writing.clear();
+        state.held.clear();
         drop(state);
         Box::new(self.clone())
     }
@@ -124,6 +135,11 @@ impl FileSystem {
     pub fn arrived_as(&self, name: &str) -> Vec<Vec<u8>> {
         let is_it = |(other, _): &&(String, Vec<u8>)| other == name;
         self.state().arrived.iter().filter(is_it).map(|(_, bytes)| bytes.clone()).collect()
+    }
+
+    /// Files that are kept for subscribers.
+    pub fn published(&self) -> usize {
+        self.state().sources.keys().filter(|path| path.starts_with(PUBLISHED)).count()
     }
 
     /// Bytes that are there of files that are not whole.
@@ -213,10 +229,10 @@ impl State {
     }
 
     fn finish(&mut self, file: FileId, expected: Option<&FileHash>) -> Result<Step, FileError> {
-        if let Some(Open::Loose { name, bytes, size, .. }) = self.open.get(&file).cloned() {
+        if let Some(Open::Loose { name, bytes, size, kept, .. }) = self.open.get(&file).cloned() {
             assert_eq!((bytes.len() as u64, expected), (size, None), "all is there, and there is no hash");
             self.open.remove(&file);
-            self.arrived.push((name, bytes));
+            self.arrives(name, bytes, kept);
             return Ok(Step::Done(size));
         }
         let key = self.target(file);
@@ -232,8 +248,30 @@ impl State {
         }
         part.whole = true;
         let (name, bytes, size) = (part.name.clone(), std::mem::take(&mut part.bytes), part.size);
-        self.arrived.push((name, bytes));
+        let kept = part.kept.clone();
+        self.arrives(name, bytes, kept);
         Ok(Step::Done(size))
+    }
+
+    /// A file has its name.
+    fn arrives(&mut self, name: String, bytes: Vec<u8>, kept: Option<String>) {
+        let Some(path) = kept else { return self.arrived.push((name, bytes)) };
+        self.next += 1;
+        let stamp = Stamp { size: bytes.len() as u64, changed: self.next, inode: self.next };
+        self.sources.insert(path, (bytes, stamp));
+    }
+
+    /// That a file has room among those of publications.
+    fn check_published(&self, path: &str, size: u64) -> Result<(), NotKept> {
+        let Some(most) = self.faults.published else { return Ok(()) };
+        let whole = self.sources.iter().filter(|(other, _)| other.starts_with(PUBLISHED) && *other != path);
+        let parts = self.parts.values().filter(|p| p.kept.as_deref().is_some_and(|kept| kept != path) && !p.whole);
+        let loose = |open: &Open| if let Open::Loose { kept: Some(_), size, .. } = open { *size } else { 0 };
+        let used = whole.map(|(_, (_, stamp))| stamp.size).sum::<u64>() + parts.map(|p| p.size).sum::<u64>();
+        if used + self.open.values().map(loose).sum::<u64>() + size <= most {
+            return Ok(());
+        }
+        Err(NotKept::NoRoom { later: size <= most, why: format!("{size} bytes have no room") })
     }
 
     fn there(&self, file: FileId) -> u64 {
@@ -304,6 +342,43 @@ impl State {
         assert!(part.bytes.len() as u64 <= part.size, "no more is written than was said");
         state.moved.1 += bytes.len() as u64;
         Ok(())
+    }
+}
+
+impl FileSystem {
+    fn begin_as(&mut self, incoming: &Incoming<'_>, kept: Option<String>) -> Result<(FileId, Step), FileError> {
+        let mut state = self.state();
+        let header: Value = serde_json::from_slice(incoming.header).unwrap();
+        let name = header["with_file"]["dst_name"].as_str().unwrap_or("nameless").to_owned();
+        if name.contains("..") {
+            return Err(FileError::Refused(format!("{name} leads elsewhere")));
+        }
+        if state.faults.busy {
+            return Err(FileError::Later("too many open files".to_owned()));
+        }
+        let Some(key) = incoming.key.cloned() else {
+            if kept.is_none() && state.is_there(&name) {
+                return Err(FileError::Refused(format!("{name} is there already")));
+            }
+            let file = state.id();
+            state.open.insert(file, Open::Loose { name, bytes: Vec::new(), size: incoming.size, ends: false, kept });
+            return Ok((file, state.later(file, None).unwrap_or(Step::Done(0))));
+        };
+        let is_open = |open: &Open| matches!(open, Open::Target { key: other } if *other == key);
+        assert!(!state.open.values().any(is_open), "one target a message");
+        let (size, stamp) = (incoming.size, incoming.stamp);
+        let goes_on = state.parts.get(&key).is_some_and(|p| p.whole || (p.size, p.stamp) == (size, stamp));
+        if !goes_on {
+            state.parts.insert(key.clone(), Part { bytes: Vec::new(), size, stamp, name, whole: false, kept });
+        }
+        // What is whole is what was sent, whatever has become of the source since.
+        if let Some(part) = state.parts.get_mut(&key) {
+            part.size = size;
+        }
+        let file = state.id();
+        state.open.insert(file, Open::Target { key });
+        let there = state.there(file).min(size);
+        Ok((file, state.later(file, None).unwrap_or(Step::Done(there))))
     }
 }
 
@@ -392,38 +467,49 @@ impl Files for FileSystem {
     }
 
     fn begin(&mut self, incoming: &Incoming<'_>) -> Result<(FileId, Step), FileError> {
+        self.begin_as(incoming, None)
+    }
+
+    fn begin_published(&mut self, incoming: &Incoming<'_>) -> Result<(FileId, Step, String), NotKept> {
+        let name =
+            incoming.key.map_or_else(|| format!("by chance {}", self.state().next + 1), |key| format!("{key:?}"));
+        let path = format!("{PUBLISHED}{name}");
+        self.state().check_published(&path, incoming.size)?;
+        let (file, step) = self.begin_as(incoming, Some(path.clone()))?;
+        Ok((file, step, path))
+    }
+
+    fn copy_published(&mut self, path: &str) -> Result<(FileId, Stamp, String), NotKept> {
         let mut state = self.state();
-        let header: Value = serde_json::from_slice(incoming.header).unwrap();
-        let name = header["with_file"]["dst_name"].as_str().unwrap_or("nameless").to_owned();
-        if name.contains("..") {
-            return Err(FileError::Refused(format!("{name} leads elsewhere")));
-        }
-        if state.faults.busy {
-            return Err(FileError::Later("too many open files".to_owned()));
-        }
-        let Some(key) = incoming.key.cloned() else {
-            if state.is_there(&name) {
-                return Err(FileError::Refused(format!("{name} is there already")));
-            }
-            let file = state.id();
-            state.open.insert(file, Open::Loose { name, bytes: Vec::new(), size: incoming.size, ends: false });
-            return Ok((file, state.later(file, None).unwrap_or(Step::Done(0))));
+        let Some((bytes, stamp)) = state.sources.get(path).cloned() else {
+            return Err(FileError::Refused(format!("there is no file {path}")).into());
         };
-        let is_open = |open: &Open| matches!(open, Open::Target { key: other } if *other == key);
-        assert!(!state.open.values().any(is_open), "one target a message");
-        let (size, stamp) = (incoming.size, incoming.stamp);
-        let goes_on = state.parts.get(&key).is_some_and(|p| p.whole || (p.size, p.stamp) == (size, stamp));
-        if !goes_on {
-            state.parts.insert(key.clone(), Part { bytes: Vec::new(), size, stamp, name, whole: false });
-        }
-        // What is whole is what was sent, whatever has become of the source since.
-        if let Some(part) = state.parts.get_mut(&key) {
-            part.size = size;
-        }
         let file = state.id();
-        state.open.insert(file, Open::Target { key });
-        let there = state.there(file).min(size);
-        Ok((file, state.later(file, None).unwrap_or(Step::Done(there))))
+        let copy = format!("{PUBLISHED}copy {}", file.0);
+        state.check_published(&copy, stamp.size)?;
+        let (name, size, kept) = (String::new(), stamp.size, Some(copy.clone()));
+        state.open.insert(file, Open::Loose { name, bytes, size, ends: true, kept });
+        let calls = state.faults.slow.max(1);
+        state.later.push((file, calls, None));
+        Ok((file, stamp, copy))
+    }
+
+    fn hold(&mut self, path: &str) {
+        self.state().held.insert(path.to_owned());
+    }
+
+    fn let_go(&mut self, path: &str) {
+        let mut state = self.state();
+        assert!(path.starts_with(PUBLISHED), "only the connector's own copies are let go");
+        state.held.remove(path);
+        state.sources.remove(path);
+    }
+
+    fn sweep_published(&mut self) {
+        let mut state = self.state();
+        let State { sources, held, parts, .. } = &mut *state;
+        let is_known = |path: &String| held.contains(path) || parts.values().any(|p| p.kept.as_ref() == Some(path));
+        sources.retain(|path, _| !path.starts_with(PUBLISHED) || is_known(path));
     }
 
     fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<Wrote, FileError> {
@@ -465,9 +551,14 @@ impl Files for FileSystem {
 
     fn forget(&mut self, key: &TransferKey) {
         let mut state = self.state();
-        state.parts.retain(|other, _| {
+        let State { parts, sources, held, .. } = &mut *state;
+        parts.retain(|other, part| {
             let is_of_lane = (&other.peer, &other.message_type) == (&key.peer, &key.message_type);
-            !is_of_lane || (other.epoch == key.epoch && other.sequence > key.sequence)
+            let stays = !is_of_lane || (other.epoch == key.epoch && other.sequence > key.sequence);
+            if let Some(path) = part.kept.as_ref().filter(|path| !stays && !held.contains(*path)) {
+                sources.remove(path);
+            }
+            stays
         });
     }
 

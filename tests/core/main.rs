@@ -24,6 +24,7 @@ mod links;
 mod pair;
 mod priorities;
 mod pubsub;
+mod pubsub_files;
 mod pubsub_lasting;
 mod pubsub_net;
 mod receipts;

@@ -30,6 +30,7 @@ mod bad_days;
 mod damage;
 mod full;
 mod plain;
+mod published;
 mod python_peer;
 mod receipts;
 mod transfers;

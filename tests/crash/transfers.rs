@@ -158,7 +158,7 @@ fn watch(source: &Path, target: &Path, size: u64, over: &AtomicBool) {
 }
 
 /// Writes a file of chance; its hash.
-fn write_file(path: &Path, size: u64, seed: u64) -> Vec<u8> {
+pub fn write_file(path: &Path, size: u64, seed: u64) -> Vec<u8> {
     let mut random = Rng::with_seed(seed);
     let mut file = BufWriter::new(File::create(path).expect("a file"));
     let mut block = vec![0; 1 << 20];
@@ -180,7 +180,7 @@ fn write_file(path: &Path, size: u64, seed: u64) -> Vec<u8> {
 }
 
 #[track_caller]
-fn hash_of(path: &Path) -> Vec<u8> {
+pub fn hash_of(path: &Path) -> Vec<u8> {
     let mut file = File::open(path).unwrap_or_else(|error| panic!("{}: {error}", path.display()));
     let (mut block, mut hash) = (vec![0; 1 << 20], Context::new(&SHA256));
     while let Ok(count @ 1..) = file.read(&mut block) {

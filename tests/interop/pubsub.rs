@@ -18,8 +18,8 @@ const COUNT: usize = 600;
 const PROBE: &str = "probe";
 
 /// A connector of either kind.
-struct Node {
-    setup: Setup,
+pub struct Node {
+    pub setup: Setup,
     kind: Kind,
     process: Process,
 }
@@ -54,7 +54,7 @@ impl Node {
         self.process = Node::run(self.kind, &self.setup);
     }
 
-    fn listen(&self, message_type: &str) -> RawReceiver {
+    pub fn listen(&self, message_type: &str) -> RawReceiver {
         RawReceiver::listen(self.setup.receive_socket(message_type))
     }
 
@@ -69,24 +69,30 @@ impl Node {
 }
 
 /// A broker with two subscribers of the type `any`, and a client that publishes.
-struct Forum {
+pub struct Forum {
     // Dropped in this order: clients that lose their server would only talk about it.
-    publisher: Node,
-    subscribers: [Node; 2],
-    broker: Node,
+    pub publisher: Node,
+    pub subscribers: [Node; 2],
+    pub broker: Node,
     _place: Place,
 }
 
 impl Forum {
     #[track_caller]
     fn start(broker: Kind, clients: [Kind; 3]) -> Forum {
+        Forum::start_with(broker, clients, |setup| setup)
+    }
+
+    /// The same with something changed in all configs.
+    #[track_caller]
+    pub fn start_with(broker: Kind, clients: [Kind; 3], change: impl Fn(Setup) -> Setup) -> Forum {
         let (place, port) = (Place::new(), free_port());
-        let mut broker = Node::start(broker, Setup::server(&place, port).with("pubsub_central_broker", true));
+        let mut broker = Node::start(broker, change(Setup::server(&place, port).with("pubsub_central_broker", true)));
         wait::until("a broker that listens", || {
             assert!(broker.process.is_running(), "the broker ended at its start");
             TcpStream::connect(("127.0.0.1", port)).ok()
         });
-        let client = |name: &str| Setup::client_in(&place, name, name, port);
+        let client = |name: &str| change(Setup::client_in(&place, name, name, port));
         let subscribers = [(clients[0], "sub1"), (clients[1], "sub2")]
             .map(|(kind, name)| Node::start(kind, client(name).with("subscribe_message_types", vec!["any"])));
         let publisher = Node::start(clients[2], client("pub1"));
@@ -97,7 +103,7 @@ impl Forum {
     }
 
     /// A message as its publisher writes it.
-    fn publication(&self, message: &Frame) -> Frame {
+    pub fn publication(&self, message: &Frame) -> Frame {
         let message_type = message.field("message_type");
         let publication = message.clone().with("message_type_publish", message_type).with("message_type", "_pubsub");
         publication
@@ -115,7 +121,7 @@ impl Forum {
 
     /// Publishes until each of these apps has got something: then the broker knows of all of them.
     #[track_caller]
-    fn wait_known(&self, message_type: &str, apps: &[&RawReceiver]) {
+    pub fn wait_known(&self, message_type: &str, apps: &[&RawReceiver]) {
         let probe = self.message(message_type, PROBE);
         wait::until("subscribers that are known", || {
             self.publish(std::slice::from_ref(&probe));

@@ -1,7 +1,7 @@
 //! The files of a node, and what goes wrong with them.
 
 use aioconnectors::core::files::{
-    FileError, FileHash, FileId, Files, Incoming, Stamp, Step, TransferKey, Worked, Wrote,
+    FileError, FileHash, FileId, Files, Incoming, NotKept, Stamp, Step, TransferKey, Worked, Wrote,
 };
 
 use crate::disk::Disk;
@@ -54,6 +54,34 @@ impl Files for NodeFiles {
     fn begin(&mut self, incoming: &Incoming<'_>) -> Result<(FileId, Step), FileError> {
         self.lives()?;
         self.files.begin(incoming)
+    }
+
+    fn begin_published(&mut self, incoming: &Incoming<'_>) -> Result<(FileId, Step, String), NotKept> {
+        self.lives()?;
+        self.files.begin_published(incoming)
+    }
+
+    fn copy_published(&mut self, path: &str) -> Result<(FileId, Stamp, String), NotKept> {
+        self.lives()?;
+        self.files.copy_published(path)
+    }
+
+    fn hold(&mut self, path: &str) {
+        if self.lives().is_ok() {
+            self.files.hold(path);
+        }
+    }
+
+    fn let_go(&mut self, path: &str) {
+        if self.lives().is_ok() {
+            self.files.let_go(path);
+        }
+    }
+
+    fn sweep_published(&mut self) {
+        if self.lives().is_ok() {
+            self.files.sweep_published();
+        }
     }
 
     fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<Wrote, FileError> {
