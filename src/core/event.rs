@@ -422,7 +422,7 @@ impl Event {
             | Event::ReceiverRefused { .. } => true,
             Event::LinkRefused { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Announced(_)),
             Event::PeerDown { cause, .. } => {
-                matches!(cause, Cause::NotListed { .. } | Cause::Disconnected | Cause::TokenForgotten)
+                matches!(cause, Cause::NotListed { .. } | Cause::Disconnected | Cause::TokenForgotten | Cause::Revoked)
             }
             Event::Dropped { entry, .. } => matches!(entry.reason, Reason::NotPermitted | Reason::WrongSource),
             _ => false,

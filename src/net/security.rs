@@ -402,6 +402,7 @@ impl Security {
             return Err("this connector issues no certificates".to_owned());
         };
         let issued = registry.enrol(name, offer).map_err(|e| e.to_string())?;
+        log::info!(target: AUDIT, "the certificate {} is accepted for client {name}", issued.serial);
         Ok(NewCertificate { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem })
     }
 
@@ -414,6 +415,7 @@ impl Security {
             return Err("this connector issues no certificates".to_owned());
         };
         let issued = registry.renew(name, offer).map_err(|e| e.to_string())?;
+        log::info!(target: AUDIT, "the certificate {} is accepted for client {name}, as its next", issued.serial);
         Ok(NewCertificate { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem })
     }
 
