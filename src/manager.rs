@@ -47,6 +47,7 @@ mod builder;
 mod control;
 mod daemon;
 mod error;
+mod limits;
 mod tokens;
 
 use std::collections::BTreeSet;
@@ -68,6 +69,7 @@ pub use crate::core::{InboxStatus, PeerStatus, Status};
 
 use active::ActiveConnector;
 use control::Order;
+use limits::limits;
 use tokens::{client_way, tokens};
 
 use crate::api::{ApiError, ConnectorApi};
@@ -416,6 +418,7 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     let runner = Runner::new(&settings.id, config.hook_timeout);
     let mut connector = Connector::new(settings);
     connector.set_gates(ActiveHooks::gates(hooks, config.hook_timeout));
+    connector.set_limits(limits(config));
     if config.uses_tokens() {
         connector.set_tokens(tokens(config).map_err(StartError::Tokens)?);
     }

@@ -237,6 +237,10 @@ keys! {
         "Client: how many seconds the answer to a ping may take.";
     max_certs: u64 = "1024", Integer(1, 1_000_000), Now, Manager,
         "Server: how many client certificates there may be.";
+    max_connections: u64 = "16384", Integer(1, 1_000_000), Now, Manager,
+        "Server: how many connections of clients there may be at a time; fewer if the system allows fewer open files.";
+    max_connections_per_address: u64 = "12288", Integer(1, 1_000_000), Now, Manager,
+        "Server: how many connections there may be at a time from one address, or from one IPv6 network of 64 bits.";
     max_message_size: u64 = "1073741824", Bytes(KIB, FRAME_MAX), Now, Manager,
         "How many bytes a message may have, header and binary included.";
     max_number_of_unanswered_keep_alive: u64 = "2", Integer(1, 1_000_000), Now, Manager,
@@ -250,6 +254,11 @@ keys! {
     max_size_persistence_path: u64 = "1073741824", Bytes(64 * KIB, u64::MAX), Now, Manager,
         "How many bytes of messages each queue on disk may have; there is one for each peer and type, and for each \
         received type.";
+    max_unidentified_connections: u64 = "1024", Integer(1, 1_000_000), Now, Manager,
+        "Server: how many connections may not have said yet who they are; one more takes the place of the oldest from the \
+        address that has most of them.";
+    max_unidentified_message_size: u64 = "65536", Bytes(KIB, 1024 * KIB), Now, Manager,
+        "How many bytes the first messages of a peer may have, before it is known who it is.";
     on_full: BTreeMap<String, OnFull> = "{}", MessageTypes, Now, Manager,
         "What happens to a message that finds the queue to its peer full, by message type: `block` has its app wait, \
         `reject` refuses it, `drop_oldest` gives up the oldest ones. Types that are not listed block while the peer is \

@@ -109,6 +109,10 @@ pub enum Cause {
     TokenNotGiven,
     /// The client's token was deleted, or another took its place.
     TokenForgotten,
+    /// There is no room for one more connection: the config key that says so.
+    NoRoom(&'static str),
+    /// It had not said who it is, and a newcomer took its place.
+    GaveWay,
     /// The connector stops.
     Stopping,
     /// It takes too little of what it has subscribed to, and is amid a long message.
@@ -152,6 +156,11 @@ impl fmt::Display for Cause {
                     to be deleted there first"
                 )
             }
+            Cause::NoRoom(limit) => write!(f, "there are as many connections as {limit} allows"),
+            Cause::GaveWay => write!(
+                f,
+                "it had not said who it is, and there were more of that kind than max_unidentified_connections allows"
+            ),
             Cause::TokenForgotten => write!(f, "the client's token was deleted"),
             Cause::NotEnrolled(why) => write!(f, "no certificate was issued: {why}"),
             Cause::NotAdmitted { gate, client, why } => {
@@ -201,6 +210,11 @@ pub enum Event {
         remote: Option<SocketAddr>,
         /// Why.
         cause: Cause,
+    },
+    /// More connections ended before their peer was known than were told.
+    MoreRefused {
+        /// How many.
+        count: u64,
     },
     /// An app's connection was closed for what it sent.
     AppRefused {
@@ -344,7 +358,7 @@ impl Event {
     pub fn is_audited(&self) -> bool {
         match self {
             Event::TokenIssued { .. } | Event::TokenForgotten { .. } | Event::TokensLoaded { .. } => true,
-            Event::LinkRefused { .. } => true,
+            Event::LinkRefused { .. } | Event::MoreRefused { .. } => true,
             Event::PeerDown { cause, .. } => matches!(cause, Cause::TokenForgotten),
             _ => false,
         }
@@ -393,16 +407,10 @@ impl fmt::Display for Event {
             ),
             Event::Issued { client } => write!(f, "a certificate was issued for client {client}"),
             Event::Enrolled => write!(f, "got a certificate of its own from the server"),
-            Event::TokenIssued { client, remote } => {
-                write!(f, "a token was issued for client {client}")?;
-                remote.map_or(Ok(()), |remote| write!(f, ", at {remote}"))
-            }
-            Event::TokenStored => write!(f, "got a token of its own from the server"),
-            Event::TokenForgotten { client, had: true } => write!(f, "the token of client {client} was deleted"),
-            Event::TokenForgotten { client, had: false } => {
-                write!(f, "a token of {:?} was to be deleted, which has none", printable(client))
-            }
-            Event::TokensLoaded { count } => write!(f, "tokens were read again: there are {count}"),
+            Event::TokenIssued { .. }
+            | Event::TokenStored
+            | Event::TokenForgotten { .. }
+            | Event::TokensLoaded { .. } => told_of_tokens(f, self),
             Event::DialAgain { server, after, cause, .. } => {
                 write!(f, "no link to {server}: {cause}; trying until there is one, next ")?;
                 if after.is_zero() { write!(f, "at once") } else { write!(f, "in {:.1} s", after.as_secs_f32()) }
@@ -433,6 +441,9 @@ impl fmt::Display for Event {
                 let (peer, file, why) = (printable(peer), printable(file), printable(why));
                 told_of_file(f, &peer, &file, trouble, &why)
             }
+            Event::MoreRefused { count } => {
+                write!(f, "{count} more connections ended within a second before their peer was known")
+            }
             Event::MoreFiles { count } => write!(f, "there was trouble with {count} more files within a second"),
             Event::SubscriptionRefused { peer, pattern, why } => {
                 write!(f, "{} does not get {:?}: {why}", printable(peer), printable(pattern))
@@ -446,6 +457,22 @@ impl fmt::Display for Event {
             ),
             Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
         }
+    }
+}
+
+fn told_of_tokens(f: &mut fmt::Formatter<'_>, event: &Event) -> fmt::Result {
+    match event {
+        Event::TokenIssued { client, remote } => {
+            write!(f, "a token was issued for client {client}")?;
+            remote.map_or(Ok(()), |remote| write!(f, ", at {remote}"))
+        }
+        Event::TokenStored => write!(f, "got a token of its own from the server"),
+        Event::TokenForgotten { client, had: true } => write!(f, "the token of client {client} was deleted"),
+        Event::TokenForgotten { client, had: false } => {
+            write!(f, "a token of {:?} was to be deleted, which has none", printable(client))
+        }
+        Event::TokensLoaded { count } => write!(f, "tokens were read again: there are {count}"),
+        _ => Ok(()),
     }
 }
 

@@ -132,6 +132,7 @@ impl Connector {
         if let Some(old) = old {
             self.replaced(old, peer_id, mid_frame, now);
         }
+        self.identified(id);
         self.timers.disarm(Timer::Handshake(id));
         if self.settings.role == Role::Client {
             self.dial_failure = None;
@@ -196,6 +197,7 @@ impl Connector {
     }
 
     pub(super) fn link_closed(&mut self, id: Id, link: &mut Link, cause: Cause, now: Instant) {
+        self.leaves(link);
         let cause = self.token_cause(link, cause);
         self.forget_lanes(id);
         let incoming = link.link2.take().map(|link2| link2.files.incoming);
@@ -203,7 +205,7 @@ impl Connector {
         match link.state {
             State::Up { peer } => self.detach(id, peer, &cause, now),
             _ if self.settings.role == Role::Server => {
-                self.tell(Event::LinkRefused { remote: link.remote, cause: cause.clone() });
+                self.tell_refused(link.remote, cause.clone(), now);
             }
             _ => {}
         }

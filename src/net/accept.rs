@@ -1,6 +1,7 @@
 //! Connections that others open: peers, apps and admins.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpStream, UnixStream};
@@ -33,6 +34,7 @@ impl Shell {
         for _ in 0..ACCEPT_BUDGET {
             let Some(listener) = self.parts.links.as_ref().filter(|_| !self.stopping) else { return };
             match listener.accept() {
+                Ok((_, remote)) if !self.has_room(remote, now) => {}
                 Ok((socket, remote)) => {
                     dial::set_up(&socket, self.parts.send_timeout);
                     let id = self.parts.connector.accept_link(remote, now);
@@ -42,6 +44,13 @@ impl Shell {
             }
         }
         self.accept_again = Some(now);
+    }
+
+    /// Whether the core wants one more connection.
+    fn has_room(&mut self, remote: SocketAddr, now: Instant) -> bool {
+        let has_room = self.parts.connector.has_room(remote, now);
+        self.do_outputs(now);
+        has_room
     }
 
     fn begin_link(&mut self, id: Id, socket: TcpStream, now: Instant) {

@@ -16,6 +16,7 @@ mod files_faults;
 mod garbage;
 mod gates;
 mod handshake;
+mod limits;
 mod link2;
 mod link2_faults;
 mod links;

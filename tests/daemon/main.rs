@@ -17,6 +17,7 @@ mod delivery;
 mod durable;
 mod ends;
 mod hooks;
+mod hostile;
 mod odd_days;
 mod peers;
 mod receipts;
