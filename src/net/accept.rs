@@ -14,6 +14,9 @@ use crate::core::{Cause, Id};
 /// Connections of a kind that are accepted before others have a turn.
 const ACCEPT_BUDGET: usize = 64;
 
+/// Time that a turn gives to peers who connect: a flood of them must not hold up who is there.
+const ACCEPT_TIME: Duration = Duration::from_millis(1);
+
 /// Wait before accepting again after it failed, as it does while the process has no more file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
 
@@ -31,7 +34,11 @@ impl Shell {
     }
 
     pub(super) fn accept_links(&mut self, now: Instant) {
+        let begin = Instant::now();
         for _ in 0..ACCEPT_BUDGET {
+            if begin.elapsed() >= ACCEPT_TIME {
+                break;
+            }
             let Some(listener) = self.parts.links.as_ref().filter(|_| !self.stopping) else { return };
             match listener.accept() {
                 Ok((_, remote)) if !self.has_room(remote, now) => {}
