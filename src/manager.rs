@@ -70,7 +70,7 @@ pub use crate::core::{InboxStatus, PeerStatus, Status};
 use active::ActiveConnector;
 use control::Order;
 use limits::limits;
-use tokens::{client_way, tokens};
+use tokens::{active_tokens, client_way, set_tokens};
 
 use crate::api::{ApiError, ConnectorApi};
 use crate::config::{self, Address, Config, ConfigErrors, Coverage, Loaded, PersistenceSync, VerifyPeer, Warning};
@@ -85,7 +85,6 @@ use crate::net::rings::Rings;
 use crate::net::security::{ClientSecurity, Security, SecurityError, ServerSecurity};
 use crate::net::shell::{Parts, Shell, Wish};
 use crate::net::stop::Signals;
-use crate::net::tokens::ActiveTokens;
 use crate::store::{Spool, StoreError};
 use crate::sys::size_limit::ignore_size_signal;
 use crate::wire::names::{self, Role};
@@ -419,15 +418,13 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     let mut connector = Connector::new(settings);
     connector.set_gates(ActiveHooks::gates(hooks, config.hook_timeout));
     connector.set_limits(limits(config));
-    if config.uses_tokens() {
-        connector.set_tokens(tokens(config).map_err(StartError::Tokens)?);
-    }
+    set_tokens(&mut connector, config).map_err(StartError::Tokens)?;
     rings.restore(&mut connector, Instant::now()).map_err(StartError::Spool)?;
     let (shutdown_timeout, send_timeout) = (config.shutdown_timeout, config.send_timeout);
     let mut files = DiskFiles::open(files_setup(config));
     files.set_hook(Box::new(hooks.folders(&runner)));
     let files = Some(files);
-    let tokens = ActiveTokens::new(&config.tokens_directory_path, &config.id(), hooks, &runner);
+    let tokens = active_tokens(config, hooks, &runner);
     let (hooks, signals) = (ActiveHooks::new(hooks, runner), None);
     Ok(Parts {
         connector,

@@ -10,6 +10,7 @@
 //! ```
 
 mod connect;
+mod tokens;
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};

@@ -10,6 +10,7 @@ pub mod create_certificates;
 pub mod create_connector;
 pub mod daemon;
 pub mod demo;
+pub mod enroll;
 mod exit;
 pub mod help;
 pub mod interrupt;
@@ -56,6 +57,9 @@ pub static COMMANDS: &[Command] = &[
     test_send_messages::COMMAND,
     test_publish_messages::COMMAND,
     test_receive_messages::COMMAND,
+    enroll::ENROLL,
+    enroll::LIST,
+    enroll::WITHDRAW,
     spool::LIST,
     spool::VERIFY,
     spool::EXPORT,

@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::reader::Reader;
 use super::setting::Setting;
 use super::values::{
-    Address, Coverage, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, Rotate, VerifyPeer,
+    Address, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, Rotate,
+    VerifyPeer,
 };
 use crate::wire::topics::Pattern;
 
@@ -206,6 +207,11 @@ keys! {
         a list of types.";
     enable_client_try_reconnect: bool = "true", Free, Now, Manager,
         "Client: whether it connects again when it lost its server.";
+    enrollment: Enrollment = "\"open\"", Free, Now, Manager,
+        "Server: `open`: each new client gets a certificate, or a token; `token`: only one that shows a token for \
+        enrolment, which `aioconnectorsctl enroll` makes for its name.";
+    enrollment_token_path: Option<PathBuf> = "null", Free, Now, Manager,
+        "Client: the file with its token for enrolment, if the server wants one.";
     everybody_can_send_messages: bool = "true", Free, Now, Manager,
         "Whether apps of every user may send; if not, only those of the connector's user and group.";
     file_recv_config: BTreeMap<String, FileRecv> = "{}", Free, Now, Manager,

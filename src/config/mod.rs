@@ -26,8 +26,8 @@ pub use nearest::nearest;
 pub use owner::{Owner, OwnerError, find_owner};
 pub use template::Templates;
 pub use values::{
-    Address, Coverage, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, ProxyAuthorization,
-    Rotate, VerifyPeer,
+    Address, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy,
+    ProxyAuthorization, Rotate, VerifyPeer,
 };
 
 use crate::wire::names::{self, Role, SocketPaths};

@@ -157,7 +157,6 @@ fn each_mistake_is_a_line_that_names_file_key_found_and_right() {
 fn a_rule_that_would_not_be_enforced_is_an_error() {
     let unsupported = "not supported by this version)";
     for (member, line) in [
-        (r#""use_token": true"#, "use_token: found true, expected false (tokens are"),
         (
             r#""whitelisted_clients_ip": ["::1"]"#,
             r#"whitelisted_clients_ip: found ["::1"], expected null (lists of clients are"#,
@@ -188,7 +187,7 @@ fn rules_that_say_nothing_are_fine() {
 #[test]
 fn all_mistakes_are_reported_at_once() {
     let lines = error_lines(
-        r#"{"use_ssl": "yes", "server_sockaddr": ["", 99999], "recv_message_types": ["", "ok", "a/b"], "use_token": true,
+        r#"{"use_ssl": "yes", "server_sockaddr": ["", 99999], "recv_message_types": ["", "ok", "a/b"], "proxy": 5,
         "is_server": false}"#,
     );
     let keys: Vec<&str> = lines.iter().map(|line| line.split(": ").nth(1).unwrap()).collect();
@@ -200,7 +199,7 @@ fn all_mistakes_are_reported_at_once() {
             "server_sockaddr[0]",
             "server_sockaddr[1]",
             "use_ssl",
-            "use_token",
+            "proxy",
             "client_name"
         ]
     );
@@ -456,7 +455,9 @@ fn a_hook_is_a_program_with_an_absolute_path() {
 #[test]
 fn tokens_want_links_that_only_encrypt() {
     assert!(config(r#"{"use_token": true, "ssl_allow_all": true}"#).uses_tokens());
-    assert!(!config(r#"{"use_token": true}"#).uses_tokens());
+    let warned = Config::parse(r#"{"use_token": true}"#, Path::new("c.json")).unwrap();
+    assert!(!warned.config.uses_tokens());
+    assert_eq!(warned.warnings.iter().map(|w| &w.notice).collect::<Vec<_>>(), [&Notice::TokensUnused]);
     let lines = error_lines(r#"{"use_token": true, "use_ssl": false, "ssl_allow_all": true}"#);
     let expected = "expected false, or use_ssl and ssl_allow_all true as well";
     assert_eq!(lines, [format!("c.json: use_token: found true, {expected}")]);

@@ -17,6 +17,7 @@ use super::file_link::Transfers;
 use super::files::{Files, NoFiles};
 use super::frame_out::Piece;
 use super::gate::Gates;
+use super::invitations::Enrolment;
 use super::ledger::Ledger;
 use super::limits::Crowd;
 use super::link2;
@@ -115,6 +116,8 @@ pub struct Connector {
     pub(super) gates: Gates,
     /// By what clients are known, if by tokens.
     pub(super) tokens: Option<Tokens>,
+    /// With what clients enrol.
+    pub(super) enrolment: Enrolment,
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
     pub(super) transfers: Transfers,
@@ -166,6 +169,7 @@ impl Connector {
             stamp,
             gates: Gates::default(),
             tokens: None,
+            enrolment: Enrolment::default(),
             files: Box::new(NoFiles),
             transfers: Transfers::default(),
             piece: Piece::default(),

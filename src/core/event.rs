@@ -101,6 +101,13 @@ pub enum Cause {
         /// Why.
         why: String,
     },
+    /// A client may not enrol without a token for it.
+    NotInvited {
+        /// Its name.
+        client: String,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// The client of this name has shown a token that is not its own.
     WrongToken(String),
     /// The server closed when it was shown the token.
@@ -141,6 +148,7 @@ impl fmt::Display for Cause {
             Cause::Replaced => write!(f, "a newer connection came under the same name"),
             Cause::Enrolled => write!(f, "a certificate or token was issued; the client connects again with it"),
             Cause::NoToken { client, why } => write!(f, "no token was issued for client {client}: {why}"),
+            Cause::NotInvited { client, why } => write!(f, "client {client} may not enrol: {why}"),
             Cause::WrongToken(client) => write!(f, "the token that it showed is not that of client {client}"),
             Cause::TokenNotTaken => {
                 write!(
@@ -254,6 +262,18 @@ pub enum Event {
         /// Its address.
         remote: Option<SocketAddr>,
     },
+    /// An admin had a token made for the enrolment of a client.
+    Invited {
+        /// The client's name.
+        client: String,
+        /// When it expires: seconds since 1970.
+        expires: u64,
+    },
+    /// An admin has withdrawn such a token.
+    InvitationWithdrawn {
+        /// The client's name.
+        client: String,
+    },
     /// This client has got a token, and keeps it.
     TokenStored,
     /// An admin had a client's token deleted.
@@ -357,7 +377,11 @@ impl Event {
     #[must_use]
     pub fn is_audited(&self) -> bool {
         match self {
-            Event::TokenIssued { .. } | Event::TokenForgotten { .. } | Event::TokensLoaded { .. } => true,
+            Event::TokenIssued { .. }
+            | Event::TokenForgotten { .. }
+            | Event::TokensLoaded { .. }
+            | Event::Invited { .. }
+            | Event::InvitationWithdrawn { .. } => true,
             Event::LinkRefused { .. } | Event::MoreRefused { .. } => true,
             Event::PeerDown { cause, .. } => matches!(cause, Cause::TokenForgotten),
             _ => false,
@@ -376,7 +400,10 @@ impl Event {
             Event::Dropped { entry, .. } if entry.reason == Reason::NoSubscriber => return Concern::Detail,
             Event::SubscriptionEnded { .. } => true,
             Event::TokenIssued { .. } | Event::TokenStored => true,
-            Event::TokenForgotten { .. } | Event::TokensLoaded { .. } => true,
+            Event::TokenForgotten { .. }
+            | Event::TokensLoaded { .. }
+            | Event::Invited { .. }
+            | Event::InvitationWithdrawn { .. } => true,
             _ => false,
         };
         if ends_well { Concern::Routine } else { Concern::Look }
@@ -408,6 +435,8 @@ impl fmt::Display for Event {
             Event::Issued { client } => write!(f, "a certificate was issued for client {client}"),
             Event::Enrolled => write!(f, "got a certificate of its own from the server"),
             Event::TokenIssued { .. }
+            | Event::Invited { .. }
+            | Event::InvitationWithdrawn { .. }
             | Event::TokenStored
             | Event::TokenForgotten { .. }
             | Event::TokensLoaded { .. } => told_of_tokens(f, self),
@@ -465,6 +494,12 @@ fn told_of_tokens(f: &mut fmt::Formatter<'_>, event: &Event) -> fmt::Result {
         Event::TokenIssued { client, remote } => {
             write!(f, "a token was issued for client {client}")?;
             remote.map_or(Ok(()), |remote| write!(f, ", at {remote}"))
+        }
+        Event::Invited { client, expires } => {
+            write!(f, "a token for the enrolment of client {client} was made, which expires at {expires} Unix time")
+        }
+        Event::InvitationWithdrawn { client } => {
+            write!(f, "the token for the enrolment of client {client} was withdrawn")
         }
         Event::TokenStored => write!(f, "got a token of its own from the server"),
         Event::TokenForgotten { client, had: true } => write!(f, "the token of client {client} was deleted"),

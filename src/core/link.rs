@@ -70,7 +70,8 @@ impl Connector {
             (Role::Server, Secured::Named(name)) => self.admit(id, &name, Wants::Link, now),
             (Role::Client, Secured::Shared) => {
                 link.state = State::Certificate;
-                self.send_control(id, control::get_new_certificate(&own_id));
+                let request = self.with_invitation(control::get_new_certificate(&own_id));
+                self.send_control(id, request);
             }
             (Role::Client, Secured::Anonymous | Secured::Named(_)) => {
                 link.state = State::Checking;
