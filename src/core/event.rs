@@ -9,6 +9,7 @@ use super::file_link::{FILE_AGAIN, FileTrouble};
 use super::gate::{Gate, Question};
 use super::ledger::{Entry, Reason};
 use super::slots::Id;
+use super::token_event::TokenEvent;
 use super::token_link::TokenWork;
 use crate::wire::control::{CloseReason, NewCertificate};
 
@@ -255,39 +256,8 @@ pub enum Event {
     },
     /// This client has got a certificate of its own.
     Enrolled,
-    /// A client was given a token.
-    TokenIssued {
-        /// Its name.
-        client: String,
-        /// Its address.
-        remote: Option<SocketAddr>,
-    },
-    /// An admin had a token made for the enrolment of a client.
-    Invited {
-        /// The client's name.
-        client: String,
-        /// When it expires: seconds since 1970.
-        expires: u64,
-    },
-    /// An admin has withdrawn such a token.
-    InvitationWithdrawn {
-        /// The client's name.
-        client: String,
-    },
-    /// This client has got a token, and keeps it.
-    TokenStored,
-    /// An admin had a client's token deleted.
-    TokenForgotten {
-        /// The client's name.
-        client: String,
-        /// It had one.
-        had: bool,
-    },
-    /// An admin had the tokens read again.
-    TokensLoaded {
-        /// How many there are.
-        count: usize,
-    },
+    /// Something about tokens.
+    Token(TokenEvent),
     /// The server will be dialled again.
     DialAgain {
         /// Its name.
@@ -377,11 +347,7 @@ impl Event {
     #[must_use]
     pub fn is_audited(&self) -> bool {
         match self {
-            Event::TokenIssued { .. }
-            | Event::TokenForgotten { .. }
-            | Event::TokensLoaded { .. }
-            | Event::Invited { .. }
-            | Event::InvitationWithdrawn { .. } => true,
+            Event::Token(_) => true,
             Event::LinkRefused { .. } | Event::MoreRefused { .. } => true,
             Event::PeerDown { cause, .. } => matches!(cause, Cause::TokenForgotten),
             _ => false,
@@ -399,11 +365,7 @@ impl Event {
             Event::DialAgain { repeated: true, .. } => return Concern::Detail,
             Event::Dropped { entry, .. } if entry.reason == Reason::NoSubscriber => return Concern::Detail,
             Event::SubscriptionEnded { .. } => true,
-            Event::TokenIssued { .. } | Event::TokenStored => true,
-            Event::TokenForgotten { .. }
-            | Event::TokensLoaded { .. }
-            | Event::Invited { .. }
-            | Event::InvitationWithdrawn { .. } => true,
+            Event::Token(_) => true,
             _ => false,
         };
         if ends_well { Concern::Routine } else { Concern::Look }
@@ -434,12 +396,7 @@ impl fmt::Display for Event {
             ),
             Event::Issued { client } => write!(f, "a certificate was issued for client {client}"),
             Event::Enrolled => write!(f, "got a certificate of its own from the server"),
-            Event::TokenIssued { .. }
-            | Event::Invited { .. }
-            | Event::InvitationWithdrawn { .. }
-            | Event::TokenStored
-            | Event::TokenForgotten { .. }
-            | Event::TokensLoaded { .. } => told_of_tokens(f, self),
+            Event::Token(event) => event.fmt(f),
             Event::DialAgain { server, after, cause, .. } => {
                 write!(f, "no link to {server}: {cause}; trying until there is one, next ")?;
                 if after.is_zero() { write!(f, "at once") } else { write!(f, "in {:.1} s", after.as_secs_f32()) }
@@ -470,9 +427,7 @@ impl fmt::Display for Event {
                 let (peer, file, why) = (printable(peer), printable(file), printable(why));
                 told_of_file(f, &peer, &file, trouble, &why)
             }
-            Event::MoreRefused { count } => {
-                write!(f, "{count} more connections ended within a second before their peer was known")
-            }
+            Event::MoreRefused { count } => write!(f, "{count} more connections ended within a second, of strangers"),
             Event::MoreFiles { count } => write!(f, "there was trouble with {count} more files within a second"),
             Event::SubscriptionRefused { peer, pattern, why } => {
                 write!(f, "{} does not get {:?}: {why}", printable(peer), printable(pattern))
@@ -486,28 +441,6 @@ impl fmt::Display for Event {
             ),
             Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
         }
-    }
-}
-
-fn told_of_tokens(f: &mut fmt::Formatter<'_>, event: &Event) -> fmt::Result {
-    match event {
-        Event::TokenIssued { client, remote } => {
-            write!(f, "a token was issued for client {client}")?;
-            remote.map_or(Ok(()), |remote| write!(f, ", at {remote}"))
-        }
-        Event::Invited { client, expires } => {
-            write!(f, "a token for the enrolment of client {client} was made, which expires at {expires} Unix time")
-        }
-        Event::InvitationWithdrawn { client } => {
-            write!(f, "the token for the enrolment of client {client} was withdrawn")
-        }
-        Event::TokenStored => write!(f, "got a token of its own from the server"),
-        Event::TokenForgotten { client, had: true } => write!(f, "the token of client {client} was deleted"),
-        Event::TokenForgotten { client, had: false } => {
-            write!(f, "a token of {:?} was to be deleted, which has none", printable(client))
-        }
-        Event::TokensLoaded { count } => write!(f, "tokens were read again: there are {count}"),
-        _ => Ok(()),
     }
 }
 
@@ -567,6 +500,6 @@ impl fmt::Display for Drops<'_> {
 }
 
 /// A name as it may stand in a log: an app can write anything into a destination, a line break as well.
-fn printable(name: &str) -> String {
+pub(super) fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -11,6 +11,7 @@ use serde_json::{Map, Value, json};
 use super::connector::Connector;
 use super::event::{Cause, Event, Output};
 use super::slots::Id;
+use super::token_event::TokenEvent;
 use super::token_link::TokenWork;
 use super::tokens::{TOKENS_MAX, TokenHash};
 use crate::wire::admin::{self, Request};
@@ -130,7 +131,7 @@ impl Connector {
             "show_enrollments" => Ok(Some(self.shown_invitations(now))),
             "withdraw_enrollment" if self.enrolment.invitations.0.remove(client).is_some() => {
                 self.outputs.push_back(Output::Token(id, TokenWork::SaveInvitations));
-                self.tell(Event::InvitationWithdrawn { client: client.to_owned() });
+                self.tell(Event::Token(TokenEvent::Withdrawn { client: client.to_owned() }));
                 Ok(Some(json!({"status": true, "msg": ""})))
             }
             "withdraw_enrollment" => Err("there is no token for the enrolment of a client of this name".to_owned()),
@@ -173,7 +174,7 @@ impl Connector {
                 let invitation = Invitation { hash: TokenHash::of(&token), expires };
                 let unix = self.unix(now);
                 self.enrolment.invitations.add(client, invitation, unix);
-                self.tell(Event::Invited { client: client.to_owned(), expires });
+                self.tell(Event::Token(TokenEvent::Invited { client: client.to_owned(), expires }));
                 json!({"status": true, "msg": "", "token": token.text(), "expires": expires})
             }
             Err(why) => json!({"status": false, "msg": why}),

@@ -19,6 +19,7 @@ use super::enrolment::client_name;
 use super::event::{Cause, Event, Output, Secured};
 use super::gate::Wants;
 use super::slots::Id;
+use super::token_event::TokenEvent;
 use super::tokens::{TOKENS_MAX, TokenHash, TokenTable};
 use crate::wire::admin::{self, Request};
 use crate::wire::control;
@@ -188,7 +189,7 @@ impl Connector {
         let remote = link.remote;
         match result {
             Ok(token) => {
-                self.tell(Event::TokenIssued { client: name.to_owned(), remote });
+                self.tell(Event::Token(TokenEvent::Issued { client: name.to_owned(), remote }));
                 let answer = TokenMessage::SetNew(token).encode(&self.settings.id);
                 self.finish(id, answer, Cause::Enrolled, now);
             }
@@ -269,7 +270,7 @@ impl Connector {
         let cause = match result {
             Ok(()) => {
                 tokens.asks_anew = false;
-                self.tell(Event::TokenStored);
+                self.tell(Event::Token(TokenEvent::Stored));
                 Cause::Enrolled
             }
             Err(why) => Cause::Failed(format!("the token cannot be stored: {why}")),
@@ -341,7 +342,7 @@ impl Connector {
     pub fn token_forgotten(&mut self, id: Id, client: &str, result: Result<(), String>, now: Instant) {
         if let (Ok(()), Some(tokens)) = (&result, &mut self.tokens) {
             let had = tokens.table.remove(client);
-            self.tell(Event::TokenForgotten { client: client.to_owned(), had });
+            self.tell(Event::Token(TokenEvent::Forgotten { client: client.to_owned(), had }));
             self.drop_client(client, now);
         }
         self.answer_done(id, result, now);
@@ -355,7 +356,7 @@ impl Connector {
             let old = std::mem::replace(&mut tokens.table, table);
             let changed = old.iter().map(|(client, _)| client).filter(|client| !old.agrees(&tokens.table, client));
             let changed: Vec<String> = changed.map(str::to_owned).collect();
-            self.tell(Event::TokensLoaded { count });
+            self.tell(Event::Token(TokenEvent::Loaded { count }));
             changed.iter().for_each(|client| self.drop_client(client, now));
         });
         self.answer_done(id, loaded, now);
@@ -364,7 +365,7 @@ impl Connector {
     /// Client: the shell has removed the token, or has not.
     pub fn token_removed(&mut self, id: Id, reconnect: bool, result: Result<(), String>, now: Instant) {
         if result.is_ok() {
-            self.tell(Event::TokenForgotten { client: self.settings.id.clone(), had: true });
+            self.tell(Event::Token(TokenEvent::Forgotten { client: self.settings.id.clone(), had: true }));
             let links = self.conns.iter().filter(|(_, conn)| reconnect && conn.link().is_some());
             let links: Vec<Id> = links.map(|(id, _)| id).collect();
             links.into_iter().for_each(|id| self.close(id, Cause::TokenForgotten, now));

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aioconnectors::core::tokens::TokenHash;
 use aioconnectors::core::{
-    Cause, Event, Gate, Gates, Id, Mode, Output, Question, Secured, TokenTable, TokenWork, Tokens,
+    Cause, Event, Gate, Gates, Id, Mode, Output, Question, Secured, TokenEvent, TokenTable, TokenWork, Tokens,
 };
 use aioconnectors::wire::admin;
 use aioconnectors::wire::control::{self, HANDSHAKE_SSL, HELLO, own_frame};
@@ -147,7 +147,8 @@ fn a_new_client_gets_a_token_and_its_name_is_taken_from_then_on() {
     let link = shown(&mut rig, "c1", "new");
     assert!(!rig.is_closed(link) && up(&rig) == 1);
     let events = rig.events();
-    let issued = events.iter().filter(|e| matches!(e, Event::TokenIssued { client, .. } if client == "c1"));
+    let issued =
+        events.iter().filter(|e| matches!(e, Event::Token(TokenEvent::Issued { client, .. }) if client == "c1"));
     assert_eq!(issued.count(), 1, "{events:?}");
 }
 
