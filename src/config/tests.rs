@@ -194,12 +194,12 @@ fn all_mistakes_are_reported_at_once() {
     assert_eq!(
         keys,
         [
+            "proxy",
             "recv_message_types[0]",
             "recv_message_types[2]",
             "server_sockaddr[0]",
             "server_sockaddr[1]",
             "use_ssl",
-            "proxy",
             "client_name"
         ]
     );
