@@ -48,6 +48,7 @@ mod builder;
 mod control;
 mod daemon;
 mod error;
+mod limits;
 mod security;
 mod service;
 mod tokens;
@@ -72,9 +73,10 @@ pub use crate::core::{InboxStatus, PeerStatus, Status};
 use access::access;
 use active::ActiveConnector;
 use control::Order;
+use limits::limits;
 use security::security;
 use service::Service;
-use tokens::tokens;
+use tokens::{active_tokens, set_tokens};
 
 use crate::api::{ApiError, ConnectorApi};
 use crate::config::{self, Address, Config, ConfigErrors, Coverage, Loaded, PersistenceSync, Warning};
@@ -88,7 +90,6 @@ use crate::net::listener;
 use crate::net::rings::Rings;
 use crate::net::shell::{Parts, Shell, Wish};
 use crate::net::stop::Signals;
-use crate::net::tokens::ActiveTokens;
 use crate::store::{Spool, StoreError};
 use crate::sys::size_limit::ignore_size_signal;
 use crate::wire::names::{self, Role};
@@ -442,15 +443,14 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     let mut connector = Connector::new(settings);
     connector.set_gates(ActiveHooks::gates(hooks, config.hook_timeout));
     connector.set_access(access);
-    if config.uses_tokens() {
-        connector.set_tokens(tokens(config).map_err(StartError::Tokens)?);
-    }
+    connector.set_limits(limits(config));
+    set_tokens(&mut connector, config).map_err(StartError::Tokens)?;
     rings.restore(&mut connector, Instant::now()).map_err(StartError::Spool)?;
     let (shutdown_timeout, send_timeout) = (config.shutdown_timeout, config.send_timeout);
     let mut files = DiskFiles::open(files_setup(config));
     files.set_hook(Box::new(hooks.folders(&runner)));
     let files = Some(files);
-    let tokens = ActiveTokens::new(&config.tokens_directory_path, &config.id(), hooks, &runner);
+    let tokens = active_tokens(config, hooks, &runner);
     let (hooks, signals, config_file) = (ActiveHooks::new(hooks, runner), None, None);
     Ok(Parts {
         connector,

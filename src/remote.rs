@@ -11,6 +11,7 @@
 
 mod access;
 mod connect;
+mod tokens;
 
 use std::fmt;
 use std::io::{self, ErrorKind, Read, Write};

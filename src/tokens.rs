@@ -14,16 +14,19 @@ use std::path::{Path, PathBuf};
 use aws_lc_rs::rand;
 use serde::Serialize;
 use serde_json::ser::{PrettyFormatter, Serializer};
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 use crate::certs::{self, files};
-use crate::core::TokenTable;
 use crate::core::tokens::{TOKENS_MAX, TokenHash};
+use crate::core::{Invitation, Invitations, TokenTable};
 use crate::wire::names::uid;
 use crate::wire::token::{TOKEN_CHARACTERS, Token};
 
 /// The name of a server's file.
 pub const SERVER_FILE: &str = "server_tokens.json";
+
+/// The name of a server's file of tokens for enrolment.
+pub const INVITATIONS_FILE: &str = "enrollment_tokens.json";
 
 /// Mode of the folder, if it has to be made.
 const FOLDER_MODE: u32 = 0o700;
@@ -150,6 +153,51 @@ impl ServerFile {
     pub fn forget(&self, table: &TokenTable, client: &str) -> Result<(), TokenError> {
         let mut table = table.clone();
         if table.remove(client) { self.store(&table) } else { Ok(()) }
+    }
+}
+
+/// A server's file of tokens for enrolment: `{NAME: {"hash": SHA-256, "expires": Unix time}}`.
+#[derive(Clone, Debug)]
+pub struct InvitationsFile {
+    path: PathBuf,
+}
+
+impl InvitationsFile {
+    /// That in the folder `dir`. Nothing is read yet.
+    #[must_use]
+    pub fn new(dir: &Path) -> Self {
+        Self { path: dir.join(INVITATIONS_FILE) }
+    }
+
+    /// What is in the file; nothing if there is no file.
+    ///
+    /// # Errors
+    /// It cannot be read, or is not as it must be.
+    pub fn load(&self) -> Result<Invitations, TokenError> {
+        let mut invitations = Invitations::default();
+        let Some(text) = read_secret(&self.path, "the file of tokens for enrolment")? else { return Ok(invitations) };
+        let damaged = |problem: String| TokenError::Damaged { path: self.path.clone(), problem };
+        let read: Map<String, Value> = serde_json::from_slice(&text)
+            .map_err(|e| damaged(format!("it is no JSON object, line {} column {}", e.line(), e.column())))?;
+        for (client, value) in read {
+            let hash = value.get("hash").and_then(Value::as_str).and_then(TokenHash::from_hex);
+            let (Some(hash), Some(expires)) = (hash, value.get("expires").and_then(Value::as_u64)) else {
+                return Err(damaged(format!("what it has for {client:?} is no SHA-256 and a time")));
+            };
+            invitations.add(&client, Invitation { hash, expires }, 0);
+        }
+        Ok(invitations)
+    }
+
+    /// Writes these, and no others.
+    ///
+    /// # Errors
+    /// The system's.
+    pub fn store(&self, invitations: &Invitations) -> Result<(), TokenError> {
+        let entry = |i: &Invitation| json!({"hash": i.hash.to_hex(), "expires": i.expires});
+        let all: Map<String, Value> =
+            invitations.iter().map(|(client, invitation)| (client.to_owned(), entry(invitation))).collect();
+        write_secret(&self.path, format!("{:#}\n", Value::Object(all)).as_bytes())
     }
 }
 

@@ -12,6 +12,7 @@ pub mod create_connector;
 pub mod daemon;
 pub mod delete_certificate;
 pub mod demo;
+pub mod enroll;
 mod exit;
 pub mod help;
 pub mod interrupt;
@@ -72,6 +73,9 @@ pub static COMMANDS: &[Command] = &[
     access::IGNORE_NONE,
     access::IGNORE_LIST,
     access::DISCONNECT,
+    enroll::ENROLL,
+    enroll::LIST,
+    enroll::WITHDRAW,
     spool::LIST,
     spool::VERIFY,
     spool::EXPORT,

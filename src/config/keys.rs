@@ -9,7 +9,8 @@ use serde_json::Value;
 use super::reader::Reader;
 use super::setting::Setting;
 use super::values::{
-    Address, Coverage, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, Rotate, VerifyPeer,
+    Address, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, Rotate,
+    VerifyPeer,
 };
 use crate::core::rules::{ClientRule, LocalRule};
 use crate::wire::topics::Pattern;
@@ -220,6 +221,11 @@ keys! {
         a list of types.";
     enable_client_try_reconnect: bool = "true", Free, Now, Manager,
         "Client: whether it connects again when it lost its server.";
+    enrollment: Enrollment = "\"open\"", Free, Now, Manager,
+        "Server: `open`: each new client gets a certificate, or a token; `token`: only one that shows a token for \
+        enrolment, which `aioconnectorsctl enroll` makes for its name.";
+    enrollment_token_path: Option<PathBuf> = "null", Free, Now, Manager,
+        "Client: the file with its token for enrolment, if the server wants one.";
     everybody_can_send_messages: bool = "true", Free, Now, Manager,
         "Whether apps of every user may send; if not, only those of the connector's user and group.";
     file_recv_config: BTreeMap<String, FileRecv> = "{}", Free, Now, Manager,
@@ -256,6 +262,10 @@ keys! {
         none names may do nothing.";
     max_certs: u64 = "1024", Integer(1, 1_000_000), Now, Manager,
         "Server: how many client certificates there may be.";
+    max_connections: u64 = "16384", Integer(1, 1_000_000), Now, Manager,
+        "Server: how many connections of clients there may be at a time; fewer if the system allows fewer open files.";
+    max_connections_per_address: u64 = "12288", Integer(1, 1_000_000), Now, Manager,
+        "Server: how many connections there may be at a time from one address, or from one IPv6 network of 64 bits.";
     max_message_size: u64 = "1073741824", Bytes(KIB, FRAME_MAX), Now, Manager,
         "How many bytes a message may have, header and binary included.";
     max_number_of_unanswered_keep_alive: u64 = "2", Integer(1, 1_000_000), Now, Manager,
@@ -271,6 +281,11 @@ keys! {
         received type.";
     max_size_published_files: u64 = "17179869184", Bytes(0, u64::MAX), Now, Manager,
         "Broker: how many bytes the files of publications may have together that wait for their subscribers.";
+    max_unidentified_connections: u64 = "1024", Integer(1, 1_000_000), Now, Manager,
+        "Server: how many connections may not have said yet who they are; one more takes the place of the oldest from the \
+        address that has most of them.";
+    max_unidentified_message_size: u64 = "65536", Bytes(KIB, 1024 * KIB), Now, Manager,
+        "How many bytes the first messages of a peer may have, before it is known who it is.";
     on_full: BTreeMap<String, OnFull> = "{}", MessageTypes, Now, Manager,
         "What happens to a message that finds the queue to its peer full, by message type: `block` has its app wait, \
         `reject` refuses it, `drop_oldest` gives up the oldest ones. Types that are not listed block while the peer is \

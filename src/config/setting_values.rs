@@ -9,8 +9,8 @@ use super::error::Mismatch;
 use super::keys::Limits;
 use super::setting::{Entry, Read, Scope, Setting, UnknownMember, all_or, unknown_members};
 use super::values::{
-    Address, Coverage, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, ProxyAuthorization,
-    Rotate, VerifyPeer,
+    Address, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy,
+    ProxyAuthorization, Rotate, VerifyPeer,
 };
 use crate::wire::topics::{Pattern, SUBSCRIPTIONS_MAX};
 
@@ -172,6 +172,20 @@ impl Setting for PersistenceSync {
             (_, Some(Ok(milliseconds @ 1..))) => {
                 Ok(PersistenceSync::Interval(Duration::from_millis(milliseconds.into())))
             }
+            _ => Self::wrong(value, scope),
+        }
+    }
+}
+
+impl Setting for Enrollment {
+    fn expected(_: Limits) -> String {
+        r#""open" or "token""#.to_owned()
+    }
+
+    fn read(value: &Value, scope: Scope) -> Read<Self> {
+        match value.as_str() {
+            Some("open") => Ok(Enrollment::Open),
+            Some("token") => Ok(Enrollment::Token),
             _ => Self::wrong(value, scope),
         }
     }

@@ -214,6 +214,16 @@ pub enum VerifyPeer {
     CaFile(PathBuf),
 }
 
+/// Who gets a certificate, or a token, as a new client.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Enrollment {
+    /// Everybody.
+    #[default]
+    Open,
+    /// Who shows a token for enrolment.
+    Token,
+}
+
 /// Whose messages are dropped.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub enum IgnorePeerTraffic {

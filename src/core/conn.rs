@@ -141,6 +141,8 @@ pub(super) struct Delivery {
 pub(super) struct Link {
     pub state: State,
     pub remote: Option<SocketAddr>,
+    /// The number under which it was accepted; none if it was dialled.
+    pub arrival: Option<u64>,
     /// How the frames of the last header are delivered.
     pub memo: Option<LinkMemo>,
     /// Keep-alives in a row without an answer.
@@ -187,6 +189,7 @@ impl Link {
         Self {
             state: State::Opening,
             remote,
+            arrival: None,
             memo: None,
             unanswered: 0,
             said: None,

@@ -19,17 +19,16 @@ use super::file_link::Transfers;
 use super::files::{Files, NoFiles};
 use super::frame_out::Piece;
 use super::gate::Gates;
-use super::ledger::{Ledger, Reason};
+use super::invitations::Enrolment;
+use super::ledger::Ledger;
+use super::limits::Crowd;
 use super::link2;
 use super::peer::Peers;
 use super::places::Places;
 use super::priority::Classes;
 use super::receipts::Session;
 use super::requests::Requests;
-use super::settings::{
-    CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, REPORT_PERIOD, Settings, TIDY_PERIOD,
-    UNIDENTIFIED_MAX,
-};
+use super::settings::{CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, Settings, TIDY_PERIOD};
 use super::slots::{Id, Slots};
 use super::subscriber::received_types;
 use super::timers::{Timer, Timers};
@@ -86,6 +85,8 @@ pub struct Connector {
     pub(super) classes: Classes,
     pub(super) inboxes: Vec<Inbox>,
     pub(super) inbox_of_type: HashMap<String, usize>,
+    /// Connections of peers that were accepted.
+    pub(super) crowd: Crowd,
     /// What is published, on a broker.
     pub(super) topics: Topics,
     /// On a client, the link on which its subscriptions were said last.
@@ -126,6 +127,8 @@ pub struct Connector {
     pub(super) receivers_refused: HashSet<String>,
     /// By what clients are known, if by tokens.
     pub(super) tokens: Option<Tokens>,
+    /// With what clients enrol.
+    pub(super) enrolment: Enrolment,
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
     pub(super) transfers: Transfers,
@@ -158,6 +161,7 @@ impl Connector {
             classes,
             inboxes,
             inbox_of_type,
+            crowd: Crowd::default(),
             topics: Topics::default(),
             subscribed_on: None,
             requests: Requests::default(),
@@ -179,6 +183,7 @@ impl Connector {
             rates: Rates::default(),
             receivers_refused: HashSet::new(),
             tokens: None,
+            enrolment: Enrolment::default(),
             files: Box::new(NoFiles),
             transfers: Transfers::default(),
             piece: Piece::default(),
@@ -212,6 +217,10 @@ impl Connector {
     /// A peer's connection was accepted; report `secured` when TLS is done, or at once without TLS.
     pub fn accept_link(&mut self, remote: SocketAddr, now: Instant) -> Id {
         let id = self.add_link(Some(remote));
+        let arrival = self.crowd.arrive(id, remote);
+        if let Some(link) = self.conns.get_mut(id).and_then(Conn::link_mut) {
+            link.arrival = Some(arrival);
+        }
         self.timers.arm(Timer::Handshake(id), now + HANDSHAKE_TIMEOUT);
         id
     }
@@ -229,7 +238,7 @@ impl Connector {
     }
 
     pub(super) fn add_link(&mut self, remote: Option<SocketAddr>) -> Id {
-        self.conns.insert(Conn::new(Kind::Link(Link::new(remote)), UNIDENTIFIED_MAX))
+        self.conns.insert(Conn::new(Kind::Link(Link::new(remote)), self.crowd.limits.first_message))
     }
 
     /// The connection that was to be opened is open.
@@ -533,28 +542,8 @@ impl Connector {
         self.timers.arm(Timer::Tidy, now + TIDY_PERIOD);
     }
 
-    pub(super) fn count_drop(&mut self, peer: &str, message_type: &str, reason: Reason, messages: u64, now: Instant) {
-        if messages > 0 {
-            self.ledger.count(peer, message_type, reason, messages);
-            self.timers.arm_if_idle(Timer::Report, now + REPORT_PERIOD);
-        }
-    }
-
-    pub(super) fn report(&mut self) {
-        for (entry, messages) in self.ledger.report() {
-            self.tell(Event::Dropped { entry, messages });
-        }
-        self.report_files();
-    }
-
     pub(super) fn tell(&mut self, event: Event) {
         self.outputs.push_back(Output::Tell(event));
-    }
-
-    /// The messages that were not delivered since the start.
-    #[must_use]
-    pub fn ledger(&self) -> &Ledger {
-        &self.ledger
     }
 
     /// Seconds since 1970.
@@ -602,6 +591,7 @@ impl Connector {
             );
         }
         self.check_topics();
+        self.check_crowd();
         let waiting: usize = self.peers.iter().map(|(_, p)| p.requests.len()).sum();
         assert_eq!(waiting, self.requests.len(), "peers know all requests");
         let apps =

@@ -31,6 +31,9 @@ impl Connector {
             Ok(name) => name,
             Err(cause) => return Step::End(cause),
         };
+        if let Err(cause) = self.is_invited(&name, frame.data(), now) {
+            return Step::End(cause);
+        }
         self.admit(id, &name, Wants::Certificate, now);
         Step::Taken
     }

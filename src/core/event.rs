@@ -11,6 +11,7 @@ use super::gate::{Gate, Question};
 use super::ledger::{Entry, Reason};
 use super::rules::Caller;
 use super::slots::Id;
+use super::token_event::TokenEvent;
 use super::token_link::TokenWork;
 use crate::wire::control::{CloseReason, NewCertificate};
 
@@ -129,6 +130,13 @@ pub enum Cause {
         /// Why.
         why: String,
     },
+    /// A client may not enrol without a token for it.
+    NotInvited {
+        /// Its name.
+        client: String,
+        /// What is wrong.
+        why: &'static str,
+    },
     /// The client of this name has shown a token that is not its own.
     WrongToken(String),
     /// The server closed when it was shown the token.
@@ -137,6 +145,10 @@ pub enum Cause {
     TokenNotGiven,
     /// The client's token was deleted, or another took its place.
     TokenForgotten,
+    /// There is no room for one more connection: the config key that says so.
+    NoRoom(&'static str),
+    /// It had not said who it is, and a newcomer took its place.
+    GaveWay,
     /// The connector stops.
     Stopping,
     /// It takes too little of what it has subscribed to, and is amid a long message.
@@ -165,6 +177,7 @@ impl fmt::Display for Cause {
             Cause::Replaced => write!(f, "a newer connection came under the same name"),
             Cause::Enrolled => write!(f, "a certificate or token was issued; the client connects again with it"),
             Cause::NoToken { client, why } => write!(f, "no token was issued for client {client}: {why}"),
+            Cause::NotInvited { client, why } => write!(f, "client {client} may not enrol: {why}"),
             Cause::WrongToken(client) => write!(f, "the token that it showed is not that of client {client}"),
             Cause::TokenNotTaken => {
                 write!(
@@ -180,6 +193,11 @@ impl fmt::Display for Cause {
                     to be deleted there first"
                 )
             }
+            Cause::NoRoom(limit) => write!(f, "there are as many connections as {limit} allows"),
+            Cause::GaveWay => write!(
+                f,
+                "it had not said who it is, and there were more of that kind than max_unidentified_connections allows"
+            ),
             Cause::TokenForgotten => write!(f, "the client's token was deleted"),
             Cause::NotEnrolled(why) => write!(f, "no certificate was issued: {why}"),
             Cause::Revoked => write!(f, "its certificate was deleted"),
@@ -235,6 +253,11 @@ pub enum Event {
         /// Why.
         cause: Cause,
     },
+    /// More connections ended before their peer was known than were told.
+    MoreRefused {
+        /// How many.
+        count: u64,
+    },
     /// An app's connection was closed for what it sent.
     AppRefused {
         /// Who that is, if the system has said so.
@@ -277,32 +300,13 @@ pub enum Event {
     },
     /// This client has got a certificate of its own.
     Enrolled,
-    /// A client was given a token.
-    TokenIssued {
-        /// Its name.
-        client: String,
-        /// Its address.
-        remote: Option<SocketAddr>,
-    },
-    /// This client has got a token, and keeps it.
-    TokenStored,
-    /// An admin had a client's token deleted.
-    TokenForgotten {
-        /// The client's name.
-        client: String,
-        /// It had one.
-        had: bool,
-    },
-    /// An admin had the tokens read again.
-    TokensLoaded {
-        /// How many there are.
-        count: usize,
-    },
     /// The server does not renew this client's certificate.
     NotRenewed {
         /// Why not.
         why: String,
     },
+    /// Something about tokens.
+    Token(TokenEvent),
     /// The server will be dialled again.
     DialAgain {
         /// Its name.
@@ -400,9 +404,7 @@ impl Event {
             }
             Event::DialAgain { repeated: true, .. } => return Concern::Detail,
             Event::Dropped { entry, .. } if entry.reason == Reason::NoSubscriber => return Concern::Detail,
-            Event::SubscriptionEnded { .. } | Event::AdminCommand { .. } => true,
-            Event::TokenIssued { .. } | Event::TokenStored => true,
-            Event::TokenForgotten { .. } | Event::TokensLoaded { .. } => true,
+            Event::SubscriptionEnded { .. } | Event::AdminCommand { .. } | Event::Token(_) => true,
             _ => false,
         };
         if ends_well { Concern::Routine } else { Concern::Look }
@@ -414,9 +416,8 @@ impl Event {
         match self {
             Event::Issued { .. }
             | Event::Enrolled
-            | Event::TokenIssued { .. }
-            | Event::TokenForgotten { .. }
-            | Event::TokensLoaded { .. }
+            | Event::Token(_)
+            | Event::MoreRefused { .. }
             | Event::AdminCommand { .. }
             | Event::AdminRefused { .. }
             | Event::ReceiverRefused { .. } => true,
@@ -467,16 +468,7 @@ impl fmt::Display for Event {
                 write!(f, "the server does not renew this client's certificate: {}", printable(why))
             }
             Event::Enrolled => write!(f, "got a certificate of its own from the server"),
-            Event::TokenIssued { client, remote } => {
-                write!(f, "a token was issued for client {client}")?;
-                remote.map_or(Ok(()), |remote| write!(f, ", at {remote}"))
-            }
-            Event::TokenStored => write!(f, "got a token of its own from the server"),
-            Event::TokenForgotten { client, had: true } => write!(f, "the token of client {client} was deleted"),
-            Event::TokenForgotten { client, had: false } => {
-                write!(f, "a token of {:?} was to be deleted, which has none", printable(client))
-            }
-            Event::TokensLoaded { count } => write!(f, "tokens were read again: there are {count}"),
+            Event::Token(event) => event.fmt(f),
             Event::DialAgain { server, after, cause, .. } => {
                 write!(f, "no link to {server}: {cause}; trying until there is one, next ")?;
                 if after.is_zero() { write!(f, "at once") } else { write!(f, "in {:.1} s", after.as_secs_f32()) }
@@ -507,6 +499,7 @@ impl fmt::Display for Event {
                 let (peer, file, why) = (printable(peer), printable(file), printable(why));
                 told_of_file(f, &peer, &file, trouble, &why)
             }
+            Event::MoreRefused { count } => write!(f, "{count} more connections ended within a second, of strangers"),
             Event::MoreFiles { count } => write!(f, "there was trouble with {count} more files within a second"),
             Event::SubscriptionRefused { peer, pattern, why } => {
                 write!(f, "{} does not get {:?}: {why}", printable(peer), printable(pattern))
@@ -581,6 +574,6 @@ impl fmt::Display for Drops<'_> {
 }
 
 /// A name as it may stand in a log: an app can write anything into a destination, a line break as well.
-fn printable(name: &str) -> String {
+pub(super) fn printable(name: &str) -> String {
     name.chars().map(|c| if c.is_control() { char::REPLACEMENT_CHARACTER } else { c }).collect()
 }

@@ -128,6 +128,10 @@ impl Connector {
         match wants {
             Wants::Link => self.let_in(id, name, now),
             Wants::Token => self.issue_token(id, name, now),
+            Wants::Certificate if !self.uses_invitation(id, name) => {
+                let why = "its token for enrolment was used meanwhile";
+                return self.close(id, Cause::NotInvited { client: name.to_owned(), why }, now);
+            }
             Wants::Certificate => {
                 if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
                     link.state = State::Issuing;

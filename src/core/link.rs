@@ -73,7 +73,8 @@ impl Connector {
             (Role::Client, Secured::Shared) => {
                 link.state = State::Certificate;
                 let offer = self.take_offer(id);
-                self.send_control(id, control::get_new_certificate(&own_id, &offer));
+                let request = self.with_invitation(control::get_new_certificate(&own_id, &offer));
+                self.send_control(id, request);
             }
             (Role::Client, Secured::Anonymous | Secured::Named(_)) => {
                 link.state = State::Checking;
@@ -135,6 +136,7 @@ impl Connector {
         if let Some(old) = old {
             self.replaced(old, peer_id, mid_frame, now);
         }
+        self.identified(id);
         self.timers.disarm(Timer::Handshake(id));
         if self.settings.role == Role::Server {
             self.begin_counting(id, name);
@@ -202,6 +204,7 @@ impl Connector {
     }
 
     pub(super) fn link_closed(&mut self, id: Id, link: &mut Link, cause: Cause, now: Instant) {
+        self.leaves(link);
         let cause = self.token_cause(link, cause);
         self.forget_lanes(id);
         let incoming = link.link2.take().map(|link2| link2.files.incoming);
@@ -209,7 +212,7 @@ impl Connector {
         match link.state {
             State::Up { peer } => self.detach(id, peer, &cause, now),
             _ if self.settings.role == Role::Server => {
-                self.tell(Event::LinkRefused { remote: link.remote, cause: cause.clone() });
+                self.tell_refused(link.remote, cause.clone(), now);
             }
             _ => {}
         }

@@ -15,6 +15,8 @@ pub struct Status {
     pub inboxes: Vec<InboxStatus>,
     /// Requests of apps that await their answer.
     pub requests: usize,
+    /// Connections of peers that ended before it was known who was there, since the start.
+    pub refused: u64,
     /// The ledger: what was not delivered since the start, and how many messages each time.
     pub undelivered: Vec<(Entry, u64)>,
     /// When the certificate that it shows ends, in Unix seconds; none if it shows none.
@@ -68,6 +70,7 @@ impl Connector {
             peers: peers.filter(|peer| peer.address.is_some() || peer.queued > 0).collect(),
             inboxes: self.inboxes.iter().map(inbox).collect(),
             requests: self.requests.len(),
+            refused: self.refused_links(),
             undelivered: self.ledger.iter().map(|(entry, count)| (entry.clone(), count)).collect(),
             // The shell knows.
             certificate_ends: None,

@@ -19,6 +19,7 @@ use super::enrolment::client_name;
 use super::event::{Cause, Event, Output, Secured};
 use super::gate::Wants;
 use super::slots::Id;
+use super::token_event::TokenEvent;
 use super::tokens::{TOKENS_MAX, TokenHash, TokenTable};
 use crate::wire::admin::{self, Request};
 use crate::wire::control;
@@ -65,6 +66,17 @@ pub enum TokenWork {
     Forget(String),
     /// Server: read all tokens, for an admin; report `tokens_loaded`.
     LoadAll,
+    /// Server: make a token for the enrolment of this client, and keep its hash; report `invited`.
+    Invite {
+        /// The client's name.
+        client: String,
+        /// When it expires, and what time it is: seconds since 1970.
+        expires: u64,
+        /// See `expires`.
+        now: u64,
+    },
+    /// Server: keep the tokens for enrolment as they are now.
+    SaveInvitations,
     /// Client: read the token; report `token_loaded`.
     Load,
     /// Client: keep this token; report `token_stored`.
@@ -123,7 +135,7 @@ impl Connector {
             Err(error) => return Step::End(Cause::BadInput(error.to_string())),
         };
         match (state, message) {
-            (State::Token, TokenMessage::GetNew(_)) => self.token_wanted(id, header, now),
+            (State::Token, TokenMessage::GetNew) => self.token_wanted(id, frame, header, now),
             (State::Token, TokenMessage::Authenticate(token)) => self.token_shown(id, header, &token, now),
             (State::TokenAnswer, TokenMessage::Success) => self.token_taken(id, now),
             (State::NewToken, TokenMessage::SetNew(token)) => {
@@ -136,8 +148,9 @@ impl Connector {
     }
 
     /// Server: a client asks for a token.
-    fn token_wanted(&mut self, id: Id, header: &Header<'_>, now: Instant) -> Step {
-        match client_name(header) {
+    fn token_wanted(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
+        let invited = client_name(header).and_then(|name| self.is_invited(&name, frame.data(), now).map(|()| name));
+        match invited {
             Ok(name) => self.admit(id, &name, Wants::Token, now),
             Err(cause) => return Step::End(cause),
         }
@@ -151,6 +164,8 @@ impl Connector {
             Some("it has one already".to_owned())
         } else if tokens.table.len() >= TOKENS_MAX {
             Some(format!("there are {TOKENS_MAX} already"))
+        } else if !self.uses_invitation(id, name) {
+            Some("its token for enrolment was used meanwhile".to_owned())
         } else {
             None
         };
@@ -174,7 +189,7 @@ impl Connector {
         let remote = link.remote;
         match result {
             Ok(token) => {
-                self.tell(Event::TokenIssued { client: name.to_owned(), remote });
+                self.tell(Event::Token(TokenEvent::Issued { client: name.to_owned(), remote }));
                 let answer = TokenMessage::SetNew(token).encode(&self.settings.id);
                 self.finish(id, answer, Cause::Enrolled, now);
             }
@@ -217,12 +232,13 @@ impl Connector {
         }
         let anew = self.tokens.as_ref().is_some_and(|tokens| tokens.asks_anew);
         let (state, message) = match result {
-            Ok(Some(token)) if !anew => (State::TokenAnswer, TokenMessage::Authenticate(token)),
-            Ok(_) => (State::NewToken, TokenMessage::GetNew(None)),
+            Ok(Some(token)) if !anew => {
+                (State::TokenAnswer, TokenMessage::Authenticate(token).encode(&self.settings.id))
+            }
+            Ok(_) => (State::NewToken, self.with_invitation(TokenMessage::GetNew.encode(&self.settings.id))),
             Err(why) => return self.close(id, Cause::Failed(format!("the token cannot be read: {why}")), now),
         };
         self.set_state(id, state);
-        let message = message.encode(&self.settings.id);
         self.send_control(id, message);
     }
 
@@ -254,7 +270,7 @@ impl Connector {
         let cause = match result {
             Ok(()) => {
                 tokens.asks_anew = false;
-                self.tell(Event::TokenStored);
+                self.tell(Event::Token(TokenEvent::Stored));
                 Cause::Enrolled
             }
             Err(why) => Cause::Failed(format!("the token cannot be stored: {why}")),
@@ -289,6 +305,9 @@ impl Connector {
 
     /// An admin's command about tokens; `false` if it is about something else.
     pub(super) fn token_command(&mut self, id: Id, request: &Request, now: Instant) -> bool {
+        if self.invitation_command(id, request, now) {
+            return true;
+        }
         let is_server = self.settings.role == Role::Server;
         let (of_server, work) = match request.command.as_str() {
             "delete_client_token_on_server" => {
@@ -323,7 +342,7 @@ impl Connector {
     pub fn token_forgotten(&mut self, id: Id, client: &str, result: Result<(), String>, now: Instant) {
         if let (Ok(()), Some(tokens)) = (&result, &mut self.tokens) {
             let had = tokens.table.remove(client);
-            self.tell(Event::TokenForgotten { client: client.to_owned(), had });
+            self.tell(Event::Token(TokenEvent::Forgotten { client: client.to_owned(), had }));
             self.drop_client(client, &Cause::TokenForgotten, now);
         }
         self.answer_done(id, result, now);
@@ -337,7 +356,7 @@ impl Connector {
             let old = std::mem::replace(&mut tokens.table, table);
             let changed = old.iter().map(|(client, _)| client).filter(|client| !old.agrees(&tokens.table, client));
             let changed: Vec<String> = changed.map(str::to_owned).collect();
-            self.tell(Event::TokensLoaded { count });
+            self.tell(Event::Token(TokenEvent::Loaded { count }));
             changed.iter().for_each(|client| self.drop_client(client, &Cause::TokenForgotten, now));
         });
         self.answer_done(id, loaded, now);
@@ -346,7 +365,7 @@ impl Connector {
     /// Client: the shell has removed the token, or has not.
     pub fn token_removed(&mut self, id: Id, reconnect: bool, result: Result<(), String>, now: Instant) {
         if result.is_ok() {
-            self.tell(Event::TokenForgotten { client: self.settings.id.clone(), had: true });
+            self.tell(Event::Token(TokenEvent::Forgotten { client: self.settings.id.clone(), had: true }));
             let links = self.conns.iter().filter(|(_, conn)| reconnect && conn.link().is_some());
             let links: Vec<Id> = links.map(|(id, _)| id).collect();
             links.into_iter().for_each(|id| self.close(id, Cause::TokenForgotten, now));

@@ -1,9 +1,11 @@
 //! What follows from the config's keys about tokens.
 
-use crate::config::{Config, VerifyPeer};
-use crate::core::Tokens;
+use crate::config::{Config, Enrollment, VerifyPeer};
+use crate::core::{Connector, Tokens};
+use crate::hooks::{Hooks, Runner};
 use crate::net::security::{ClientWay, TokenServers};
-use crate::tokens::{ServerFile, TokenError};
+use crate::net::tokens::ActiveTokens;
+use crate::tokens::{InvitationsFile, ServerFile, TokenError};
 use crate::wire::names::Role;
 
 /// How a client with TLS shows itself.
@@ -24,16 +26,29 @@ pub(super) fn client_way(config: &Config) -> ClientWay {
     ClientWay::Token { shows_shared: config.token_client_send_cert, accepts }
 }
 
-/// What the core is told of tokens.
+/// Tells the core what it must know of tokens.
 ///
 /// # Errors
 /// A server's file of tokens cannot be read.
-pub(super) fn tokens(config: &Config) -> Result<Tokens, TokenError> {
-    Ok(match config.role() {
-        Role::Server => {
-            let suffices = config.token_server_allow_authorized_non_default_cert;
-            Tokens::server(ServerFile::new(&config.tokens_directory_path).load()?, suffices)
-        }
-        Role::Client => Tokens::client(config.alternate_client_default_cert),
-    })
+pub(super) fn set_tokens(connector: &mut Connector, config: &Config) -> Result<(), TokenError> {
+    let dir = &config.tokens_directory_path;
+    if config.is_server && config.enrollment == Enrollment::Token {
+        connector.require_invitations(InvitationsFile::new(dir).load()?);
+    }
+    if config.uses_tokens() {
+        connector.set_tokens(match config.role() {
+            Role::Server => {
+                let suffices = config.token_server_allow_authorized_non_default_cert;
+                Tokens::server(ServerFile::new(dir).load()?, suffices)
+            }
+            Role::Client => Tokens::client(config.alternate_client_default_cert),
+        });
+    }
+    Ok(())
+}
+
+/// The files of tokens, and the hooks for them.
+pub(super) fn active_tokens(config: &Config, hooks: &Hooks, runner: &Runner) -> ActiveTokens {
+    let invitation = config.enrollment_token_path.clone().filter(|_| !config.is_server);
+    ActiveTokens::new(&config.tokens_directory_path, &config.id(), invitation, hooks, runner)
 }

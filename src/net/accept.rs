@@ -1,6 +1,7 @@
 //! Connections that others open: peers, apps and admins.
 
 use std::io;
+use std::net::SocketAddr;
 use std::time::{Duration, Instant};
 
 use mio::net::{TcpStream, UnixStream};
@@ -13,6 +14,9 @@ use crate::core::{Cause, Id};
 
 /// Connections of a kind that are accepted before others have a turn.
 const ACCEPT_BUDGET: usize = 64;
+
+/// Time that a turn gives to peers who connect: a flood of them must not hold up who is there.
+const ACCEPT_TIME: Duration = Duration::from_millis(1);
 
 /// Wait before accepting again after it failed, as it does while the process has no more file descriptors.
 const ACCEPT_AGAIN: Duration = Duration::from_millis(100);
@@ -31,10 +35,15 @@ impl Shell {
     }
 
     pub(super) fn accept_links(&mut self, now: Instant) {
+        let begin = Instant::now();
         for _ in 0..ACCEPT_BUDGET {
+            if begin.elapsed() >= ACCEPT_TIME {
+                break;
+            }
             let Some(listener) = self.parts.links.as_ref().filter(|_| !self.stopping) else { return };
             match listener.accept() {
                 Ok((_, remote)) if !self.parts.connector.admits(remote) => self.do_outputs(now),
+                Ok((_, remote)) if !self.has_room(remote, now) => {}
                 Ok((socket, remote)) => {
                     dial::set_up(&socket, self.parts.send_timeout);
                     let id = self.parts.connector.accept_link(remote, now);
@@ -44,6 +53,13 @@ impl Shell {
             }
         }
         self.accept_again = Some(now);
+    }
+
+    /// Whether the core wants one more connection.
+    fn has_room(&mut self, remote: SocketAddr, now: Instant) -> bool {
+        let has_room = self.parts.connector.has_room(remote, now);
+        self.do_outputs(now);
+        has_room
     }
 
     fn begin_link(&mut self, id: Id, socket: TcpStream, now: Instant) {

@@ -20,4 +20,5 @@ pub mod stop;
 pub mod stream;
 pub mod tls;
 mod tls_verify;
+mod to_core;
 pub mod tokens;

@@ -39,6 +39,7 @@ impl Shell {
     }
 
     fn connect(&mut self, id: Id, address: SocketAddr, now: Instant) {
+        self.parts.connector.set_invitation(self.parts.tokens.invitation());
         let bind = self.parts.target.as_ref().and_then(|t| t.bind.clone());
         let begun = self.parts.security.begin().map_err(|e| e.to_string());
         let connected = begun.and_then(|s| {

@@ -12,7 +12,6 @@ use std::time::{Duration, Instant};
 
 use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
-use rustls::CommonState;
 
 use super::buffers::{Buffers, READ_SIZE};
 use super::dial::{Resolver, Target};
@@ -20,13 +19,14 @@ use super::hooks::ActiveHooks;
 use super::listener::UnixServer;
 use super::rings::Rings;
 use super::security::{Secure, Security};
-use super::session::{self, Handler, Session};
+use super::session::{Handler, Session};
 use super::stop::Signals;
 use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
+use super::to_core::ToCore;
 use super::tokens::ActiveTokens;
 use crate::config;
-use crate::core::{Cause, Connector, Id, Output, Reading, Secured};
+use crate::core::{Cause, Connector, Id, Output, Secured};
 use crate::files::DiskFiles;
 use crate::wire::names::SocketPaths;
 
@@ -41,6 +41,9 @@ const LINGERING_MAX: usize = 256;
 
 /// Bytes that are still read of an app's connection when the connector stops: more than a Unix socket holds.
 const LAST_READ: usize = 4 * 1024 * 1024;
+
+/// Time that a turn gives to connections of which it is not known yet who is there.
+const HANDSHAKES_TIME: Duration = Duration::from_millis(2);
 
 const LINKS: Token = Token(0);
 const APPS: Token = Token(1);
@@ -419,13 +422,26 @@ impl Shell {
     }
 
     fn read_all(&mut self, now: Instant) {
-        for id in std::mem::take(&mut self.to_read) {
-            if let Some(entry) = self.entry(id) {
-                entry.listed = false;
-            }
-            if let Some(Received::More) = self.receive(id, now) {
-                self.list(id);
-            }
+        let (strangers, known): (Vec<Id>, Vec<Id>) =
+            std::mem::take(&mut self.to_read).into_iter().partition(|id| self.parts.connector.is_unidentified(*id));
+        known.into_iter().for_each(|id| self.read_listed(id, now));
+        // Handshakes cost the processor much: those of a flood of them must not hold up who is known.
+        let mut strangers = strangers.into_iter();
+        let begin = Instant::now();
+        while begin.elapsed() < HANDSHAKES_TIME
+            && let Some(id) = strangers.next()
+        {
+            self.read_listed(id, now);
+        }
+        self.to_read.extend(strangers);
+    }
+
+    fn read_listed(&mut self, id: Id, now: Instant) {
+        if let Some(entry) = self.entry(id) {
+            entry.listed = false;
+        }
+        if let Some(Received::More) = self.receive(id, now) {
+            self.list(id);
         }
     }
 
@@ -587,32 +603,4 @@ impl Shell {
 /// When a closed connection is dropped, whether or not its other side has ended: later if there is something to send.
 fn let_go_at(stream: &Stream, until: Instant, shutdown_timeout: Duration) -> Instant {
     if stream.has_pending() { until + shutdown_timeout } else { until }
-}
-
-/// Leads what a stream receives to the core.
-struct ToCore<'a> {
-    connector: &'a mut Connector,
-    security: &'a Security,
-    id: Id,
-    now: Instant,
-    known: Option<Secured>,
-}
-
-impl Handler for ToCore<'_> {
-    fn secured(&mut self, state: &CommonState) {
-        let link2 = session::speaks_link2(state);
-        match self.known.take().map_or_else(|| self.security.identify(state), Ok) {
-            Ok(secured) => {
-                if secured == Secured::Shared && matches!(self.security, Security::Client(_)) {
-                    self.connector.offer(self.id, self.security.offer());
-                }
-                self.connector.secured(self.id, secured, link2, self.now);
-            }
-            Err(why) => self.connector.closed(self.id, Cause::Failed(why), self.now),
-        }
-    }
-
-    fn data(&mut self, plaintext: &[u8]) -> bool {
-        self.connector.input(self.id, plaintext, self.now) == Reading::Open
-    }
 }

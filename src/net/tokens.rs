@@ -1,12 +1,13 @@
 //! What the core wants done with files of tokens, and the hooks that have a say in them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use super::shell::Shell;
-use crate::core::{Id, TokenWork};
+use crate::core::tokens::TokenHash;
+use crate::core::{Id, Invitation, TokenWork};
 use crate::hooks::{self, Asked, Desk, Hooks, Runner, Stored};
-use crate::tokens::{ClientFile, ServerFile};
+use crate::tokens::{ClientFile, InvitationsFile, ServerFile, fresh, read_secret};
 use crate::wire::token::Token;
 
 /// The files of tokens of a connector, and its hooks for them.
@@ -14,6 +15,9 @@ use crate::wire::token::Token;
 pub struct ActiveTokens {
     server: ServerFile,
     client: ClientFile,
+    invitations: InvitationsFile,
+    /// Where a client finds its token for enrolment.
+    invitation: Option<PathBuf>,
     to_store: Desk<Id, hooks::Token, Result<String, String>>,
     to_load: Desk<Id, Stored, Result<String, String>>,
 }
@@ -21,9 +25,27 @@ pub struct ActiveTokens {
 impl ActiveTokens {
     /// Those of the connector `name` in the folder `dir`; programs are asked by way of `runner`.
     #[must_use]
-    pub fn new(dir: &Path, name: &str, hooks: &Hooks, runner: &Runner) -> Self {
-        let (to_store, to_load) = (hooks.tokens_to_store(runner), hooks.tokens_to_load(runner));
-        Self { server: ServerFile::new(dir), client: ClientFile::new(dir, name), to_store, to_load }
+    pub fn new(dir: &Path, name: &str, invitation: Option<PathBuf>, hooks: &Hooks, runner: &Runner) -> Self {
+        Self {
+            server: ServerFile::new(dir),
+            client: ClientFile::new(dir, name),
+            invitations: InvitationsFile::new(dir),
+            invitation,
+            to_store: hooks.tokens_to_store(runner),
+            to_load: hooks.tokens_to_load(runner),
+        }
+    }
+
+    /// A client's token for enrolment, as its file has it now. It can be gone once it was used.
+    pub(super) fn invitation(&self) -> Option<Token> {
+        let path = self.invitation.as_deref()?;
+        match read_secret(path, "the token for enrolment") {
+            Ok(text) => Token::new(String::from_utf8_lossy(&text?).trim()),
+            Err(error) => {
+                log::warn!("enrollment_token_path: {error}");
+                None
+            }
+        }
     }
 
     /// The token that was to be loaded for this connection is of no use any more. One that is to be stored is: the server
@@ -80,6 +102,21 @@ impl Shell {
             TokenWork::LoadAll => {
                 let loaded = tokens.server.load().map_err(|e| e.to_string());
                 connector.tokens_loaded(id, loaded, now);
+            }
+            TokenWork::Invite { client, expires, now: unix } => {
+                let invited = fresh().and_then(|token| {
+                    let mut all = connector.invitations().clone();
+                    all.add(&client, Invitation { hash: TokenHash::of(&token), expires }, unix);
+                    tokens.invitations.store(&all).map(|()| token)
+                });
+                connector.invited(id, &client, expires, invited.map_err(|e| e.to_string()), now);
+            }
+            TokenWork::SaveInvitations => {
+                if let Err(error) = tokens.invitations.store(connector.invitations()) {
+                    log::error!(
+                        "a token for enrolment that was used or withdrawn is good again after a restart: {error}"
+                    );
+                }
             }
             TokenWork::Load => {
                 if let Some(loaded) = tokens.load(id) {

@@ -41,8 +41,8 @@ impl fmt::Debug for Token {
 /// What the data of such a frame says.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum TokenMessage {
-    /// A client asks for a token of its own. A server of this project may want a token for enrolment with it.
-    GetNew(Option<Token>),
+    /// A client asks for a token of its own.
+    GetNew,
     /// The server gives one.
     SetNew(Token),
     /// A client shows its own.
@@ -56,8 +56,7 @@ impl TokenMessage {
     #[must_use]
     pub fn encode(&self, source_id: &str) -> Vec<u8> {
         let data = match self {
-            TokenMessage::GetNew(None) => json!({"cmd": "get_new_token"}),
-            TokenMessage::GetNew(Some(token)) => json!({"cmd": "get_new_token", "enrollment_token": token.text()}),
+            TokenMessage::GetNew => json!({"cmd": "get_new_token"}),
             TokenMessage::SetNew(token) => json!({"cmd": "set_new_token", "token": token.text()}),
             TokenMessage::Authenticate(token) => json!({"cmd": "authenticate", "token": token.text()}),
             TokenMessage::Success => json!({"result": "success"}),
@@ -79,7 +78,7 @@ impl TokenMessage {
         let token =
             || text("token").and_then(Token::new).ok_or_else(|| fail("the key \"token\" with a text is expected"));
         match (text("cmd"), text("result")) {
-            (Some("get_new_token"), _) => Ok(TokenMessage::GetNew(text("enrollment_token").and_then(Token::new))),
+            (Some("get_new_token"), _) => Ok(TokenMessage::GetNew),
             (Some("set_new_token"), _) => token().map(TokenMessage::SetNew),
             (Some("authenticate"), _) => token().map(TokenMessage::Authenticate),
             (None, Some("success")) => Ok(TokenMessage::Success),
@@ -102,8 +101,7 @@ mod tests {
     fn what_is_said_is_read_back() {
         let token = Token::new("a1").unwrap();
         let said = [
-            TokenMessage::GetNew(None),
-            TokenMessage::GetNew(Some(token.clone())),
+            TokenMessage::GetNew,
             TokenMessage::SetNew(token.clone()),
             TokenMessage::Authenticate(token),
             TokenMessage::Success,

@@ -72,6 +72,11 @@ impl Setup {
         self
     }
 
+    /// What the config says of a key.
+    pub fn key(&self, key: &str) -> Option<&Value> {
+        self.keys.get(key)
+    }
+
     /// Writes the config file beside the connector's folder, which it makes as well.
     pub fn write(&self) -> PathBuf {
         if !self.dir.exists() {

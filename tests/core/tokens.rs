@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use aioconnectors::core::tokens::TokenHash;
 use aioconnectors::core::{
-    Cause, Event, Gate, Gates, Id, Mode, Output, Question, Secured, TokenTable, TokenWork, Tokens,
+    Cause, Event, Gate, Gates, Id, Mode, Output, Question, Secured, TokenEvent, TokenTable, TokenWork, Tokens,
 };
 use aioconnectors::wire::admin;
 use aioconnectors::wire::control::{self, HANDSHAKE_SSL, HELLO, own_frame};
@@ -136,30 +136,31 @@ fn what_a_client_sends_before_its_token_was_looked_at_is_bounded() {
 #[test]
 fn a_new_client_gets_a_token_and_its_name_is_taken_from_then_on() {
     let mut rig = server(&[]);
-    let first = said(&mut rig, "c1", &TokenMessage::GetNew(None));
+    let first = said(&mut rig, "c1", &TokenMessage::GetNew);
     assert!(rig.outputs.contains(&Output::Token(first, TokenWork::Issue("c1".into()))));
     rig.core.token_issued(first, "c1", Ok(token("new")), rig.now);
     rig.drain();
     assert_eq!(rig.sent(first), TokenMessage::SetNew(token("new")).encode(SERVER));
     assert!(rig.is_closed(first));
-    let second = said(&mut rig, "c1", &TokenMessage::GetNew(None));
+    let second = said(&mut rig, "c1", &TokenMessage::GetNew);
     assert!(rig.is_closed(second), "a name has one token");
     let link = shown(&mut rig, "c1", "new");
     assert!(!rig.is_closed(link) && up(&rig) == 1);
     let events = rig.events();
-    let issued = events.iter().filter(|e| matches!(e, Event::TokenIssued { client, .. } if client == "c1"));
+    let issued =
+        events.iter().filter(|e| matches!(e, Event::Token(TokenEvent::Issued { client, .. }) if client == "c1"));
     assert_eq!(issued.count(), 1, "{events:?}");
 }
 
 #[test]
 fn a_token_whose_hash_cannot_be_kept_is_not_given() {
     let mut rig = server(&[]);
-    let link = said(&mut rig, "c1", &TokenMessage::GetNew(None));
+    let link = said(&mut rig, "c1", &TokenMessage::GetNew);
     rig.core.token_issued(link, "c1", Err("disk full".into()), rig.now);
     rig.drain();
     assert!(rig.is_closed(link));
     assert!(refused_for(&rig, &Cause::NoToken { client: "c1".into(), why: "disk full".into() }));
-    let again = said(&mut rig, "c1", &TokenMessage::GetNew(None));
+    let again = said(&mut rig, "c1", &TokenMessage::GetNew);
     assert!(rig.outputs.contains(&Output::Token(again, TokenWork::Issue("c1".into()))));
 }
 
@@ -171,7 +172,7 @@ fn gates_are_asked_before_a_token_is_given_and_before_one_is_taken() {
         let asked = |o: &Output| matches!(o, Output::Ask(id, Question { gate: Gate::Whitelist, .. }) if *id == link);
         rig.outputs.iter().any(asked)
     };
-    let (new, known) = (said(&mut rig, "c2", &TokenMessage::GetNew(None)), shown(&mut rig, "c1", "one"));
+    let (new, known) = (said(&mut rig, "c2", &TokenMessage::GetNew), shown(&mut rig, "c1", "one"));
     assert!(question(&rig, new) && question(&rig, known));
     assert_eq!((rig.sent(known), up(&rig)), (Vec::new(), 0), "nothing is said before");
     rig.core.answered(new, Gate::Whitelist, Err("no".into()), rig.now);
@@ -210,7 +211,7 @@ fn a_client_shows_its_token_and_is_up_when_it_is_taken() {
 fn a_client_without_a_token_gets_one_keeps_it_and_comes_again() {
     let mut rig = client(false);
     let (link, sent) = opened(&mut rig, None);
-    assert_eq!(sent, TokenMessage::GetNew(None).encode("c1"));
+    assert_eq!(sent, TokenMessage::GetNew.encode("c1"));
     rig.input(link, &TokenMessage::SetNew(token("new")).encode(SERVER));
     assert!(rig.outputs.contains(&Output::Token(link, TokenWork::Store(token("new")))));
     rig.core.token_stored(link, Ok(()), rig.now);
@@ -260,7 +261,7 @@ fn a_client_that_is_refused_says_why_and_asks_for_another_token_only_where_the_c
         assert!(rig.events().iter().any(is_told), "{:?}", rig.events());
         wait_dialled(&mut rig, link);
         let (link, sent) = opened(&mut rig, Some("old"));
-        assert_eq!(sent == TokenMessage::GetNew(None).encode("c1"), alternates);
+        assert_eq!(sent == TokenMessage::GetNew.encode("c1"), alternates);
         rig.closed(link, Cause::ClosedByPeer);
         wait_dialled(&mut rig, link);
         let (_, sent) = opened(&mut rig, Some("old"));
@@ -295,7 +296,7 @@ fn a_deleted_token_ends_the_live_link_and_the_old_one_is_not_taken_again() {
     assert_eq!(answer(&mut rig, id), json!({"status": true, "msg": ""}));
     let stale = shown(&mut rig, "c1", "one");
     assert!(rig.is_closed(stale));
-    let new = said(&mut rig, "c1", &TokenMessage::GetNew(None));
+    let new = said(&mut rig, "c1", &TokenMessage::GetNew);
     assert!(rig.outputs.contains(&Output::Token(new, TokenWork::Issue("c1".into()))), "the name is free");
 }
 

@@ -38,6 +38,11 @@ impl Link {
         Link { port, server, client, client_process, server_process, place }
     }
 
+    /// Whether it is over TLS.
+    pub fn tls(&self) -> bool {
+        self.server.key("use_ssl") == Some(&true.into())
+    }
+
     /// A message of an app on the client to one on the server.
     pub fn up(&self, message_type: &str, data: impl Into<Vec<u8>>) -> Frame {
         message(message_type, &self.client, &self.server, data)

@@ -20,6 +20,7 @@ mod durable;
 mod ends;
 mod enrolment;
 mod hooks;
+mod hostile;
 mod hot;
 mod odd_days;
 mod peers;

@@ -3,11 +3,12 @@
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::path::PathBuf;
+use std::process::Command;
 
 use serde_json::{Value, json};
 
 use crate::common::setup::wait_link;
-use crate::common::{Place, Process, RawReceiver, RawSender, Setup, certificates, free_port};
+use crate::common::{Place, Process, RawReceiver, RawSender, Setup, certificates, free_port, wait};
 use crate::link::message;
 
 struct Server {
@@ -284,4 +285,91 @@ fn a_client_with_a_certificate_of_its_own_needs_no_token_where_the_config_says_s
     let _known = known.start();
     server.check(&known);
     assert_eq!(server.known(), ["known"]);
+}
+
+/// `aioconnectorsctl` with these words, the server's config in the place of `CONFIG`: its exit code and what it printed.
+fn ctl(server: &Server, words: &str) -> (Option<i32>, String) {
+    let config = server.setup.write();
+    let words = words.split(' ').map(|word| if word == "CONFIG" { config.to_str().expect("UTF-8") } else { word });
+    let output = Command::new(env!("CARGO_BIN_EXE_aioconnectorsctl")).args(words).output().expect("the tool runs");
+    let said = String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr);
+    (output.status.code(), said.trim().to_owned())
+}
+
+/// The client with a file that has this token for its enrolment.
+fn invited(server: &Server, client: Setup, token: &str) -> Setup {
+    let path = server.place.file(&format!("{}.invitation", client.id));
+    fs::write(&path, format!("{token}\n")).expect("a file");
+    client.with("enrollment_token_path", path.to_str().expect("UTF-8"))
+}
+
+#[test]
+fn where_enrolment_wants_a_token_it_is_good_once_for_its_name_and_its_time() {
+    let mut server = Server::start_with(|setup| setup.with("enrollment", "token"));
+    let stranger = server.client("stranger");
+    let _stranger = stranger.start();
+    let line = server.process.wait_error(&["showed no token for enrolment"]);
+    assert!(line.contains("audit") && line.contains("stranger"), "{line}");
+    let (code, token) = ctl(&server, "enroll CONFIG alice --ttl 1000");
+    assert!(code == Some(0) && token.len() == 64, "{token}");
+    let kept = fs::read_to_string(server.setup.dir.join("enrollment_tokens.json")).expect("a file");
+    assert!(!kept.contains(&token) && kept.contains("alice"), "{kept}");
+    server.process.kill();
+    server.process = server.setup.start();
+    assert!(ctl(&server, "enrollments CONFIG").1.starts_with("alice 1"));
+    let thief = invited(&server, server.client("thief"), &token);
+    let _thief = thief.start();
+    server.process.wait_error(&["client thief may not enrol: the token for enrolment that it showed is not one"]);
+    let alice = invited(&server, server.client("alice"), &token);
+    let mut process = alice.start();
+    server.check(&alice);
+    assert_eq!(ctl(&server, "enrollments CONFIG"), (Some(0), String::new()));
+    let (code, said) = ctl(&server, "enroll CONFIG alice");
+    assert!(code == Some(1) && said.contains("has a token already"), "{said}");
+    process.kill();
+    assert_eq!(server.ask("delete_client_token_on_server", json!({"client_id": "alice"})), done());
+    fs::remove_file(token_file(&alice)).expect("its token");
+    let _process = alice.start();
+    server.process.wait_error(&["client alice may not enrol"]);
+    assert_eq!(server.known(), Vec::<String>::new(), "it was good once");
+}
+
+#[test]
+fn a_token_for_enrolment_can_be_withdrawn_and_expires() {
+    let server = Server::start_with(|setup| setup.with("enrollment", "token"));
+    let (_, withdrawn) = ctl(&server, "enroll CONFIG alice");
+    assert_eq!(ctl(&server, "withdraw-enrollment CONFIG alice"), (Some(0), String::new()));
+    assert_eq!(ctl(&server, "withdraw-enrollment CONFIG alice").0, Some(1));
+    let alice = invited(&server, server.client("alice"), &withdrawn);
+    let _alice = alice.start();
+    server.process.wait_error(&["client alice may not enrol"]);
+    let (_, short) = ctl(&server, "enroll CONFIG bob --ttl 1");
+    wait::until("its end", || ctl(&server, "enrollments CONFIG").1.is_empty().then_some(()));
+    let bob = invited(&server, server.client("bob"), &short);
+    let _bob = bob.start();
+    server.process.wait_error(&["client bob may not enrol"]);
+    for words in ["enroll CONFIG ../x", "enroll CONFIG default", "enroll CONFIG x --ttl 9999999"] {
+        assert_eq!(ctl(&server, words).0, Some(1), "{words}");
+    }
+}
+
+#[test]
+fn in_certificate_mode_as_well_a_new_client_needs_its_token_for_enrolment() {
+    let certificates_only =
+        |setup: Setup| setup.with("enrollment", "token").with("use_token", false).with("ssl_allow_all", false);
+    let server = Server::start_with(certificates_only);
+    let client = |name: &str| {
+        let client = Setup::client_in(&server.place, name, name, server.port).with("use_ssl", true);
+        certificates::hand_out(&server.place.file("made"), &client);
+        client
+    };
+    let stranger = client("stranger");
+    let _stranger = stranger.start();
+    server.process.wait_error(&["client stranger may not enrol"]);
+    let (_, token) = ctl(&server, "enroll CONFIG alice");
+    let alice = invited(&server, client("alice"), &token);
+    let _alice = alice.start();
+    server.check(&alice);
+    assert!(!stranger.dir.join("certificates/client/client-certs/stranger.pem").exists());
+    assert_eq!(ctl(&server, "enrollments CONFIG"), (Some(0), String::new()));
 }

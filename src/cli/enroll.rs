@@ -1,0 +1,76 @@
+//! `enroll` and what belongs to it: tokens with which new clients get a certificate or a token from a server.
+
+use std::io::Write;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use super::command::{Args, CONFIG, Command, Failure, Operand, Opt};
+use crate::api::ConnectorApi;
+use crate::remote::Remote;
+
+const NAME: Operand = Operand { name: "NAME", required: true, help: "the client's name" };
+
+const TTL: Opt =
+    Opt { long: "ttl", value: Some("SECONDS"), help: "how long the token is good; without it a day, at most 30 days" };
+
+/// `enroll`.
+pub const ENROLL: Command = Command {
+    name: "enroll",
+    aliases: &[],
+    summary: "Have a server make a token with which a new client can enrol once, and print it.",
+    details: "The server's config must have \"enrollment\": \"token\". The client's has in enrollment_token_path the path of \
+              a file with the token, which is of no use any more once the client has enrolled. A second token for a name \
+              takes the place of the first.",
+    operands: &[CONFIG, NAME],
+    options: &[TTL],
+    run: enroll,
+};
+
+/// `enrollments`.
+pub const LIST: Command = Command {
+    name: "enrollments",
+    aliases: &[],
+    summary: "Print the names of clients that may enrol at a server, and until when, as Unix time.",
+    details: "",
+    operands: &[CONFIG],
+    options: &[],
+    run: list,
+};
+
+/// `withdraw-enrollment`.
+pub const WITHDRAW: Command = Command {
+    name: "withdraw-enrollment",
+    aliases: &[],
+    summary: "Have a server take back the token for the enrolment of a client.",
+    details: "",
+    operands: &[CONFIG, NAME],
+    options: &[],
+    run: withdraw,
+};
+
+fn remote(args: &Args) -> Result<Remote, Failure> {
+    Ok(ConnectorApi::from_file(args.config()?).map_err(Failure::failed)?.remote())
+}
+
+fn name(args: &Args) -> String {
+    args.operand(NAME.name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+}
+
+fn enroll(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let ttl: Option<Duration> = args.seconds(TTL.long)?;
+    let token = remote(args)?.enroll(&name(args), ttl).map_err(Failure::failed)?;
+    writeln!(out, "{token}")?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
+    for (client, expires) in remote(args)?.enrollments().map_err(Failure::failed)? {
+        writeln!(out, "{client} {expires}")?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn withdraw(args: &Args, _: &mut dyn Write) -> Result<ExitCode, Failure> {
+    remote(args)?.withdraw_enrollment(&name(args)).map_err(Failure::failed)?;
+    Ok(ExitCode::SUCCESS)
+}
