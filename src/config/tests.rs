@@ -156,9 +156,8 @@ fn each_mistake_is_a_line_that_names_file_key_found_and_right() {
 #[test]
 fn a_rule_that_would_not_be_enforced_is_an_error() {
     let unsupported = "not supported by this version)";
-    for (member, line) in [(r#""use_token": true"#, "use_token: found true, expected false (tokens are")] {
-        assert_eq!(error_lines(&format!("{{{member}}}")), [format!("c.json: {line} {unsupported}")]);
-    }
+    let line = format!("c.json: use_token: found true, expected false (tokens are {unsupported}");
+    assert_eq!(error_lines(r#"{"use_token": true}"#), [line]);
     let proxy = r#"{"proxy": {"enabled": true, "address": "p", "port": "80", "authorization": {"username": "u", "password": "hush"}}}"#;
     let lines = error_lines(proxy);
     assert!(lines.len() == 1 && lines[0].contains("(proxies are"), "{lines:?}");

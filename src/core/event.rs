@@ -354,20 +354,16 @@ impl fmt::Display for Event {
                 write!(f, "connection with {remote} ended before its peer was known: {cause}")
             }
             Event::LinkRefused { remote: None, cause } => write!(f, "no connection: {cause}"),
-            Event::AppRefused { caller: Some(caller), cause } => {
-                write!(f, "connection of a sending app ({caller}) closed: {cause}")
+            Event::AppRefused { caller, cause } => {
+                write!(f, "connection of {} closed: {cause}", who(caller.as_ref(), "a sending app"))
             }
-            Event::AppRefused { caller: None, cause } => write!(f, "connection of a sending app closed: {cause}"),
             Event::ReceiverRefused { message_type, cause } => {
                 write!(f, "connection of the app that receives {message_type:?} closed: {cause}")
             }
             Event::AdminRefused { cause } => write!(f, "an admin was refused: {cause}"),
             Event::AdminCommand { caller, command, arguments } => {
-                let command = printable(command);
-                match caller {
-                    Some(caller) => write!(f, "admin {caller}: {command} {arguments}"),
-                    None => write!(f, "an admin: {command} {arguments}"),
-                }
+                let (who, said) = (who(caller.as_ref(), "an admin"), format!("{command} {arguments}"));
+                write!(f, "{who}: {}", cut(&printable(&said)))
             }
             Event::AppStalled { message_type, after } => write!(
                 f,
@@ -421,6 +417,18 @@ impl fmt::Display for Event {
             Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
         }
     }
+}
+
+/// Most characters of what an admin says that are told.
+const SAID_MAX: usize = 1000;
+
+fn cut(said: &str) -> &str {
+    said.char_indices().nth(SAID_MAX).map_or(said, |(end, _)| &said[..end])
+}
+
+/// What is at a Unix socket, and who that is if the system has said so.
+fn who(caller: Option<&Caller>, what: &str) -> String {
+    caller.map_or_else(|| what.to_owned(), |caller| format!("{what} ({caller})"))
 }
 
 /// What becomes of messages whose queue on disk fails.

@@ -27,6 +27,7 @@ mod for_app;
 mod frame_in;
 mod frame_out;
 mod gate;
+mod invariants;
 pub mod ledger;
 mod link;
 mod link2;

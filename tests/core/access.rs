@@ -136,7 +136,7 @@ fn an_admin_blacklists_a_client_and_it_is_dropped_at_once() {
     rig.link("c1");
     assert!(is_up(&rig, "c1"));
     let told = rig.events().iter().filter(|e| matches!(e, Event::AdminCommand { .. })).map(ToString::to_string).next();
-    assert_eq!(told.unwrap(), r#"admin uid 1234 gid 0 pid 0: remove_blacklist_client {"client_id":"c1"}"#);
+    assert_eq!(told.unwrap(), r#"an admin (uid 1234 gid 0 pid 0): remove_blacklist_client {"client_id":"c1"}"#);
 }
 
 #[test]

@@ -36,7 +36,7 @@ impl World {
                     entry.core.ring_opened(&name, opened, self.now);
                 }
                 Output::Confirm(id) => self.confirm(node, id),
-                Output::RemoveRemains(_) => panic!("nobody asks for that"),
+                Output::RemoveRemains(_) | Output::SaveConfig(..) => panic!("nobody asks for that"),
                 Output::Ask(id, question) => self.ask_gate(node, id, question.gate),
                 Output::Issue(id, name) => self.issue(node, id, &name),
                 Output::Store(id, _) => {
