@@ -383,17 +383,8 @@ impl fmt::Display for Event {
             Event::StoreFailed { name, why } => {
                 write!(f, "{name} cannot be kept: {why}; tried again every second, {}", while_not_kept(name))
             }
-            Event::RingDamaged { name, kept: Ok(copy), records } => {
-                write!(f, "{name} are damaged: {records} cannot be read; all is kept as it is in {copy}")
-            }
-            Event::RingDamaged { name, kept: Err(why), records } => {
-                write!(f, "{name} are damaged: {records} cannot be read, and no copy could be made: {why}")
-            }
-            Event::SetBack { peer, message_type } => write!(
-                f,
-                "peer {peer} remembers messages of type {message_type:?} that are not known here: was this \
-                 connector's folder restored from a backup? What is stored is sent again, some of it for the second time"
-            ),
+            Event::RingDamaged { name, kept, records } => told_of_damage(f, name, kept, *records),
+            Event::SetBack { peer, message_type } => told_of_set_back(f, peer, message_type),
             Event::PeerSetBack { peer, message_type } => write!(
                 f,
                 "peer {peer} has forgotten messages of type {message_type:?} that it had taken over: was its folder \
@@ -429,6 +420,22 @@ fn cut(said: &str) -> &str {
 /// What is at a Unix socket, and who that is if the system has said so.
 fn who(caller: Option<&Caller>, what: &str) -> String {
     caller.map_or_else(|| what.to_owned(), |caller| format!("{what} ({caller})"))
+}
+
+fn told_of_damage(f: &mut fmt::Formatter<'_>, name: &RingName, kept: &Result<String, String>, n: u64) -> fmt::Result {
+    write!(f, "{name} are damaged: {n} cannot be read")?;
+    match kept {
+        Ok(copy) => write!(f, "; all is kept as it is in {copy}"),
+        Err(why) => write!(f, ", and no copy could be made: {why}"),
+    }
+}
+
+fn told_of_set_back(f: &mut fmt::Formatter<'_>, peer: &str, message_type: &str) -> fmt::Result {
+    write!(
+        f,
+        "peer {peer} remembers messages of type {message_type:?} that are not known here: was this connector's folder \
+         restored from a backup? What is stored is sent again, some of it for the second time"
+    )
 }
 
 /// What becomes of messages whose queue on disk fails.
