@@ -11,11 +11,24 @@ use super::event::{Cause, Event};
 use super::gate::{Gate, Wants};
 use super::ledger::Reason;
 use super::rules::{Bucket, Caller, app_may_receive, app_may_send};
+use super::settings::REPORT_PERIOD;
 use super::slots::Id;
 use super::timers::Timer;
 use crate::wire::control;
 use crate::wire::header::Header;
 use crate::wire::names::Role;
+
+/// Connections that are refused, of which the operator is told within [`REPORT_PERIOD`]; further ones are counted, so that
+/// who knocks without end does not fill the log.
+pub const REFUSALS_TOLD_MAX: u32 = 20;
+
+/// How many refusals were told lately.
+#[derive(Debug, Default)]
+pub(super) struct Refusals {
+    since: Option<Instant>,
+    told: u32,
+    untold: u64,
+}
 
 /// Clients whose rule bounds how much they send.
 #[derive(Debug, Default)]
@@ -117,15 +130,37 @@ impl Connector {
     }
 
     /// Whether a connection from this address is to be accepted: one that is not has been told to the operator.
-    pub fn admits(&mut self, remote: SocketAddr) -> bool {
+    pub fn admits(&mut self, remote: SocketAddr, now: Instant) -> bool {
         let why = match self.access.look(remote.ip(), None) {
             Verdict::Open | Verdict::Named => return true,
             // The hook is asked when the name is known.
             Verdict::Unnamed(_) if self.gates.whitelist => return true,
             Verdict::Unnamed(why) | Verdict::Blacklisted(why) => why,
         };
-        self.tell(Event::LinkRefused { remote: Some(remote), cause: Cause::NotListed { client: None, why } });
+        self.tell_refused(Some(remote), Cause::NotListed { client: None, why }, now);
         false
+    }
+
+    /// A connection ended before its peer was known.
+    pub(super) fn tell_refused(&mut self, remote: Option<SocketAddr>, cause: Cause, now: Instant) {
+        let refusals = &mut self.refusals;
+        if refusals.since.is_none_or(|since| now >= since + REPORT_PERIOD) {
+            (refusals.since, refusals.told) = (Some(now), 0);
+        }
+        if refusals.told >= REFUSALS_TOLD_MAX {
+            refusals.untold += 1;
+            return self.timers.arm_if_idle(Timer::Report, now + REPORT_PERIOD);
+        }
+        refusals.told += 1;
+        self.tell(Event::LinkRefused { remote, cause });
+    }
+
+    /// How many refusals there were that the operator was not told of.
+    pub(super) fn report_refusals(&mut self) {
+        let count = std::mem::take(&mut self.refusals.untold);
+        if count > 0 {
+            self.tell(Event::MoreRefused { count });
+        }
     }
 
     /// Server: the client has said its name, and goes to what it wants: by way of the lists, and through the gates.

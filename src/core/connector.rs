@@ -9,7 +9,7 @@ use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::access::Access;
-use super::admission::Rates;
+use super::admission::{Rates, Refusals};
 use super::backoff::Backoff;
 use super::conn::{App, Conn, Kind, Link, State};
 use super::delivery::Inbox;
@@ -121,6 +121,7 @@ pub struct Connector {
     pub(super) access: Access,
     /// How much clients have sent, of those that may not send as much as they like.
     pub(super) rates: Rates,
+    pub(super) refusals: Refusals,
     /// Types whose app may not receive them, as was told.
     pub(super) receivers_refused: HashSet<String>,
     /// Files that messages bring.
@@ -174,6 +175,7 @@ impl Connector {
             gates: Gates::default(),
             access: Access::default(),
             rates: Rates::default(),
+            refusals: Refusals::default(),
             receivers_refused: HashSet::new(),
             files: Box::new(NoFiles),
             transfers: Transfers::default(),
@@ -540,6 +542,7 @@ impl Connector {
             self.tell(Event::Dropped { entry, messages });
         }
         self.report_files();
+        self.report_refusals();
     }
 
     pub(super) fn tell(&mut self, event: Event) {

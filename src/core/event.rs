@@ -183,6 +183,11 @@ pub enum Event {
         /// Why.
         cause: Cause,
     },
+    /// More connections ended within a second before their peers were known.
+    MoreRefused {
+        /// How many.
+        count: u64,
+    },
     /// An app's connection was closed for what it sent.
     AppRefused {
         /// Who that is, if the system has said so.
@@ -334,6 +339,7 @@ impl Event {
             | Event::Enrolled
             | Event::AdminCommand { .. }
             | Event::AdminRefused { .. }
+            | Event::MoreRefused { .. }
             | Event::ReceiverRefused { .. } => true,
             Event::LinkRefused { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Announced(_)),
             Event::PeerDown { cause, .. } => matches!(cause, Cause::NotListed { .. } | Cause::Disconnected),
@@ -354,6 +360,7 @@ impl fmt::Display for Event {
                 write!(f, "connection with {remote} ended before its peer was known: {cause}")
             }
             Event::LinkRefused { remote: None, cause } => write!(f, "no connection: {cause}"),
+            Event::MoreRefused { count } => write!(f, "{count} more connections ended before their peers were known"),
             Event::AppRefused { caller, cause } => {
                 write!(f, "connection of {} closed: {cause}", who(caller.as_ref(), "a sending app"))
             }

@@ -198,7 +198,7 @@ impl Connector {
         match link.state {
             State::Up { peer } => self.detach(id, peer, &cause, now),
             _ if self.settings.role == Role::Server => {
-                self.tell(Event::LinkRefused { remote: link.remote, cause: cause.clone() });
+                self.tell_refused(link.remote, cause.clone(), now);
             }
             _ => {}
         }

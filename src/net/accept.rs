@@ -34,7 +34,7 @@ impl Shell {
         for _ in 0..ACCEPT_BUDGET {
             let Some(listener) = self.parts.links.as_ref().filter(|_| !self.stopping) else { return };
             match listener.accept() {
-                Ok((_, remote)) if !self.parts.connector.admits(remote) => self.do_outputs(now),
+                Ok((_, remote)) if !self.parts.connector.admits(remote, now) => self.do_outputs(now),
                 Ok((socket, remote)) => {
                     dial::set_up(&socket, self.parts.send_timeout);
                     let id = self.parts.connector.accept_link(remote, now);
