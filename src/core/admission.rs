@@ -117,14 +117,14 @@ impl Connector {
     }
 
     /// Whether a connection from this address is to be accepted: one that is not has been told to the operator.
-    pub fn admits(&mut self, remote: SocketAddr) -> bool {
+    pub fn admits(&mut self, remote: SocketAddr, now: Instant) -> bool {
         let why = match self.access.look(remote.ip(), None) {
             Verdict::Open | Verdict::Named => return true,
             // The hook is asked when the name is known.
             Verdict::Unnamed(_) if self.gates.whitelist => return true,
             Verdict::Unnamed(why) | Verdict::Blacklisted(why) => why,
         };
-        self.tell(Event::LinkRefused { remote: Some(remote), cause: Cause::NotListed { client: None, why } });
+        self.tell_refused(Some(remote), Cause::NotListed { client: None, why }, now);
         false
     }
 

@@ -442,20 +442,17 @@ impl fmt::Display for Event {
                 write!(f, "connection with {remote} ended before its peer was known: {cause}")
             }
             Event::LinkRefused { remote: None, cause } => write!(f, "no connection: {cause}"),
-            Event::AppRefused { caller: Some(caller), cause } => {
-                write!(f, "connection of a sending app ({caller}) closed: {cause}")
+            Event::MoreRefused { count } => write!(f, "{count} more connections ended before their peers were known"),
+            Event::AppRefused { caller, cause } => {
+                write!(f, "connection of {} closed: {cause}", who(caller.as_ref(), "a sending app"))
             }
-            Event::AppRefused { caller: None, cause } => write!(f, "connection of a sending app closed: {cause}"),
             Event::ReceiverRefused { message_type, cause } => {
                 write!(f, "connection of the app that receives {message_type:?} closed: {cause}")
             }
             Event::AdminRefused { cause } => write!(f, "an admin was refused: {cause}"),
             Event::AdminCommand { caller, command, arguments } => {
-                let command = printable(command);
-                match caller {
-                    Some(caller) => write!(f, "admin {caller}: {command} {arguments}"),
-                    None => write!(f, "an admin: {command} {arguments}"),
-                }
+                let (who, said) = (who(caller.as_ref(), "an admin"), format!("{command} {arguments}"));
+                write!(f, "{who}: {}", cut(&printable(&said)))
             }
             Event::AppStalled { message_type, after } => write!(
                 f,
@@ -479,17 +476,8 @@ impl fmt::Display for Event {
             Event::StoreFailed { name, why } => {
                 write!(f, "{name} cannot be kept: {why}; tried again every second, {}", while_not_kept(name))
             }
-            Event::RingDamaged { name, kept: Ok(copy), records } => {
-                write!(f, "{name} are damaged: {records} cannot be read; all is kept as it is in {copy}")
-            }
-            Event::RingDamaged { name, kept: Err(why), records } => {
-                write!(f, "{name} are damaged: {records} cannot be read, and no copy could be made: {why}")
-            }
-            Event::SetBack { peer, message_type } => write!(
-                f,
-                "peer {peer} remembers messages of type {message_type:?} that are not known here: was this \
-                 connector's folder restored from a backup? What is stored is sent again, some of it for the second time"
-            ),
+            Event::RingDamaged { name, kept, records } => told_of_damage(f, name, kept, *records),
+            Event::SetBack { peer, message_type } => told_of_set_back(f, peer, message_type),
             Event::PeerSetBack { peer, message_type } => write!(
                 f,
                 "peer {peer} has forgotten messages of type {message_type:?} that it had taken over: was its folder \
@@ -499,7 +487,6 @@ impl fmt::Display for Event {
                 let (peer, file, why) = (printable(peer), printable(file), printable(why));
                 told_of_file(f, &peer, &file, trouble, &why)
             }
-            Event::MoreRefused { count } => write!(f, "{count} more connections ended within a second, of strangers"),
             Event::MoreFiles { count } => write!(f, "there was trouble with {count} more files within a second"),
             Event::SubscriptionRefused { peer, pattern, why } => {
                 write!(f, "{} does not get {:?}: {why}", printable(peer), printable(pattern))
@@ -514,6 +501,34 @@ impl fmt::Display for Event {
             Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
         }
     }
+}
+
+/// Most characters of what an admin says that are told.
+const SAID_MAX: usize = 1000;
+
+fn cut(said: &str) -> &str {
+    said.char_indices().nth(SAID_MAX).map_or(said, |(end, _)| &said[..end])
+}
+
+/// What is at a Unix socket, and who that is if the system has said so.
+fn who(caller: Option<&Caller>, what: &str) -> String {
+    caller.map_or_else(|| what.to_owned(), |caller| format!("{what} ({caller})"))
+}
+
+fn told_of_damage(f: &mut fmt::Formatter<'_>, name: &RingName, kept: &Result<String, String>, n: u64) -> fmt::Result {
+    write!(f, "{name} are damaged: {n} cannot be read")?;
+    match kept {
+        Ok(copy) => write!(f, "; all is kept as it is in {copy}"),
+        Err(why) => write!(f, ", and no copy could be made: {why}"),
+    }
+}
+
+fn told_of_set_back(f: &mut fmt::Formatter<'_>, peer: &str, message_type: &str) -> fmt::Result {
+    write!(
+        f,
+        "peer {peer} remembers messages of type {message_type:?} that are not known here: was this connector's folder \
+         restored from a backup? What is stored is sent again, some of it for the second time"
+    )
 }
 
 /// What becomes of messages whose queue on disk fails.

@@ -28,6 +28,7 @@ mod for_app;
 mod frame_in;
 mod frame_out;
 mod gate;
+mod invariants;
 pub mod invitations;
 pub mod ledger;
 pub mod limits;

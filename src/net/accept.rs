@@ -42,7 +42,7 @@ impl Shell {
             }
             let Some(listener) = self.parts.links.as_ref().filter(|_| !self.stopping) else { return };
             match listener.accept() {
-                Ok((_, remote)) if !self.parts.connector.admits(remote) => self.do_outputs(now),
+                Ok((_, remote)) if !self.parts.connector.admits(remote, now) => self.do_outputs(now),
                 Ok((_, remote)) if !self.has_room(remote, now) => {}
                 Ok((socket, remote)) => {
                     dial::set_up(&socket, self.parts.send_timeout);

@@ -53,7 +53,8 @@ mod tests {
         let (near, _far) = UnixStream::pair().unwrap();
         let mut own: Vec<u32> = nix::unistd::getgroups().unwrap().into_iter().map(nix::unistd::Gid::as_raw).collect();
         let mut found = peer_groups(&near).unwrap();
-        (own.sort_unstable(), found.sort_unstable());
+        own.sort_unstable();
+        found.sort_unstable();
         assert_eq!(found, own);
     }
 

@@ -89,12 +89,14 @@ pub enum RefusedReason {
     TooManyRequests,
     /// The message could not be written to the disk.
     StoreFailed,
+    /// A rule does not let the app send that type, or the client have it.
+    NotPermitted,
     /// A reason of a later version, by its word.
     Other(String),
 }
 
 impl RefusedReason {
-    const ALL: [RefusedReason; 12] = [
+    const ALL: [RefusedReason; 13] = [
         RefusedReason::UnknownPeer,
         RefusedReason::TypeNotAllowed,
         RefusedReason::QueueFull,
@@ -107,6 +109,7 @@ impl RefusedReason {
         RefusedReason::HeaderTooLong,
         RefusedReason::TooManyRequests,
         RefusedReason::StoreFailed,
+        RefusedReason::NotPermitted,
     ];
 
     /// The word for it on the wire.
@@ -125,6 +128,7 @@ impl RefusedReason {
             RefusedReason::HeaderTooLong => "header_too_long",
             RefusedReason::TooManyRequests => "too_many_requests",
             RefusedReason::StoreFailed => "store_failed",
+            RefusedReason::NotPermitted => "not_permitted",
             RefusedReason::Other(word) => word,
         }
     }

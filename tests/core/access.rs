@@ -80,10 +80,23 @@ fn a_blacklisted_client_is_closed_when_it_says_its_name() {
 fn an_address_is_refused_before_anything_is_said() {
     let blacklist = List { subnets: vec!["10.0.0.0/8".parse().unwrap()], ..List::default() };
     let mut rig = server(Access { blacklist, ..Access::default() });
-    assert!(rig.core.admits(([11, 0, 0, 1], 1).into()));
-    assert!(!rig.core.admits(([10, 0, 0, 1], 1).into()));
+    assert!(rig.core.admits(([11, 0, 0, 1], 1).into(), rig.now));
+    assert!(!rig.core.admits(([10, 0, 0, 1], 1).into(), rig.now));
     rig.drain();
     assert_eq!(refusals(&rig), ["it may not connect: blacklisted_clients_subnet has 10.0.0.0/8"]);
+}
+
+#[test]
+fn of_a_flood_of_refused_connections_some_are_told_and_the_rest_are_counted() {
+    let mut rig = server(Access { blacklist: names(&["bad"]), ..Access::default() });
+    for _ in 0..100 {
+        rig.link("bad");
+    }
+    assert_eq!(refusals(&rig).len(), 20);
+    rig.pass(Duration::from_secs(2));
+    assert!(rig.events().iter().any(|e| matches!(e, Event::MoreRefused { count: 80 })));
+    rig.link("bad");
+    assert_eq!(refusals(&rig).len(), 21);
 }
 
 #[test]
@@ -137,7 +150,7 @@ fn an_admin_blacklists_a_client_and_it_is_dropped_at_once() {
     rig.link("c1");
     assert!(is_up(&rig, "c1"));
     let told = rig.events().iter().filter(|e| matches!(e, Event::AdminCommand { .. })).map(ToString::to_string).next();
-    assert_eq!(told.unwrap(), r#"admin uid 1234 gid 0 pid 0: remove_blacklist_client {"client_id":"c1"}"#);
+    assert_eq!(told.unwrap(), r#"an admin (uid 1234 gid 0 pid 0): remove_blacklist_client {"client_id":"c1"}"#);
 }
 
 #[test]

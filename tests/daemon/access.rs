@@ -1,6 +1,7 @@
 //! Who may connect, and who may do what, on a running server: lists, rules, admins.
 
 use std::fs::{self, Permissions};
+use std::net::{TcpListener, TcpStream};
 use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -55,7 +56,7 @@ fn a_client_that_is_blacklisted_is_dropped_and_stays_out_over_a_restart_until_it
     ctl(&["blacklist", "add"], &link.server, &["client1$"], 0);
     wait_gone(&link.server, "client1");
     let own = format!("uid {}", Uid::current());
-    wait_audit(&link.server_process, &["INFO", "admin", &own, "add_blacklist_client", "client1$"]);
+    wait_audit(&link.server_process, &["INFO", "an admin (", &own, "add_blacklist_client", "client1$"]);
     wait_audit(&link.server_process, &["WARN", "peer client1 disconnected", "blacklisted_clients_id"]);
     let after = config(&path);
     assert_eq!(after["blacklisted_clients_id"], json!(["client1$"]));
@@ -95,6 +96,30 @@ fn an_address_is_refused_without_a_word_and_a_name_when_it_is_said() {
     wait_audit(&process, &["ended before its peer was known: it may not connect: blacklisted_clients_subnet"]);
     assert_eq!(ctl(&["blacklist", "list"], &server, &[], 0).0, "ip  127.0.0.0/8\n");
     assert_eq!(ctl(&["whitelist", "list"], &server, &[], 0).0, "id  raw\nid  honest\n");
+}
+
+#[test]
+fn an_address_of_ipv6_is_refused_too() {
+    if TcpListener::bind("[::1]:0").is_err() {
+        return eprintln!("skipped: this machine has no IPv6");
+    }
+    let (place, port) = (Place::new(), free_port());
+    let mut server = Setup::server(&place, port).with("server_sockaddr", json!(["::1", port]));
+    server.id = format!("('::1', {port})");
+    let _process = server.start();
+    let connect = || RawPeer { stream: TcpStream::connect(("::1", port)).expect("a server that listens") };
+    let mut before = connect();
+    before.send(&crate::common::peer::hello("raw"));
+    wait::until("a client", || server.admin().connected_peers()?.get("raw").cloned());
+    ctl(&["blacklist", "add"], &server, &["::/64"], 0);
+    before.wait_closed();
+    connect().wait_closed();
+    ctl(&["blacklist", "remove"], &server, &["::/64"], 0);
+    ctl(&["whitelist", "add"], &server, &["0:0::1"], 0);
+    let mut after = connect();
+    after.send(&crate::common::peer::hello("raw"));
+    wait::until("a client", || server.admin().connected_peers()?.get("raw").cloned());
+    assert_eq!(ctl(&["whitelist", "list"], &server, &[], 0).0, "ip  ::1\n");
 }
 
 #[test]
@@ -239,6 +264,6 @@ fn an_admin_that_asks_for_what_there_is_not_is_in_the_audit_with_its_user() {
     let process = server.start();
     let answer = server.admin().ask("__class__", json!({})).expect("an answer");
     assert!(has_word(&answer, &["not known"]), "{answer}");
-    wait_audit(&process, &["admin uid", &Uid::current().to_string(), "__class__"]);
+    wait_audit(&process, &[&format!("an admin (uid {} ", Uid::current()), "__class__"]);
     wait_audit(&process, &["WARN", "an admin was refused"]);
 }

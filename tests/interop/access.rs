@@ -1,11 +1,13 @@
 //! Who may connect: Python clients on our server's lists, and the package's admin tool at our connectors.
 
 use std::fs;
+use std::time::Instant;
 
 use serde_json::{Value, json};
 
 use crate::common::setup::wait_link;
-use crate::common::{RawReceiver, RawSender, Setup, wait};
+use crate::common::traffic::{Account, END, messages};
+use crate::common::{RawReceiver, RawSender, Role, Setup, wait};
 use crate::pair::Kind::{self, Ours, Python};
 use crate::pair::Mode::{self, Certificates, Plain};
 use crate::pair::Pair;
@@ -75,6 +77,28 @@ fn so_is_one_with_a_certificate_which_it_keeps() {
 #[test]
 fn so_is_one_of_ours() {
     blacklisted(Ours, Plain);
+}
+
+#[test]
+fn a_python_client_that_may_send_little_is_slowed_and_loses_nothing() {
+    if python::interpreter().is_none() {
+        return;
+    }
+    let rules = json!([{"id": "client1", "send_types": ["any"], "max_msgs_per_s": 200, "max_bytes_per_s": 50_000_000}]);
+    let pair = Pair::start_with(Ours, Python, Plain, |setup| match setup.role {
+        Role::Server => setup.with("client_rules", rules.clone()),
+        Role::Client => setup,
+    });
+    let (server, client) = (&pair.server, &pair.client);
+    let receiver = RawReceiver::listen(server.receive_socket("any"));
+    let sent = messages("any", &client.id, &server.id, 800);
+    let start = Instant::now();
+    let mut sender = RawSender::connect(&client.send_socket());
+    sender.send_all([&messages("quick", &client.id, &server.id, 1)[0]]);
+    sender.send_all(&sent);
+    receiver.wait_tag(END);
+    assert!(start.elapsed().as_secs_f64() > 2.5, "{:?}", start.elapsed());
+    Account::of(&sent, &receiver.frames()).assert_exact("from a Python client that is slowed");
 }
 
 #[test]
