@@ -219,7 +219,7 @@ struct Shared {
     more: Condvar,
 }
 
-/// The threads that write. They end when this does, and when there is nothing to write for a while.
+/// The threads that write. They end before this does, and when there is nothing to write for a while.
 #[derive(Debug)]
 pub(super) struct Writers {
     shared: Arc<Shared>,
@@ -298,9 +298,15 @@ impl Writers {
 }
 
 impl Drop for Writers {
+    /// Waits for the pieces that were begun: the next life of the connector, which may be in the same process, finds
+    /// files that nobody writes.
     fn drop(&mut self) {
-        lock(&self.shared.turns).over = true;
+        let mut turns = lock(&self.shared.turns);
+        turns.over = true;
         self.shared.more.notify_all();
+        while turns.threads > 0 {
+            turns = self.shared.more.wait(turns).unwrap_or_else(std::sync::PoisonError::into_inner);
+        }
     }
 }
 
@@ -341,4 +347,7 @@ fn work(shared: &Shared, sender: &Sender<u64>, bell: &Bell) {
         }
     }
     turns.threads -= 1;
+    if turns.over {
+        shared.more.notify_all();
+    }
 }
