@@ -336,7 +336,7 @@ impl Files for FileSystem {
         assert!(!state.later.iter().any(|l| l.0 == source), "what is worked on is not read");
         let (path, stamp, at) = state.source(source);
         assert!(!into.is_empty() && at + into.len() as u64 <= stamp.size, "no more is read than there is");
-        if state.faults.change_after.is_some_and(|after| at >= after) {
+        if !path.starts_with(PUBLISHED) && state.faults.change_after.is_some_and(|after| at >= after) {
             state.faults.change_after = None;
             state.next += 1;
             let next = state.next;
