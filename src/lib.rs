@@ -36,6 +36,8 @@ pub mod ring;
 pub mod store;
 #[cfg(feature = "daemon")]
 pub mod sys;
+#[cfg(feature = "daemon")]
+pub mod tokens;
 
 /// The examples of the README, which must compile.
 #[cfg(doctest)]

@@ -42,11 +42,15 @@
 //! # }
 //! ```
 
+mod access;
 mod active;
 mod builder;
 mod control;
 mod daemon;
 mod error;
+mod security;
+mod service;
+mod tokens;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -65,8 +69,12 @@ pub use error::{ControlError, StartError};
 
 pub use crate::core::{InboxStatus, PeerStatus, Status};
 
+use access::access;
 use active::ActiveConnector;
 use control::Order;
+use security::security;
+use service::Service;
+use tokens::tokens;
 
 use crate::api::{ApiError, ConnectorApi};
 use crate::config::{self, Address, Config, ConfigErrors, Coverage, Loaded, PersistenceSync, Warning};
@@ -78,9 +86,9 @@ use crate::net::dial::Target;
 use crate::net::hooks::ActiveHooks;
 use crate::net::listener;
 use crate::net::rings::Rings;
-use crate::net::security::{ClientSecurity, Security, SecurityError, ServerSecurity};
 use crate::net::shell::{Parts, Shell, Wish};
 use crate::net::stop::Signals;
+use crate::net::tokens::ActiveTokens;
 use crate::store::{Spool, StoreError};
 use crate::sys::size_limit::ignore_size_signal;
 use crate::wire::names::{self, Role};
@@ -237,20 +245,26 @@ impl ConnectorManager {
         let hooks = with_programs(&self.hooks, config).map_err(|(hook, error)| StartError::Hook { hook, error })?;
         let mut parts = parts(config, &hooks)?;
         parts.signals = signals.take();
+        parts.config_file = self.file.clone();
         let mut shell = Shell::new(parts)?;
         let active = ActiveConnector::add(config);
         let (version, links) = (env!("CARGO_PKG_VERSION"), describe_links(config));
         let origin = self.file.as_deref().map(|file| format!(", config {}", file.display())).unwrap_or_default();
         log::info!("{} runs: version {version}, {links}{origin}", describe(config));
         self.control.serves(shell.waker());
-        let result = self.turn_until_stopped(&mut shell);
+        let mut service = Service::of_process(self.owns_process);
+        service.ready();
+        service.turned(&shell, self.config.role());
+        let result = self.turn_until_stopped(&mut shell, &mut service);
         *signals = shell.give_signals_back();
+        // Where there is no file, what admins have changed is in no other place.
+        access::keep(&mut self.config, shell.access());
         drop(active);
         log::info!("{} stopped", describe(&self.config));
         result
     }
 
-    fn turn_until_stopped(&self, shell: &mut Shell) -> Result<Next, StartError> {
+    fn turn_until_stopped(&self, shell: &mut Shell, service: &mut Service) -> Result<Next, StartError> {
         let mut events = Events::with_capacity(EVENTS);
         let mut next = Next::Nothing;
         loop {
@@ -260,12 +274,16 @@ impl ConnectorManager {
             for order in self.control.take() {
                 self.carry_out(order, shell, &mut next);
             }
-            match shell.turn(&mut events)? {
+            let wish = shell.turn(&mut events, service.patience())?;
+            service.turned(shell, self.config.role());
+            match wish {
                 Wish::GoOn => {}
                 Wish::Reload => {
+                    service.reloading();
                     if let Err(error) = self.reload(shell) {
                         log::error!("not reloaded, all stays as it was: {error}");
                     }
+                    service.ready();
                 }
                 // A signal counts for more than a restart that is under way.
                 Wish::End if shell.is_told_to_end() => return Ok(Next::Nothing),
@@ -309,15 +327,24 @@ impl ConnectorManager {
         Ok(loaded)
     }
 
-    /// Takes over what can change while the connector runs: the log level, if the process is its own, and the
-    /// certificates in the folder that it has used from the start. All else stays as it is.
+    /// Takes over what can change while the connector runs: the log level, if the process is its own; the certificates in
+    /// the folder that it has used from the start; who may connect and do what. All else stays as it is.
     fn reload(&self, shell: &mut Shell) -> Result<(), ControlError> {
         let loaded = self.file.as_deref().map(Config::load).transpose().map_err(ControlError::Config)?;
         shell.set_security(security(&self.config).map_err(ControlError::Security)?);
-        if let Some(Loaded { config, .. }) = loaded.filter(|_| self.owns_process) {
-            logger::set_level(config.default_logger_log_level);
+        if let Some(Loaded { config, .. }) = loaded {
+            // The file was checked as it was read, so this is there.
+            if let Ok(access) = access(&config) {
+                if *shell.access() != access {
+                    log::info!(target: logger::AUDIT, "who may connect and do what: as the config file has it now");
+                }
+                shell.change_access(access, Instant::now());
+            }
+            if self.owns_process {
+                logger::set_level(config.default_logger_log_level);
+            }
         }
-        log::info!("reloaded: log level and certificates");
+        log::info!("reloaded: log level, certificates, lists and rules");
         Ok(())
     }
 }
@@ -379,6 +406,7 @@ fn describe(config: &Config) -> String {
 fn describe_links(config: &Config) -> &'static str {
     match mode(config) {
         Mode::Plain => "links without TLS",
+        Mode::AllowAll if config.uses_tokens() => "links with TLS and tokens",
         Mode::AllowAll => "links with TLS that only encrypts",
         Mode::Certificates => "links with TLS and certificates",
     }
@@ -397,6 +425,7 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     fs::create_dir_all(folder).map_err(|error| StartError::Folder { path: folder.clone(), error })?;
     let paths = config.socket_paths();
     let settings = settings(config);
+    let access = access(config).map_err(|(key, error)| StartError::List { key, error })?;
     // Before the sockets, which may be taken over from another connector: not if it still works with these queues.
     let spool = open_spool(config, &settings)?;
     let Address { host, port } = config.server_sockaddr.clone();
@@ -412,12 +441,17 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     let runner = Runner::new(&settings.id, config.hook_timeout);
     let mut connector = Connector::new(settings);
     connector.set_gates(ActiveHooks::gates(hooks, config.hook_timeout));
+    connector.set_access(access);
+    if config.uses_tokens() {
+        connector.set_tokens(tokens(config).map_err(StartError::Tokens)?);
+    }
     rings.restore(&mut connector, Instant::now()).map_err(StartError::Spool)?;
     let (shutdown_timeout, send_timeout) = (config.shutdown_timeout, config.send_timeout);
     let mut files = DiskFiles::open(files_setup(config));
     files.set_hook(Box::new(hooks.folders(&runner)));
     let files = Some(files);
-    let (hooks, signals) = (ActiveHooks::new(hooks, runner), None);
+    let tokens = ActiveTokens::new(&config.tokens_directory_path, &config.id(), hooks, &runner);
+    let (hooks, signals, config_file) = (ActiveHooks::new(hooks, runner), None, None);
     Ok(Parts {
         connector,
         security,
@@ -427,8 +461,10 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
         admins,
         paths,
         rings,
+        config_file,
         files,
         hooks,
+        tokens,
         signals,
         shutdown_timeout,
         send_timeout,
@@ -466,26 +502,6 @@ fn open_spool(config: &Config, settings: &Settings) -> Result<Option<Spool>, Sta
             log::warn!("what apps and peers were told is forgotten when this connector ends: {error}");
             Ok(None)
         }
-    }
-}
-
-fn security(config: &Config) -> Result<Security, SecurityError> {
-    let dir = &config.certificates_directory_path;
-    if !config.use_ssl {
-        return Ok(Security::Plain);
-    }
-    match config.role() {
-        Role::Server => {
-            let max_certs = usize::try_from(config.max_certs).unwrap_or(usize::MAX);
-            Ok(Security::Server(ServerSecurity::new(dir, config.ssl_allow_all, max_certs)?))
-        }
-        Role::Client => Ok(Security::Client(ClientSecurity::new(
-            dir,
-            &config.id(),
-            &config.server_sockaddr.host,
-            config.client_cafile_verify_server.clone(),
-            config.ssl_allow_all,
-        )?)),
     }
 }
 

@@ -9,6 +9,7 @@
 //! # Ok::<(), aioconnectors::remote::RemoteError>(())
 //! ```
 
+mod access;
 mod connect;
 
 use std::fmt;
@@ -19,6 +20,7 @@ use std::time::{Duration, Instant};
 
 use serde_json::{Map, Value};
 
+pub use access::{ClientEntry, ClientList, IgnoredPeers};
 pub(crate) use connect::connect;
 
 use crate::wire::admin::{ANSWER_MAX, encode_request};
@@ -120,6 +122,33 @@ impl fmt::Display for RemoteError {
 
 impl std::error::Error for RemoteError {}
 
+/// A file on its way to a peer or from one.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct FileOnItsWay {
+    /// The peer's id.
+    pub peer: String,
+    /// It comes; else it goes.
+    pub comes: bool,
+    /// Of one that goes, the `src_path` of its message; of one that comes, the `dst_name`.
+    pub name: String,
+    /// Its length, bytes.
+    pub size: u64,
+    /// How many of them the receiver has; of one that goes to a Python peer, how many went out.
+    pub done: u64,
+}
+
+impl FileOnItsWay {
+    fn of(value: &Value) -> Option<Self> {
+        Some(Self {
+            peer: value["peer"].as_str()?.to_owned(),
+            comes: value["direction"].as_str()? == "in",
+            name: value["name"].as_str()?.to_owned(),
+            size: value["size"].as_u64()?,
+            done: value["done"].as_u64()?,
+        })
+    }
+}
+
 /// The admin socket of one connector. See also [`ConnectorApi::remote`](crate::api::ConnectorApi::remote).
 #[derive(Clone, Debug)]
 pub struct Remote {
@@ -190,6 +219,15 @@ impl Remote {
         Ok(peers.as_object().map(|peers| peers.keys().cloned().collect()).unwrap_or_default())
     }
 
+    /// The files that are on their way now, 256 at most.
+    ///
+    /// # Errors
+    /// As [`command_json`](Self::command_json); a connector of the Python package does not know the command.
+    pub fn files(&self) -> Result<Vec<FileOnItsWay>, RemoteError> {
+        let files = self.command_json("show_files", &Map::new())?;
+        Ok(files.as_array().map(|files| files.iter().filter_map(FileOnItsWay::of).collect()).unwrap_or_default())
+    }
+
     /// Has the connector, a client's, subscribe to these message types and to no others: published messages of these
     /// come to it as messages of their type. Towards a server of this project `*` stands for a word and `>` for the rest
     /// of them, words being parted by dots.
@@ -220,6 +258,30 @@ impl Remote {
     /// As [`command_json`](Self::command_json).
     pub fn subscriptions(&self) -> Result<Vec<String>, RemoteError> {
         self.types("show_subscribe_message_types__sync", &Map::new())
+    }
+
+    /// Has a server take back the certificate of `client`, whose link ends at once; with `only_link` the certificate's
+    /// files stay, and the name gets no new one. Without `client`, has a client delete its own certificate and ask the
+    /// server for another, which it gets if the server has taken back the old one.
+    ///
+    /// # Errors
+    /// As [`command_json`](Self::command_json); [`RemoteError::Refused`] if there is none, or the connector is of the
+    /// other kind.
+    pub fn delete_client_certificate(&self, client: Option<&str>, only_link: bool) -> Result<(), RemoteError> {
+        let (command, arguments) = match client {
+            Some(client) => (
+                "delete_client_certificate_on_server",
+                vec![("client_id", Value::from(client)), ("remove_only_symlink", Value::Bool(only_link))],
+            ),
+            None => ("delete_client_certificate_on_client", vec![("restart_client", Value::Bool(true))]),
+        };
+        let arguments = arguments.into_iter().map(|(key, value)| (key.to_owned(), value)).collect();
+        let answer = self.command_json(command, &arguments)?;
+        if answer.get("status") == Some(&Value::Bool(true)) {
+            return Ok(());
+        }
+        let reason = answer.get("msg").and_then(Value::as_str).unwrap_or("it gives no reason").to_owned();
+        Err(RemoteError::Refused { path: self.path.clone(), command: command.to_owned(), reason })
     }
 
     /// The answer to a command that answers with a list of types.

@@ -2,6 +2,11 @@
 //! Skipped, with a word on stderr, where there is no `openssl` command.
 #![cfg(feature = "daemon")]
 
+#[path = "common/mod.rs"]
+mod common;
+#[path = "tls_openssl/hostile.rs"]
+mod hostile;
+
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};
 use std::path::Path;
@@ -39,7 +44,7 @@ fn folder() -> (tempfile::TempDir, SharedRegistry) {
     create(dir.path(), false).unwrap();
     let registry = SharedRegistry::new(Registry::open(dir.path(), 10).unwrap());
     let issued = registry.issue("client1").unwrap();
-    ClientFolder::new(dir.path()).store("client1", &issued.certificate_pem, &issued.key_pem, now()).unwrap();
+    ClientFolder::new(dir.path()).store("client1", &issued.certificate_pem, issued.key_pem.as_deref(), now()).unwrap();
     (dir, registry)
 }
 
@@ -150,7 +155,7 @@ fn our_client_is_accepted_by_an_openssl_server_at_once_after_its_certificate_was
         let server = OpensslServer::start(&Layout::new(dir.path()), version);
         let issued = Registry::open(dir.path(), 10).unwrap().issue("client1").unwrap();
         let folder = ClientFolder::new(dir.path());
-        folder.store("client1", &issued.certificate_pem, &issued.key_pem, now()).unwrap();
+        folder.store("client1", &issued.certificate_pem, issued.key_pem.as_deref(), now()).unwrap();
 
         let servers = Servers::Pinned(folder.pinned_servers().unwrap());
         let own = folder.own("client1", now()).unwrap();

@@ -5,12 +5,11 @@ use std::path::Path;
 use super::folder::DEFAULT;
 use super::pair::{self, Pair};
 use super::{Certificate, Error, Layout, files};
-use crate::wire::names::validate_client_name;
 
 /// A client's part of a folder of certificates.
 #[derive(Clone, Debug)]
 pub struct ClientFolder {
-    layout: Layout,
+    pub(super) layout: Layout,
 }
 
 impl ClientFolder {
@@ -31,7 +30,16 @@ impl ClientFolder {
     /// # Errors
     /// As [`Pair::load`]. A certificate of its own that cannot be used is an error, and not a reason to enrol anew.
     pub fn own(&self, name: &str, now: i64) -> Result<Pair, Error> {
+        self.settle(name)?;
         if self.has_own(name) { self.load(name, now) } else { self.shared(now) }
+    }
+
+    /// The certificate of its own that `name` has, in time or not.
+    ///
+    /// # Errors
+    /// It has none, or the file cannot be read.
+    pub fn own_certificate(&self, name: &str) -> Result<Certificate, Error> {
+        Ok(pair::load_certificates(&self.layout.own_certificate(name))?.swap_remove(0))
     }
 
     /// The certificate that new clients share.
@@ -46,19 +54,17 @@ impl ClientFolder {
         Pair::load(&self.layout.own_certificate(name), &self.layout.own_key(name), now)
     }
 
-    /// Keeps the certificate that a server issued to `name`, after a look at whether it can be used. The key is written
-    /// first, so a certificate never stands without its key.
+    /// Removes the certificate of `name` and its key: it shows the shared one from now on. Whether there was one.
     ///
     /// # Errors
-    /// `name` is no client's name, the texts are no certificate and key that fit, or a file cannot be written.
-    pub fn store(&self, name: &str, certificate_pem: &str, key_pem: &str, now: i64) -> Result<(), Error> {
-        validate_client_name(name).map_err(|source| Error::Name { name: name.to_owned(), source })?;
-        let (certificate, key) = (self.layout.own_certificate(name), self.layout.own_key(name));
-        Pair::from_pem((certificate_pem.as_bytes(), &certificate), (key_pem.as_bytes(), &key), now)?;
-        // An old certificate must not meet the new key.
+    /// A file cannot be removed.
+    pub fn delete(&self, name: &str) -> Result<bool, Error> {
+        self.forget_next(name)?;
+        let certificate = self.layout.own_certificate(name);
+        let there = files::exists(&certificate);
         files::remove_if_there(&certificate)?;
-        files::write_whole(&key, key_pem.as_bytes(), files::SECRET)?;
-        files::write_whole(&certificate, certificate_pem.as_bytes(), files::PUBLIC)
+        files::remove_if_there(&self.layout.own_key(name))?;
+        Ok(there)
     }
 
     /// The certificates of servers that this client accepts: all in `server-cert/server.pem`, or, in a folder from
@@ -96,7 +102,7 @@ mod tests {
         assert!(!folder.has_own("client1"));
         let shared = folder.own("client1", now).unwrap();
         assert_eq!(shared.certificate(), folder.shared(now).unwrap().certificate());
-        folder.store("client1", &minted.certificate_pem, &minted.key_pem, now).unwrap();
+        folder.store("client1", &minted.certificate_pem, Some(&minted.key_pem), now).unwrap();
         assert_eq!(folder.own("client1", now).unwrap().certificate(), &minted.certificate);
         assert_eq!(folder.shared(now).unwrap().certificate(), shared.certificate());
     }
@@ -105,11 +111,11 @@ mod tests {
     fn what_a_server_sends_is_checked_before_it_is_stored() {
         let (dir, folder, minted, now) = folder();
         let other = mint::self_signed("x").unwrap();
-        let refused = folder.store("client1", &minted.certificate_pem, &other.key_pem, now);
+        let refused = folder.store("client1", &minted.certificate_pem, Some(&other.key_pem), now);
         assert!(matches!(refused, Err(Error::KeyMismatch { .. })));
-        let refused = folder.store("client1", "nonsense", &minted.key_pem, now);
+        let refused = folder.store("client1", "nonsense", Some(&minted.key_pem), now);
         assert!(matches!(refused, Err(Error::NotPem { .. })));
-        let refused = folder.store("../evil", &minted.certificate_pem, &minted.key_pem, now);
+        let refused = folder.store("../evil", &minted.certificate_pem, Some(&minted.key_pem), now);
         assert!(matches!(refused, Err(Error::Name { .. })));
         assert_eq!(fs::read_dir(dir.path().join("certificates/client/client-certs")).unwrap().count(), 2);
     }
@@ -118,8 +124,8 @@ mod tests {
     fn a_stored_key_is_for_the_owner_only_and_a_new_pair_replaces_the_old() {
         let (dir, folder, minted, now) = folder();
         let old = mint::self_signed("x").unwrap();
-        folder.store("client1", &old.certificate_pem, &old.key_pem, now).unwrap();
-        folder.store("client1", &minted.certificate_pem, &minted.key_pem, now).unwrap();
+        folder.store("client1", &old.certificate_pem, Some(&old.key_pem), now).unwrap();
+        folder.store("client1", &minted.certificate_pem, Some(&minted.key_pem), now).unwrap();
         assert_eq!(folder.own("client1", now).unwrap().certificate(), &minted.certificate);
         let key = dir.path().join("certificates/client/client-certs/client1.key");
         assert_eq!(fs::metadata(key).unwrap().permissions().mode() & 0o777, 0o600);

@@ -101,6 +101,20 @@ pub enum Error {
         /// The certificate, or the list that names one.
         path: PathBuf,
     },
+    /// What a client offers as its certificate cannot be accepted.
+    Offer {
+        /// The client.
+        name: String,
+        /// Why not.
+        why: String,
+    },
+    /// A client has no certificate that could be deleted.
+    NotIssued {
+        /// The client.
+        name: String,
+        /// The list that does not name it.
+        path: PathBuf,
+    },
     /// The limit `max_certs` is reached.
     TooMany {
         /// The list of clients.
@@ -152,6 +166,10 @@ impl fmt::Display for Error {
             Error::Name { name, source } => write!(f, "{name:?} cannot have a certificate: {source}"),
             Error::AlreadyIssued { name, path } => {
                 write!(f, "{name} has a certificate already, see {}: delete it first", path.display())
+            }
+            Error::Offer { name, why } => write!(f, "the certificate that {name} offers is not accepted: {why}"),
+            Error::NotIssued { name, path } => {
+                write!(f, "{name} has no certificate that could be deleted: {} does not name it", path.display())
             }
             Error::TooMany { path, max } => {
                 write!(f, "{} names {max} clients, which is the limit (max_certs)", path.display())

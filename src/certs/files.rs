@@ -12,7 +12,7 @@ use super::Error;
 const READ_MAX: u64 = 4 << 20;
 
 /// Mode of a file with a private key.
-pub(super) const SECRET: u32 = 0o600;
+pub(crate) const SECRET: u32 = 0o600;
 /// Mode of a file that all may read, as far as the umask lets them.
 pub(super) const PUBLIC: u32 = 0o644;
 
@@ -21,7 +21,7 @@ pub(super) const PUBLIC: u32 = 0o644;
 const SETTLED: Duration = Duration::from_secs(2);
 
 /// Reads a file of at most 4 MiB.
-pub(super) fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, Error> {
+pub(crate) fn read(path: &Path, what: &'static str) -> Result<Vec<u8>, Error> {
     let failed = |source: io::Error| match source.kind() {
         io::ErrorKind::NotFound => Error::Missing { what, path: path.to_owned() },
         _ => io_error("read", path, source),
@@ -46,7 +46,7 @@ pub(super) fn draft_of(path: &Path) -> PathBuf {
 }
 
 /// Writes a file so that nobody ever sees a part of it: draft, sync, rename, sync of the folder.
-pub(super) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
+pub(crate) fn write_whole(path: &Path, bytes: &[u8], mode: u32) -> Result<(), Error> {
     write_draft(path, bytes, mode)?;
     promote(path)
 }
@@ -76,12 +76,18 @@ pub(super) fn promote(path: &Path) -> Result<(), Error> {
     sync_folder(path)
 }
 
+/// Gives a file another name in the same folder, in place of what has it.
+pub(super) fn rename(from: &Path, to: &Path) -> Result<(), Error> {
+    fs::rename(from, to).map_err(|source| io_error("rename", from, source))?;
+    sync_folder(to)
+}
+
 fn sync_folder(path: &Path) -> Result<(), Error> {
     let Some(folder) = path.parent() else { return Ok(()) };
     File::open(folder).and_then(|folder| folder.sync_all()).map_err(|source| io_error("sync", folder, source))
 }
 
-pub(super) fn remove_if_there(path: &Path) -> Result<(), Error> {
+pub(crate) fn remove_if_there(path: &Path) -> Result<(), Error> {
     match fs::remove_file(path) {
         Err(source) if source.kind() != io::ErrorKind::NotFound => Err(io_error("remove", path, source)),
         _ => Ok(()),

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::symlink;
 use std::path::{Path, PathBuf};
 
-use super::mint::{self, Authority, Minted};
+use super::mint::{self, Minted};
 use super::{Error, files};
 
 /// The name of the folder, in `certificates_directory_path`.
@@ -58,6 +58,12 @@ impl Layout {
     #[must_use]
     pub fn ca_key(&self) -> PathBuf {
         self.root.join("server/server-cert/server_ca.key")
+    }
+
+    /// Copies of what that CA has signed, if they are kept.
+    #[must_use]
+    pub fn ca_copies(&self) -> PathBuf {
+        self.clients().join("ca-generated")
     }
 
     /// Where a server keeps the certificates of its clients.
@@ -136,14 +142,14 @@ pub fn create(dir: &Path, ca: bool) -> Result<Created, Error> {
     let server = mint::self_signed("server")?;
     let authority = if ca { Some(mint::authority("server_ca")?) } else { None };
     let default = match &authority {
-        Some(authority) => authority.sign(DEFAULT)?,
+        Some((_, authority)) => authority.sign(DEFAULT)?,
         None => mint::self_signed(DEFAULT)?,
     };
 
     let mut making = Making::default();
     making.server(&layout, &server)?;
-    if let Some(authority) = &authority {
-        making.authority(&layout, authority)?;
+    if let Some((minted, _)) = &authority {
+        making.authority(&layout, minted)?;
     }
     making.default_client(&layout, &default)?;
     Ok(Created { root: layout.root.clone(), files: making.finish() })
@@ -184,8 +190,7 @@ impl Making {
         Ok(())
     }
 
-    fn authority(&mut self, layout: &Layout, authority: &Authority) -> Result<(), Error> {
-        let minted = &authority.minted;
+    fn authority(&mut self, layout: &Layout, minted: &Minted) -> Result<(), Error> {
         self.secret(layout.ca_key(), &minted.key_pem, "the key of the CA for clients")?;
         self.public(layout.ca_certificate(), &minted.certificate_pem, "the CA for clients")?;
         self.link(layout, minted, "../../server-cert/server_ca.pem", "the CA, as OpenSSL looks for it")?;
@@ -193,7 +198,7 @@ impl Making {
         self.public(config, &python_ca_config(layout), "by which Python servers sign certificates")?;
         let index = layout.root.join("server/server-cert/index.txt");
         self.public(index, "", "where Python servers list what they signed")?;
-        self.folder(&layout.clients().join("ca-generated"))
+        self.folder(&layout.ca_copies())
     }
 
     fn default_client(&mut self, layout: &Layout, default: &Minted) -> Result<(), Error> {

@@ -18,9 +18,11 @@ use std::path::{Path, PathBuf};
 
 use log::info;
 
-use super::mint::{self, Minted};
-use super::pair::load_certificates;
-use super::{Error, Registry, files};
+use super::mint::{self, Fresh};
+use super::offer::first_block;
+use super::pair::{certificates, load_certificates};
+use super::{Error, Identity, Issuing, Registry, files};
+use crate::wire::control::Offer;
 use crate::wire::names::validate_client_name;
 
 /// A certificate that was made for a client.
@@ -28,10 +30,17 @@ use crate::wire::names::validate_client_name;
 pub struct Issued {
     /// The certificate, in PEM.
     pub certificate_pem: String,
-    /// Its key (PKCS#8), in PEM.
-    pub key_pem: String,
+    /// Its key (PKCS#8), in PEM, unless the client has that.
+    pub key_pem: Option<String>,
     /// Its serial number, as in `source_id_2_cert.json`.
     pub serial: String,
+}
+
+impl From<Fresh> for Issued {
+    fn from(fresh: Fresh) -> Self {
+        let serial = fresh.certificate.serial().to_owned();
+        Self { certificate_pem: fresh.certificate_pem, key_pem: fresh.key_pem, serial }
+    }
 }
 
 impl std::fmt::Debug for Issued {
@@ -48,18 +57,52 @@ impl Registry {
     /// `name` is no client's name, or has a certificate; `max_certs` is reached; a file cannot be written, and then all
     /// is as before.
     pub fn issue(&mut self, name: &str) -> Result<Issued, Error> {
+        self.enrol(name, &Offer::default())
+    }
+
+    /// The same for a client that offers a certificate of its own making, which is accepted then, or a request, which the
+    /// CA signs then, if there is one. Who offers again what was accepted, because no answer came, gets it again.
+    ///
+    /// # Errors
+    /// As [`Registry::issue`], and what is offered cannot be accepted.
+    pub fn enrol(&mut self, name: &str, offer: &Offer) -> Result<Issued, Error> {
         validate_client_name(name).map_err(|source| Error::Name { name: name.to_owned(), source })?;
         self.undo(name)?;
         self.names.refresh()?;
+        if let Some(issued) = self.accepted(name, offer) {
+            return Ok(issued);
+        }
         self.check_free(name)?;
-        let minted = mint::self_signed(name)?;
-        if let Err(e) = self.put(name, &minted) {
+        let fresh = match (self.issuing, &offer.certificate_pem) {
+            (Issuing::Signed { .. }, _) => self.sign(name, offer)?,
+            (Issuing::SelfSigned, Some(pem)) => self.offered(name, pem)?,
+            (Issuing::SelfSigned, None) => mint::self_signed(name)?.into(),
+        };
+        let put = if self.issuing == Issuing::SelfSigned { self.put(name, &fresh) } else { self.list(name, &fresh) };
+        if let Err(e) = put {
             // The first error is the one to tell; what cannot be undone now is undone at the next attempt.
             let _ = self.undo(name);
             return Err(e);
         }
-        let serial = minted.certificate.serial().to_owned();
-        Ok(Issued { certificate_pem: minted.certificate_pem, key_pem: minted.key_pem, serial })
+        Ok(Issued::from(fresh))
+    }
+
+    /// What is offered, if it is what `name` has already.
+    pub(super) fn accepted(&mut self, name: &str, offer: &Offer) -> Option<Issued> {
+        let path = self.layout.client_certificate(name);
+        let offered = certificates(offer.certificate_pem.as_ref()?.as_bytes(), &path).ok()?.swap_remove(0);
+        let is_its = matches!(self.identify(offered.der()), Identity::Named { name: owner, .. } if owner == name);
+        let certificate_pem = first_block(offer.certificate_pem.as_ref()?)?;
+        let serial = offered.serial().to_owned();
+        is_its.then_some(Issued { certificate_pem, key_pem: None, serial })
+    }
+
+    /// With a CA: an entry is all that makes a certificate accepted.
+    fn list(&mut self, name: &str, fresh: &Fresh) -> Result<(), Error> {
+        if self.issuing == (Issuing::Signed { copies: true }) {
+            self.keep_copy(fresh)?;
+        }
+        self.names.add(name, fresh.certificate.serial())
     }
 
     fn check_free(&self, name: &str) -> Result<(), Error> {
@@ -76,9 +119,13 @@ impl Registry {
         Ok(())
     }
 
-    fn put(&mut self, name: &str, minted: &Minted) -> Result<(), Error> {
+    fn put(&mut self, name: &str, minted: &Fresh) -> Result<(), Error> {
         let certificate = self.layout.client_certificate(name);
-        files::write_whole(&self.layout.client_key(name), minted.key_pem.as_bytes(), files::SECRET)?;
+        match &minted.key_pem {
+            Some(key) => files::write_whole(&self.layout.client_key(name), key.as_bytes(), files::SECRET)?,
+            // One of an earlier certificate would be mistaken for this one's.
+            None => files::remove_if_there(&self.layout.client_key(name))?,
+        }
         files::write_draft(&certificate, minted.certificate_pem.as_bytes(), files::PUBLIC)?;
         self.links.add(minted.certificate.subject_hash(), &link_target(name))?;
         self.names.add(name, minted.certificate.serial())?;
@@ -117,7 +164,7 @@ impl Registry {
     }
 }
 
-fn link_target(name: &str) -> PathBuf {
+pub(super) fn link_target(name: &str) -> PathBuf {
     Path::new("..").join(format!("{name}.pem"))
 }
 

@@ -43,6 +43,13 @@ impl Links {
         Ok(names.iter().map(|name| self.dir.join(name)).find(holds))
     }
 
+    /// The links with this hash.
+    pub(super) fn all(&mut self, hash: &str) -> Result<Vec<PathBuf>, Error> {
+        self.refresh()?;
+        let names = self.by_hash.get(hash).map_or(&[][..], Vec::as_slice);
+        Ok(names.iter().map(|name| self.dir.join(name)).collect())
+    }
+
     fn refresh(&mut self) -> Result<(), Error> {
         let now = Stamp::of(&self.dir).map_err(|e| files::io_error("look at", &self.dir, e))?;
         let Some(now) = now else {
@@ -87,13 +94,38 @@ impl Links {
         Err(files::io_error("link", &self.dir, io::ErrorKind::AlreadyExists.into()))
     }
 
-    /// Removes every link to `target`.
-    pub(super) fn remove(&self, target: &Path) -> Result<(), Error> {
+    /// Removes every link to `target`; whether there was one. Those of the same hash behind it move up: OpenSSL stops
+    /// at the first number that is missing.
+    pub(super) fn remove(&self, target: &Path) -> Result<bool, Error> {
+        self.remove_others(target, "")
+    }
+
+    /// The same, but those with the hash `keep` stay.
+    pub(super) fn remove_others(&self, target: &Path, keep: &str) -> Result<bool, Error> {
+        let mut gaps = HashSet::new();
         for entry in fs::read_dir(&self.dir).map_err(|e| files::io_error("list", &self.dir, e))? {
-            let path = entry.map_err(|e| files::io_error("list", &self.dir, e))?.path();
-            if fs::read_link(&path).is_ok_and(|leads_to| leads_to == target) {
+            let entry = entry.map_err(|e| files::io_error("list", &self.dir, e))?;
+            let path = entry.path();
+            let hash = hash_of(&entry.file_name());
+            let stays = hash.as_deref() == Some(keep);
+            if !stays && fs::read_link(&path).is_ok_and(|leads_to| leads_to == target) {
                 files::remove_if_there(&path)?;
+                gaps.insert(hash);
             }
+        }
+        gaps.iter().flatten().try_for_each(|hash| self.close_up(hash))?;
+        Ok(!gaps.is_empty())
+    }
+
+    /// Numbers the links of a hash from 0 on, in the order that they have.
+    fn close_up(&self, hash: &str) -> Result<(), Error> {
+        let entries = fs::read_dir(&self.dir).map_err(|e| files::io_error("list", &self.dir, e))?;
+        let number = |name: OsString| name.to_str()?.strip_prefix(hash)?.strip_prefix('.')?.parse::<u32>().ok();
+        let mut numbers: Vec<u32> = entries.filter_map(|entry| number(entry.ok()?.file_name())).collect();
+        numbers.sort_unstable();
+        for (to, from) in (0..).zip(numbers).filter(|(to, from)| to != from) {
+            let at = |number: u32| self.dir.join(format!("{hash}.{number}"));
+            fs::rename(at(from), at(to)).map_err(|e| files::io_error("rename", &at(from), e))?;
         }
         Ok(())
     }
@@ -143,9 +175,23 @@ mod tests {
         links.add(hash, Path::new("../b.pem")).unwrap();
         let second = links.add(hash, Path::new("../a.pem")).unwrap();
         assert!(second.ends_with(format!("{hash}.1")));
-        links.remove(Path::new("../b.pem")).unwrap();
+        fs::remove_file(dir.path().join(format!("symlinks/{hash}.0"))).unwrap();
         assert_eq!(links.find(&minted.certificate).unwrap(), Some(second));
         assert_eq!(links.find(&mint::self_signed("a").unwrap().certificate).unwrap(), None);
+    }
+
+    #[test]
+    fn links_behind_one_that_is_removed_move_up() {
+        let dir = tempfile::tempdir().unwrap();
+        let links = Links::open(dir.path().to_owned()).unwrap();
+        let of = |n: u32| fs::read_link(dir.path().join(format!("0a1b2c3d.{n}"))).ok();
+        for name in ["../a.pem", "../b.pem", "../c.pem"] {
+            links.add("0a1b2c3d", Path::new(name)).unwrap();
+        }
+        links.add("0a1b2c3e", Path::new("../d.pem")).unwrap();
+        assert!(links.remove(Path::new("../a.pem")).unwrap());
+        assert_eq!((of(0), of(1), of(2)), (Some("../b.pem".into()), Some("../c.pem".into()), None));
+        assert!(!links.remove(Path::new("../a.pem")).unwrap());
     }
 
     #[test]

@@ -4,15 +4,15 @@ use std::time::{Duration, SystemTime};
 
 use aws_lc_rs::rand;
 use rcgen::{
-    BasicConstraints, CertificateParams, DistinguishedName, DnType, IsCa, Issuer, KeyPair, KeyUsagePurpose,
-    PKCS_ECDSA_P256_SHA256, SerialNumber,
+    BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, IsCa, Issuer,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber,
 };
 
 use super::Error;
 use super::x509::{Certificate, hex};
 
 /// As long as those that the Python tool makes.
-const VALID: Duration = Duration::from_secs(3650 * 86_400);
+pub(super) const VALID: Duration = Duration::from_secs(3650 * 86_400);
 /// Certificates begin a day ago, so that a peer whose clock is behind accepts them at once.
 const BACKDATED: Duration = Duration::from_secs(86_400);
 /// X.520's bound of a common name.
@@ -25,9 +25,23 @@ pub(crate) struct Minted {
     pub(crate) key_pem: String,
 }
 
+/// A new certificate, with its key if that was made here as well.
+pub(crate) struct Fresh {
+    pub(crate) certificate: Certificate,
+    pub(crate) certificate_pem: String,
+    pub(crate) key_pem: Option<String>,
+}
+
+impl From<Minted> for Fresh {
+    fn from(Minted { certificate, certificate_pem, key_pem }: Minted) -> Self {
+        Self { certificate, certificate_pem, key_pem: Some(key_pem) }
+    }
+}
+
 /// A certificate authority that can sign.
+#[derive(Debug)]
 pub(super) struct Authority {
-    pub(super) minted: Minted,
+    pub(super) certificate: Certificate,
     issuer: Issuer<'static, KeyPair>,
 }
 
@@ -46,24 +60,56 @@ pub(crate) fn self_signed_at(label: &str, now: SystemTime) -> Result<Minted, Err
 }
 
 /// A CA certificate, which signs only certificates of ends, not of other CAs.
-pub(super) fn authority(label: &str) -> Result<Authority, Error> {
+pub(super) fn authority(label: &str) -> Result<(Minted, Authority), Error> {
     let key = new_key()?;
     let mut params = base(label, SystemTime::now())?;
     params.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     params.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     let certificate = params.self_signed(&key).map_err(generate)?;
     let minted = minted(&certificate, &key)?;
-    Ok(Authority { minted, issuer: Issuer::new(params, key) })
+    let authority = Authority { certificate: minted.certificate.clone(), issuer: Issuer::new(params, key) };
+    Ok((minted, authority))
+}
+
+/// The CA that has this certificate and key.
+pub(super) fn authority_of(certificate: &Certificate, key_pem: &[u8]) -> Result<Authority, Error> {
+    let key = KeyPair::from_pem(&String::from_utf8_lossy(key_pem)).map_err(generate)?;
+    let issuer = Issuer::from_ca_cert_der(certificate.der(), key).map_err(generate)?;
+    Ok(Authority { certificate: certificate.clone(), issuer })
+}
+
+/// A request for a certificate for this key (PKCS#8 in PEM), in PEM.
+pub(super) fn request(label: &str, key_pem: &str) -> Result<String, Error> {
+    let key = KeyPair::from_pem(key_pem).map_err(generate)?;
+    let mut params = CertificateParams::default();
+    params.distinguished_name = subject(label)?;
+    params.serialize_request(&key).and_then(|request| request.pem()).map_err(generate)
 }
 
 impl Authority {
     /// A certificate that this CA signed.
     pub(super) fn sign(&self, label: &str) -> Result<Minted, Error> {
         let key = new_key()?;
+        let certificate = self.params(label)?.signed_by(&key, &self.issuer).map_err(generate)?;
+        minted(&certificate, &key)
+    }
+
+    /// A certificate for the key of a request in PEM. Of what else it asks for nothing is granted.
+    pub(super) fn sign_request(&self, label: &str, request_pem: &str) -> Result<Fresh, Error> {
+        let refused = |e: rcgen::Error| Error::Offer { name: label.to_owned(), why: e.to_string() };
+        let request = CertificateSigningRequestParams::from_pem(request_pem).map_err(refused)?;
+        let signed = self.params(label)?.signed_by(&request.public_key, &self.issuer).map_err(generate)?;
+        let certificate = Certificate::parse(signed.der()).map_err(|e| Error::Generate(e.to_string()))?;
+        Ok(Fresh { certificate, certificate_pem: signed.pem(), key_pem: None })
+    }
+
+    fn params(&self, label: &str) -> Result<CertificateParams, Error> {
         let mut params = leaf(label, SystemTime::now())?;
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
-        let certificate = params.signed_by(&key, &self.issuer).map_err(generate)?;
-        minted(&certificate, &key)
+        // What it signs does not outlive it.
+        let end = u64::try_from(self.certificate.not_after()).unwrap_or(0);
+        params.not_after = params.not_after.min((SystemTime::UNIX_EPOCH + Duration::from_secs(end)).into());
+        Ok(params)
     }
 }
 

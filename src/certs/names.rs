@@ -110,6 +110,49 @@ impl Names {
         })
     }
 
+    /// Adds one more serial number by which a client is known, and writes the file.
+    pub(super) fn add_serial(&mut self, name: &str, serial: &str) -> Result<(), Error> {
+        self.change(|_, of_serials| {
+            of_serials.insert(serial.to_owned(), name.into());
+        })
+    }
+
+    /// Has a client known by this serial number alone, and writes the file if that is new.
+    pub(super) fn keep_only(&mut self, name: &str, serial: &str) -> Result<(), Error> {
+        self.reload()?;
+        if self.serials_of(name) == [serial] {
+            return Ok(());
+        }
+        self.change(|of_names, of_serials| {
+            of_names.insert(name.to_owned(), serial.into());
+            of_serials.retain(|number, owner| number == serial || owner != name);
+            of_serials.insert(serial.to_owned(), name.into());
+        })
+    }
+
+    /// Takes a client out, with all its serial numbers, and writes the file if it was there; the numbers.
+    pub(super) fn forget(&mut self, name: &str) -> Result<Vec<String>, Error> {
+        self.reload()?;
+        let serials = self.serials_of(name);
+        if !serials.is_empty() {
+            self.change(|of_names, of_serials| {
+                of_names.shift_remove(name);
+                of_serials.retain(|_, owner| owner != name);
+            })?;
+        }
+        Ok(serials)
+    }
+
+    /// All serial numbers by which a client is known, the one that it has first.
+    fn serials_of(&self, name: &str) -> Vec<String> {
+        let mut serials: Vec<String> = self.serial_of(name).map(str::to_owned).into_iter().collect();
+        let all = self.content.get(NAMES).and_then(Value::as_object).into_iter().flatten();
+        let others = all.filter(|(serial, owner)| *owner == name && !serials.contains(serial));
+        let others: Vec<String> = others.map(|(serial, _)| serial.clone()).collect();
+        serials.extend(others);
+        serials
+    }
+
     fn change(&mut self, edit: impl FnOnce(&mut Map<String, Value>, &mut Map<String, Value>)) -> Result<(), Error> {
         self.reload()?;
         let mut serials = self.take(SERIALS);

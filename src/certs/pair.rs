@@ -89,7 +89,7 @@ fn ders(text: &[u8], path: &Path) -> Result<Vec<CertificateDer<'static>>, Error>
     if blocks.is_empty() { Err(not_pem(contents(text))) } else { Ok(blocks) }
 }
 
-fn certificates(text: &[u8], path: &Path) -> Result<Vec<Certificate>, Error> {
+pub(super) fn certificates(text: &[u8], path: &Path) -> Result<Vec<Certificate>, Error> {
     let blocks = ders(text, path)?;
     let parse = |der: &CertificateDer<'_>| {
         Certificate::parse(der)

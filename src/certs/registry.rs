@@ -13,9 +13,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use log::warn;
 
 use super::links::Links;
+use super::mint::Authority;
 use super::names::Names;
 use super::pair::load_certificates;
-use super::{Certificate, Error, Layout, x509};
+use super::{Certificate, Error, Issuing, Layout, x509};
+use crate::wire::control::Offer;
 use crate::wire::names::{NameError, is_default_certificate, validate_client_name};
 
 pub use super::issue::Issued;
@@ -106,6 +108,9 @@ pub struct Registry {
     pub(super) links: Links,
     pub(super) names: Names,
     pub(super) max_certs: usize,
+    pub(super) issuing: Issuing,
+    /// The CA that signed last.
+    pub(super) ca: Option<Authority>,
 }
 
 impl Registry {
@@ -118,9 +123,21 @@ impl Registry {
         let layout = Layout::new(dir);
         let links = Links::open(layout.links())?;
         let names = Names::open(layout.names())?;
-        let mut registry = Self { layout, links, names, max_certs };
+        let mut registry = Self { layout, links, names, max_certs, issuing: Issuing::default(), ca: None };
         registry.recover()?;
         Ok(registry)
+    }
+
+    /// Has clients' certificates made in this way. With a CA, what it has signed is accepted as well.
+    ///
+    /// # Errors
+    /// There is no CA that could sign.
+    pub fn with_issuing(mut self, issuing: Issuing) -> Result<Self, Error> {
+        if let Issuing::Signed { .. } = issuing {
+            self.authority()?;
+        }
+        self.issuing = issuing;
+        Ok(self)
     }
 
     /// Says whose certificate `der` is, by the folder as it is now: files that were added, removed or replaced since
@@ -131,22 +148,27 @@ impl Registry {
             Err(e) => return unreadable(der, e),
         };
         match self.link_to(&certificate) {
-            Ok(link) => self.name(&certificate, &link),
+            Ok(link) => self.name(&certificate, link.as_deref()),
             Err(why) => stranger(&certificate, why),
         }
     }
 
-    fn link_to(&mut self, certificate: &Certificate) -> Result<PathBuf, Why> {
-        match self.links.find(certificate) {
-            Ok(Some(link)) => Ok(link),
-            Ok(None) => Err(Why::NotLinked { links: self.layout.links() }),
+    /// The link that leads to a certificate; none if the CA has signed it.
+    fn link_to(&mut self, certificate: &Certificate) -> Result<Option<PathBuf>, Why> {
+        let found = self.links.find(certificate).and_then(|link| {
+            let by_ca = link.is_none() && self.issuing != Issuing::SelfSigned && self.is_signed(certificate)?;
+            Ok((link, by_ca))
+        });
+        match found {
+            Ok((None, false)) => Err(Why::NotLinked { links: self.layout.links() }),
+            Ok((link, _)) => Ok(link),
             Err(e) => Err(Why::Folder(e.to_string())),
         }
     }
 
-    fn name(&mut self, certificate: &Certificate, link: &Path) -> Identity {
+    fn name(&mut self, certificate: &Certificate, link: Option<&Path>) -> Identity {
         let serial = certificate.serial().to_owned();
-        if let Some(name) = target_name(link).filter(|name| is_default_certificate(name)) {
+        if let Some(name) = link.and_then(target_name).filter(|name| is_default_certificate(name)) {
             return Identity::Default { name, serial };
         }
         if let Err(e) = self.names.refresh() {
@@ -178,7 +200,7 @@ fn target_name(link: &Path) -> Option<String> {
     pem_name(&fs::read_link(link).ok()?)
 }
 
-fn pem_name(path: &Path) -> Option<String> {
+pub(super) fn pem_name(path: &Path) -> Option<String> {
     Some(path.file_name()?.to_str()?.strip_suffix(".pem")?.to_owned())
 }
 
@@ -222,6 +244,38 @@ impl SharedRegistry {
     /// As [`Registry::issue`].
     pub fn issue(&self, name: &str) -> Result<Issued, Error> {
         self.lock().issue(name)
+    }
+
+    /// As [`Registry::enrol`].
+    ///
+    /// # Errors
+    /// As [`Registry::enrol`].
+    pub fn enrol(&self, name: &str, offer: &Offer) -> Result<Issued, Error> {
+        self.lock().enrol(name, offer)
+    }
+
+    /// As [`Registry::renew`].
+    ///
+    /// # Errors
+    /// As [`Registry::renew`].
+    pub fn renew(&self, name: &str, offer: &Offer) -> Result<Issued, Error> {
+        self.lock().renew(name, offer)
+    }
+
+    /// As [`Registry::seen`].
+    ///
+    /// # Errors
+    /// As [`Registry::seen`].
+    pub fn seen(&self, name: &str, certificate: &Certificate) -> Result<bool, Error> {
+        self.lock().seen(name, certificate)
+    }
+
+    /// As [`Registry::delete`].
+    ///
+    /// # Errors
+    /// As [`Registry::delete`].
+    pub fn delete(&self, name: &str, only_link: bool) -> Result<Vec<String>, Error> {
+        self.lock().delete(name, only_link)
     }
 
     fn lock(&self) -> MutexGuard<'_, Registry> {

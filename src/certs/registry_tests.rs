@@ -2,6 +2,8 @@ use std::fs;
 use std::os::unix::fs::{PermissionsExt, symlink};
 use std::path::PathBuf;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, KeyPair, SerialNumber};
+
 use super::*;
 use crate::certs::folder::DEFAULT;
 use crate::certs::{create, files, mint};
@@ -233,4 +235,196 @@ fn a_failure_while_issuing_leaves_all_as_it_was() {
 fn a_folder_that_is_not_there_is_an_error() {
     let dir = tempfile::tempdir().unwrap();
     assert!(matches!(Registry::open(dir.path(), MAX_CERTS), Err(Error::Missing { .. })));
+}
+
+#[test]
+fn a_deleted_certificate_is_refused_at_once_and_its_name_is_free_again() {
+    let mut server = Server::new();
+    let before = server.everything();
+    let first = server.issued("client1");
+    let other = server.issued("client2");
+    assert_eq!(server.registry.delete("client1", false).unwrap(), [first.serial()]);
+    assert!(matches!(server.refused(&first), Why::NotLinked { .. }));
+    assert_eq!(server.identify(&other), named("client2", &other));
+    let second = server.issued("client1");
+    assert_eq!(server.identify(&second), named("client1", &second));
+    assert!(matches!(server.refused(&first), Why::NotLinked { .. }));
+    server.registry.delete("client1", false).unwrap();
+    server.registry.delete("client2", false).unwrap();
+    let mut after = server.everything();
+    after.retain(|name| name != "source_id_2_cert.json");
+    assert_eq!(after, before);
+    assert!(matches!(server.registry.delete("client1", false), Err(Error::NotIssued { .. })));
+    assert!(matches!(server.registry.delete("default", false), Err(Error::Name { .. })));
+}
+
+#[test]
+fn a_certificate_whose_files_stay_is_refused_and_its_name_is_not_free() {
+    let mut server = Server::new();
+    let certificate = server.issued("client1");
+    server.registry.delete("client1", true).unwrap();
+    assert!(matches!(server.refused(&certificate), Why::NotLinked { .. }));
+    assert!(matches!(server.registry.issue("client1"), Err(Error::AlreadyIssued { .. })));
+    assert_eq!(server.registry.names.count(), 0);
+    server.registry.delete("client1", false).unwrap();
+    server.issued("client1");
+}
+
+fn offer(pem: &str) -> Offer {
+    Offer { certificate_pem: Some(pem.to_owned()), request_pem: None }
+}
+
+/// A certificate that signs itself, made as `change` says.
+fn made(change: impl FnOnce(&mut CertificateParams)) -> String {
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::ExplicitNoCa;
+    params.not_before = (std::time::SystemTime::now() - std::time::Duration::from_secs(3600)).into();
+    params.not_after = (std::time::SystemTime::now() + std::time::Duration::from_secs(3600)).into();
+    change(&mut params);
+    params.self_signed(&key).unwrap().pem()
+}
+
+fn at(seconds_from_now: i64) -> rcgen::CertificateParams {
+    let mut params = CertificateParams::default();
+    let now = std::time::SystemTime::now();
+    let by = std::time::Duration::from_secs(seconds_from_now.unsigned_abs());
+    params.not_after = if seconds_from_now < 0 { now - by } else { now + by }.into();
+    params
+}
+
+#[test]
+fn a_certificate_that_a_client_has_made_is_accepted_as_it_is_and_no_key_is_kept() {
+    let mut server = Server::new();
+    let pem = made(|_| {});
+    let issued = server.registry.enrol("client1", &offer(&format!("a word\n{pem}another\n"))).unwrap();
+    assert_eq!((issued.key_pem, issued.certificate_pem.replace('\r', "")), (None, pem.replace('\r', "")));
+    let certificate = server.certificate("client1");
+    assert_eq!(server.identify(&certificate), named("client1", &certificate));
+    assert!(!files::exists(&server.layout.client_key("client1")));
+    // The same once more is a question whose answer was lost; another one is another's.
+    assert_eq!(server.registry.enrol("client1", &offer(&pem)).unwrap().serial, certificate.serial());
+    assert!(matches!(server.registry.enrol("client1", &offer(&made(|_| {}))), Err(Error::AlreadyIssued { .. })));
+    assert!(matches!(server.registry.enrol("client2", &offer(&pem)), Err(Error::Offer { .. })));
+}
+
+#[test]
+fn what_could_pass_for_another_s_or_sign_others_is_not_accepted() {
+    let mut server = Server::new();
+    server.issued("client1");
+    let (its, shared) = (server.certificate("client1"), server.certificate(DEFAULT));
+    let serial = |of: &Certificate| {
+        let bytes: Vec<u8> = (0..of.serial().len())
+            .step_by(2)
+            .map(|i| u8::from_str_radix(&of.serial()[i..i + 2], 16).unwrap())
+            .collect();
+        Some(SerialNumber::from_slice(&bytes))
+    };
+    let subject = rcgen::CertificateParams::default().distinguished_name;
+    server.registry.enrol("taken", &offer(&made(|p| p.distinguished_name = subject.clone()))).unwrap();
+    let cases = [
+        ("may sign", made(|p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained))),
+        ("may sign", made(|p| p.is_ca = IsCa::NoCa)),
+        ("serial number", made(|p| p.serial_number = serial(&its))),
+        ("serial number", made(|p| p.serial_number = serial(&shared))),
+        ("subject", made(|_| {})),
+        ("not valid", made(|p| p.not_after = at(-60).not_after)),
+        ("not valid", made(|p| p.not_before = at(600).not_after)),
+        ("too long", made(|p| p.not_after = at(4000 * 86_400).not_after)),
+        ("not one", made(|_| {}) + &made(|_| {})),
+        ("PEM", "hello".to_owned()),
+        ("not signed", mint::authority("x").unwrap().1.sign("y").unwrap().certificate_pem),
+    ];
+    for (why, pem) in cases {
+        let error = server.registry.enrol("client2", &offer(&pem)).expect_err(why).to_string();
+        assert!(error.contains(why) && error.contains("client2"), "{error} should say {why}");
+    }
+    assert_eq!(server.registry.names.count(), 2);
+}
+
+#[test]
+fn a_ca_signs_for_the_key_of_a_request_and_grants_nothing_else_of_it() {
+    let dir = tempfile::tempdir().unwrap();
+    create(dir.path(), true).unwrap();
+    let issuing = Issuing::Signed { copies: false };
+    let mut registry = Registry::open(dir.path(), MAX_CERTS).unwrap().with_issuing(issuing).unwrap();
+    let key = KeyPair::generate().unwrap();
+    let mut params = CertificateParams::default();
+    params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let request = params.serialize_request(&key).unwrap().pem().unwrap();
+    let ask = |pem: &str| Offer { certificate_pem: Some(made(|_| {})), request_pem: Some(pem.to_owned()) };
+    let issued = registry.enrol("client1", &ask(&request)).unwrap();
+    assert!(issued.key_pem.is_none());
+    let path = dir.path().join("issued.pem");
+    fs::write(&path, &issued.certificate_pem).unwrap();
+    let certificate = load_certificates(&path).unwrap().remove(0);
+    assert!(certificate.is_plain() && certificate.subject().contains("client1"), "{certificate:?}");
+    assert_eq!(registry.identify(certificate.der()), named("client1", &certificate));
+    assert!(matches!(registry.enrol("client2", &ask("nonsense")), Err(Error::Offer { .. })));
+    // A client of the Python package asks without a request, and gets a key as well.
+    assert!(registry.enrol("client3", &Offer::default()).unwrap().key_pem.is_some());
+    registry.delete("client1", false).unwrap();
+    assert!(matches!(
+        registry.identify(certificate.der()),
+        Identity::Unknown(Stranger { why: Why::NoName { .. }, .. })
+    ));
+    // Without the setting only what is linked is accepted.
+    let mut plain = Registry::open(dir.path(), MAX_CERTS).unwrap();
+    assert!(matches!(
+        plain.identify(certificate.der()),
+        Identity::Unknown(Stranger { why: Why::NotLinked { .. }, .. })
+    ));
+}
+
+#[test]
+fn a_renewed_certificate_is_accepted_beside_the_old_one_until_it_is_seen() {
+    let mut server = Server::new();
+    let old = server.issued("client1");
+    let before = server.everything();
+    let renew = |server: &mut Server| {
+        let issued = server.registry.renew(
+            "client1",
+            &offer(&made(|p| {
+                p.distinguished_name.push(rcgen::DnType::OrganizationName, "x");
+            })),
+        );
+        issued.map(|_| server.certificate("client1.next"))
+    };
+    let lost = renew(&mut server).unwrap();
+    // One whose answer was lost is given up for the next.
+    fs::remove_file(server.layout.client_certificate("client1.next")).unwrap();
+    let new = renew(&mut server).unwrap();
+    assert!(matches!(server.refused(&lost), Why::NotLinked { .. }));
+    for certificate in [&old, &new, &old] {
+        assert_eq!(server.identify(certificate), named("client1", certificate));
+        assert!(!server.registry.seen("client1", &old).unwrap());
+    }
+    assert!(!server.registry.seen("client2", &new).unwrap(), "it is another's");
+    assert!(server.registry.seen("client1", &new).unwrap());
+    assert!(!server.registry.seen("client1", &new).unwrap());
+    assert!(matches!(server.refused(&old), Why::NotLinked { .. }));
+    server.reopen();
+    assert_eq!(server.identify(&new), named("client1", &new));
+    assert_eq!(server.everything().len() + 1, before.len(), "only the old key is gone");
+    assert!(matches!(server.registry.renew("client2", &Offer::default()), Err(Error::NotIssued { .. })));
+    assert!(matches!(server.registry.renew("client1", &Offer::default()), Err(Error::Offer { .. })));
+}
+
+#[test]
+fn a_crash_while_a_renewed_certificate_takes_over_is_mended_when_it_is_shown_again() {
+    let mut server = Server::new();
+    let old = server.issued("client1");
+    let pem = made(|p| p.distinguished_name.push(rcgen::DnType::OrganizationName, "x"));
+    server.registry.renew("client1", &offer(&pem)).unwrap();
+    let new = server.certificate("client1.next");
+    // As far as the new name, and no further.
+    server.registry.links.add(new.subject_hash(), Path::new("../client1.pem")).unwrap();
+    let next = server.layout.client_certificate("client1.next");
+    fs::rename(next, server.layout.client_certificate("client1")).unwrap();
+    server.reopen();
+    assert_eq!(server.identify(&new), named("client1", &new));
+    assert!(server.registry.seen("client1", &new).unwrap());
+    assert_eq!(server.identify(&new), named("client1", &new));
+    assert!(matches!(server.refused(&old), Why::NotLinked { .. }));
+    assert_eq!(fs::read_dir(server.layout.links()).unwrap().count(), 2);
 }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use aws_lc_rs::digest;
 use rustls::pki_types::{CertificateDer, SubjectPublicKeyInfoDer};
-use x509_parser::prelude::{FromDer, X509Certificate};
+use x509_parser::prelude::{FromDer, X509Certificate, X509Version};
 use x509_parser::time::ASN1Time;
 
 use super::name_hash::name_hash;
@@ -47,6 +47,9 @@ pub struct Certificate {
     serial: String,
     subject: String,
     subject_hash: String,
+    issuer_hash: String,
+    signs: bool,
+    plain: bool,
     not_before: i64,
     not_after: i64,
 }
@@ -67,6 +70,9 @@ impl Certificate {
             serial: integer_hex(x509.raw_serial()),
             subject: printable(&x509.subject().to_string()),
             subject_hash: name_hash(x509.subject()),
+            issuer_hash: name_hash(x509.issuer()),
+            signs: says_ca(&x509) == Some(true),
+            plain: says_ca(&x509) == Some(false) && x509.version() == X509Version::V3,
             not_before: x509.validity().not_before.timestamp(),
             not_after: x509.validity().not_after.timestamp(),
         })
@@ -103,6 +109,36 @@ impl Certificate {
         &self.subject_hash
     }
 
+    /// The same of the name of who signed it.
+    #[must_use]
+    pub fn issuer_hash(&self) -> &str {
+        &self.issuer_hash
+    }
+
+    /// Whether it is a CA's.
+    #[must_use]
+    pub fn signs(&self) -> bool {
+        self.signs
+    }
+
+    /// Whether it says, as only version 3 can, that it is no CA's.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.plain
+    }
+
+    /// Whether this is a CA's, and `other` is signed by it.
+    #[must_use]
+    pub fn has_signed(&self, other: &Self) -> bool {
+        self.signs && self.subject_hash == other.issuer_hash && verifies(other, self)
+    }
+
+    /// Whether it is signed by its own key, under its own name.
+    #[must_use]
+    pub fn has_signed_itself(&self) -> bool {
+        self.subject_hash == self.issuer_hash && verifies(self, self)
+    }
+
     /// Its first second, in Unix time.
     #[must_use]
     pub fn not_before(&self) -> i64 {
@@ -134,6 +170,21 @@ impl Certificate {
         }
         Ok(())
     }
+}
+
+/// Whether it says that it is a CA's; none if it says nothing of it.
+fn says_ca(x509: &X509Certificate<'_>) -> Option<bool> {
+    x509.basic_constraints().ok().flatten().map(|constraints| constraints.value.ca)
+}
+
+/// Whether the key of `signer` has signed `signed`, and both name it the same.
+fn verifies(signed: &Certificate, signer: &Certificate) -> bool {
+    let (Ok((_, signed)), Ok((_, signer))) =
+        (X509Certificate::from_der(&signed.der), X509Certificate::from_der(&signer.der))
+    else {
+        return false;
+    };
+    signed.verify_signature(Some(signer.public_key())).is_ok()
 }
 
 /// The SHA-256 of any bytes, in lower-case hexadecimal.

@@ -18,5 +18,5 @@ pub const COMMAND: Command = Command {
 };
 
 fn run(args: &Args, _: &mut dyn Write) -> Result<ExitCode, Failure> {
-    Ok(manager::run(args.config()?))
+    Ok(manager::run(args.config()?, None))
 }

@@ -2,6 +2,7 @@
 //!
 //! To add a command, write a file with its [`Command`] and add a line to [`COMMANDS`]; its help follows from that.
 
+mod access;
 mod base64;
 pub mod chat;
 pub mod check_config;
@@ -9,6 +10,7 @@ pub mod command;
 pub mod create_certificates;
 pub mod create_connector;
 pub mod daemon;
+pub mod delete_certificate;
 pub mod demo;
 mod exit;
 pub mod help;
@@ -18,6 +20,7 @@ pub mod ping;
 pub mod print_config_templates;
 mod progress;
 pub mod receive;
+pub mod replace_server_certificate;
 pub mod send;
 pub mod spool;
 pub mod test_publish_messages;
@@ -49,6 +52,8 @@ pub static COMMANDS: &[Command] = &[
     check_config::COMMAND,
     create_certificates::COMMAND,
     create_connector::COMMAND,
+    delete_certificate::COMMAND,
+    replace_server_certificate::COMMAND,
     send::COMMAND,
     receive::COMMAND,
     chat::COMMAND,
@@ -56,6 +61,17 @@ pub static COMMANDS: &[Command] = &[
     test_send_messages::COMMAND,
     test_publish_messages::COMMAND,
     test_receive_messages::COMMAND,
+    access::BLACKLIST_ADD,
+    access::BLACKLIST_REMOVE,
+    access::BLACKLIST_LIST,
+    access::WHITELIST_ADD,
+    access::WHITELIST_REMOVE,
+    access::WHITELIST_LIST,
+    access::IGNORE_PEER,
+    access::IGNORE_ALL,
+    access::IGNORE_NONE,
+    access::IGNORE_LIST,
+    access::DISCONNECT,
     spool::LIST,
     spool::VERIFY,
     spool::EXPORT,

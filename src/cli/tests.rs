@@ -3,17 +3,13 @@
 use std::path::Path;
 
 use super::*;
+use crate::logger::LogFormat;
 
 /// What a command line gave.
 struct Outcome {
     code: ExitCode,
     out: String,
     err: String,
-}
-
-fn seven(config: &Path) -> ExitCode {
-    assert_eq!(config, Path::new("c.json"));
-    ExitCode::from(7)
 }
 
 fn ctl(line: &str) -> Outcome {
@@ -171,16 +167,21 @@ fn a_reader_that_goes_away_is_no_error_but_a_full_disk_is() {
 
 fn daemon(args: &[&str]) -> Outcome {
     let (mut out, mut err) = (Vec::new(), Vec::new());
-    let code = daemon::run(args.iter().map(OsString::from), seven, &mut out, &mut err);
+    let start = |config: &Path, format: Option<LogFormat>| {
+        assert_eq!(config, Path::new("c.json"));
+        ExitCode::from(if format == Some(LogFormat::Json) { 8 } else { 7 })
+    };
+    let code = daemon::run(args.iter().map(OsString::from), start, &mut out, &mut err);
     Outcome { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
 #[test]
 fn the_daemon_takes_one_config_file() {
     assert_eq!(daemon(&["c.json"]).code, ExitCode::from(7));
-    assert!(daemon(&["--help"]).out.contains("Usage: aioconnectorsd CONFIG\n"));
+    assert!(daemon(&["--help"]).out.contains("Usage: aioconnectorsd [--log-format FORMAT] CONFIG\n"));
     assert_eq!(daemon(&["-V"]).out, concat!("aioconnectorsd ", env!("CARGO_PKG_VERSION"), "\n"));
-    for args in [&[][..], &["a", "b"], &["--daemonize"]] {
+    assert_eq!(daemon(&["--log-format", "json", "c.json"]).code, ExitCode::from(8));
+    for args in [&[][..], &["a", "b"], &["--daemonize"], &["--log-format=xml", "c.json"]] {
         let Outcome { code, err, .. } = daemon(args);
         assert_eq!(code, ExitCode::from(EXIT_USAGE), "{args:?}");
         assert!(err.starts_with("aioconnectorsd: "), "{err}");

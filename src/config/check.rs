@@ -16,6 +16,7 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
         reader.notices.push(("server_secure_tls".to_owned(), Notice::TlsFloor));
     }
     check_received(config, reader);
+    check_tokens(config, reader);
     let unread_name = reader.problems.iter().any(|problem| problem.key == "client_name");
     if !config.is_server
         && !unread_name
@@ -29,9 +30,19 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
     }
 }
 
+/// Tokens are for links that TLS encrypts, where certificates do not say who is there.
+fn check_tokens(config: &Config, reader: &mut Reader) {
+    if config.use_token && !config.use_ssl {
+        let expected = "false, or use_ssl and ssl_allow_all true as well".to_owned();
+        reader.problems.push(KeyProblem { key: "use_token".to_owned(), found: "true".to_owned(), expected });
+    } else if config.use_token && !config.ssl_allow_all {
+        reader.notices.push(("use_token".to_owned(), Notice::TokensUnused));
+    }
+}
+
 /// Says which received files would not get where or whose they should be.
 fn check_received(config: &Config, reader: &mut Reader) {
-    let own = [&config.connector_files_dirpath, &config.certificates_directory_path];
+    let own = [&config.connector_files_dirpath, &config.certificates_directory_path, &config.tokens_directory_path];
     for (dst_type, received) in &config.file_recv_config {
         let key = |member: &str| format!("file_recv_config.{dst_type}.{member}");
         if let Some(Err(error)) = received.owner.as_deref().map(find_owner) {

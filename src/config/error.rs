@@ -139,6 +139,8 @@ pub enum Notice {
     },
     /// `server_secure_tls` false: TLS 1.2 stays the floor.
     TlsFloor,
+    /// `use_token` without `ssl_allow_all`.
+    TokensUnused,
     /// The owner of received files is none of this machine.
     UnknownOwner(
         /// Why not.
@@ -160,6 +162,9 @@ impl fmt::Display for Warning {
             Notice::NoEffectYet => write!(f, "accepted, but has no effect yet"),
             Notice::Repeated => write!(f, "given more than once, the last one counts"),
             Notice::Superseded { by } => write!(f, "old spelling, ignored, as {by} is given too"),
+            Notice::TokensUnused => {
+                write!(f, "has no effect without ssl_allow_all: clients are known by their certificates")
+            }
             Notice::UnknownOwner(error) => write!(f, "{error}: received files stay the connector's"),
             Notice::OwnFolder(folder) => {
                 let folder = folder.display();

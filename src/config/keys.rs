@@ -11,10 +11,11 @@ use super::setting::Setting;
 use super::values::{
     Address, Coverage, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, Rotate, VerifyPeer,
 };
+use crate::core::rules::{ClientRule, LocalRule};
 use crate::wire::topics::Pattern;
 
 use Effect::{Apps, NotYet, Now, Refused};
-use Limits::{Bytes, Free, Integer, IpOrInterface, MessageTypes, Program, Seconds};
+use Limits::{Addresses, Bytes, ClientNames, Free, Integer, IpOrInterface, MessageTypes, Program, Seconds, Subnets};
 
 /// What holds of a key's value beyond its type.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -33,6 +34,12 @@ pub enum Limits {
     IpOrInterface,
     /// The path is that of a program, and absolute.
     Program,
+    /// Each text is a regular expression for client names.
+    ClientNames,
+    /// Each text is an IP address.
+    Addresses,
+    /// Each text is a subnet.
+    Subnets,
 }
 
 /// What a key does as of now.
@@ -163,18 +170,16 @@ macro_rules! keys {
     };
 }
 
-const CLIENT_LISTS: Effect = Refused("lists of clients are");
 const PROXIES: Effect = Refused("proxies are");
-const TOKENS: Effect = Refused("tokens are");
 
 keys! {
-    alternate_client_default_cert: bool = "false", Free, NotYet, Manager,
+    alternate_client_default_cert: bool = "false", Free, Now, Manager,
         "Client: if its own certificate is refused, it tries the default one at the next attempt, in turn.";
-    blacklisted_clients_id: Vec<String> = "null", Free, CLIENT_LISTS, Manager,
+    blacklisted_clients_id: Vec<String> = "null", ClientNames, Now, Manager,
         "Server: regular expressions, matched from the start, of client names that may not connect.";
-    blacklisted_clients_ip: Vec<String> = "null", Free, CLIENT_LISTS, Manager,
+    blacklisted_clients_ip: Vec<String> = "null", Addresses, Now, Manager,
         "Server: IP addresses from which no client may connect.";
-    blacklisted_clients_subnet: Vec<String> = "null", Free, CLIENT_LISTS, Manager,
+    blacklisted_clients_subnet: Vec<String> = "null", Subnets, Now, Manager,
         "Server: subnets from which no client may connect.";
     certificates_directory_path: PathBuf = "\"/var/tmp/aioconnectors\"", Free, Now, Manager,
         "The folder that holds the folder `certificates`.";
@@ -183,8 +188,16 @@ keys! {
     client_cafile_verify_server: Option<PathBuf> = "null", Free, Now, Manager,
         "Client: a file of CA certificates. The server's certificate must be signed by one of them and have its host \
         name, instead of being pinned.";
+    client_max_queued_bytes: u64 = "0", Bytes(0, TIB), Now, Manager,
+        "Server: how many bytes may wait for a client in all its queues together, those on disk included; 0 for no such \
+        limit.";
     client_name: Option<String> = "null", Free, Now, Both,
         "Client: its name, which is its id: letters, digits, `-`, `_` and `:`, 128 at most. A client must have one.";
+    client_rules: Vec<ClientRule> = "[]", Free, Now, Manager,
+        "Server: what clients may do. A list of objects, of which the first whose `id`, a regular expression matched from \
+        the start, names a client holds: `send_types` and `recv_types`, lists of message types as clients send and receive \
+        them, with the wildcards of subscriptions; `max_msgs_per_s` and `max_bytes_per_s`. What is left out is not \
+        restricted, and so are clients that no rule names.";
     connect_timeout: Duration = "10", Seconds(TICK, YEAR), Now, Manager,
         "Client: how many seconds a connection to the server may take.";
     connector_files_dirpath: PathBuf = "\"/var/tmp/aioconnectors\"", Free, Now, Both,
@@ -214,13 +227,13 @@ keys! {
         braces are filled in, as in `/data/{source_id}`; `owner`, `USER:GROUP`; `override_existing`.";
     hook_allow_certificate_creation: Option<PathBuf> = "null", Program, Now, Manager,
         "Server: a program that is asked before a new client gets a certificate.";
-    hook_load_token: Option<PathBuf> = "null", Program, TOKENS, Manager,
+    hook_load_token: Option<PathBuf> = "null", Program, Now, Manager,
         "Client: a program that makes the token of what `hook_store_token` made of it.";
     hook_proxy_authorization: Option<PathBuf> = "null", Program, PROXIES, Manager,
         "Client: a program that is asked for the name and password that the proxy wants.";
     hook_server_auth_client: Option<PathBuf> = "null", Program, Now, Manager,
         "Server: a program that is asked before the link of a client that is identified comes up.";
-    hook_store_token: Option<PathBuf> = "null", Program, TOKENS, Manager,
+    hook_store_token: Option<PathBuf> = "null", Program, Now, Manager,
         "Client: a program that makes of the token what is kept in its file.";
     hook_target_directory: Option<PathBuf> = "null", Program, Now, Manager,
         "A program that is asked for the folder of each file that is received.";
@@ -228,14 +241,19 @@ keys! {
         "How many seconds the answer of a hook may take; then the program is killed, and the answer is no.";
     hook_whitelist_clients: Option<PathBuf> = "null", Program, Now, Manager,
         "Server: a program that is asked whether a client may come in that no whitelist names.";
-    ignore_peer_traffic: IgnorePeerTraffic = "false", Free, Refused("ignoring peers is"), Manager,
-        "Whose messages are dropped: everybody's, nobody's, or those of a list of peers.";
+    ignore_peer_traffic: IgnorePeerTraffic = "false", Free, Now, Manager,
+        "Whose messages are dropped, and those for whom: everybody's, nobody's, or those of a list of peers.";
     is_server: bool = "true", Free, Now, Both,
         "Whether this connector is a server, which has many peers, or a client, which has one.";
     keep_alive_period: Option<Duration> = "null", Seconds(TICK, YEAR), Now, Manager,
         "Client: how many seconds lie between pings to the server; `null` or 0 for none.";
     keep_alive_timeout: Duration = "5", Seconds(TICK, YEAR), Now, Manager,
         "Client: how many seconds the answer to a ping may take.";
+    local_rules: Vec<LocalRule> = "[]", Free, Now, Manager,
+        "What programs on this machine may do. A list of objects, of which the first that names a program's user holds: \
+        `uid` or `user`, `gid` or `group` (both must hold if both are given, and none names everybody); `send_types` and \
+        `recv_types`, lists of message types. What is left out is not restricted. If there are any rules, programs that \
+        none names may do nothing.";
     max_certs: u64 = "1024", Integer(1, 1_000_000), Now, Manager,
         "Server: how many client certificates there may be.";
     max_message_size: u64 = "1073741824", Bytes(KIB, FRAME_MAX), Now, Manager,
@@ -284,9 +302,9 @@ keys! {
         "The priority of message types, as a number, smaller first; 0 for those not listed. Those that wait get a sixteenth.";
     send_timeout: Duration = "50", Seconds(TICK, YEAR), Now, Manager,
         "How many seconds a peer may take none of what it is sent.";
-    server_ca: bool = "false", Free, NotYet, Manager,
+    server_ca: bool = "false", Free, Now, Manager,
         "Server: whether it signs client certificates as a CA.";
-    server_ca_certs_not_stored: bool = "true", Free, NotYet, Manager,
+    server_ca_certs_not_stored: bool = "true", Free, Now, Manager,
         "Server: with `server_ca`, whether client certificates are forgotten after they were issued.";
     server_secure_tls: bool = "true", Free, Now, Manager,
         "Server: TLS 1.2 is the oldest version that is accepted, whatever is given here.";
@@ -304,15 +322,15 @@ keys! {
         "Client: the message types that it subscribes to, which it then also receives. In words between dots, `*` stands \
         for one word and `>`, at the end, for one or more, as in `sensors.*.temp` and `sensors.>`; brokers of the Python \
         package know no such patterns.";
-    token_client_send_cert: bool = "true", Free, NotYet, Manager,
+    token_client_send_cert: bool = "true", Free, Now, Manager,
         "Client: with `use_token`, whether it shows its default certificate.";
-    token_client_verify_server_hostname: Option<bool> = "null", Free, NotYet, Manager,
-        "Client: with a CA file in `token_verify_peer_cert`, whether the server's host name is verified.";
-    token_server_allow_authorized_non_default_cert: bool = "false", Free, NotYet, Manager,
+    token_client_verify_server_hostname: Option<bool> = "null", Free, Now, Manager,
+        "Client: with a CA file in `token_verify_peer_cert`, whether the server's host name is verified; `null` means yes.";
+    token_server_allow_authorized_non_default_cert: bool = "false", Free, Now, Manager,
         "Server: whether a client that shows a registered certificate of its own needs no token.";
-    token_verify_peer_cert: VerifyPeer = "true", Free, NotYet, Manager,
+    token_verify_peer_cert: VerifyPeer = "true", Free, Now, Manager,
         "With `use_token`, whether the peer's certificate is verified; on a client also a file of CA certificates.";
-    tokens_directory_path: PathBuf = "\"/var/tmp/aioconnectors\"", Free, NotYet, Manager,
+    tokens_directory_path: PathBuf = "\"/var/tmp/aioconnectors\"", Free, Now, Manager,
         "The folder of the tokens.";
     uds_path_receive_preserve_socket: bool = "true", Free, Now, Both,
         "Whether the connection to a receiving app is kept between messages.";
@@ -320,12 +338,12 @@ keys! {
         "Whether a sending app keeps its connection between messages.";
     use_ssl: bool = "true", Free, Now, Manager,
         "Whether the connection between connectors is TLS.";
-    use_token: bool = "false", Free, TOKENS, Manager,
+    use_token: bool = "false", Free, Now, Manager,
         "Whether clients show a token instead of a certificate of their own; needs `ssl_allow_all`.";
-    whitelisted_clients_id: Vec<String> = "null", Free, CLIENT_LISTS, Manager,
+    whitelisted_clients_id: Vec<String> = "null", ClientNames, Now, Manager,
         "Server: regular expressions, matched from the start, of the client names that may connect.";
-    whitelisted_clients_ip: Vec<String> = "null", Free, CLIENT_LISTS, Manager,
+    whitelisted_clients_ip: Vec<String> = "null", Addresses, Now, Manager,
         "Server: the IP addresses from which clients may connect.";
-    whitelisted_clients_subnet: Vec<String> = "null", Free, CLIENT_LISTS, Manager,
+    whitelisted_clients_subnet: Vec<String> = "null", Subnets, Now, Manager,
         "Server: the subnets from which clients may connect.";
 }

@@ -10,6 +10,8 @@ mod nearest;
 pub mod owner;
 mod path;
 mod reader;
+mod rules;
+mod save;
 mod setting;
 mod setting_values;
 mod template;
@@ -24,6 +26,7 @@ pub use error::{ConfigError, ConfigErrors, Notice, Problem, Warning};
 pub use keys::Config;
 pub use nearest::nearest;
 pub use owner::{Owner, OwnerError, find_owner};
+pub use save::save;
 pub use template::Templates;
 pub use values::{
     Address, Coverage, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, ProxyAuthorization,
@@ -101,6 +104,12 @@ impl Config {
             Role::Server => names::server_id(&self.server_sockaddr.host, self.server_sockaddr.port),
             Role::Client => self.client_name.clone().unwrap_or_default(),
         }
+    }
+
+    /// Whether clients are known by tokens. `use_token` alone does not say so: tokens are for links that only encrypt.
+    #[must_use]
+    pub fn uses_tokens(&self) -> bool {
+        self.use_token && self.use_ssl && self.ssl_allow_all
     }
 
     /// This connector's sockets.

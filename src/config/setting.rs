@@ -11,6 +11,7 @@ use super::error::Mismatch;
 use super::keys::Limits;
 use super::nearest::nearest;
 use super::path::{Environment, full_path};
+use crate::core::access::{self, EntryError, LIST_MAX, parse_address};
 
 /// A message type has at most so many bytes, as it is part of a socket's name.
 const MESSAGE_TYPE_MAX: usize = 64;
@@ -200,6 +201,9 @@ impl Setting for Vec<String> {
     fn expected(limits: Limits) -> String {
         match limits {
             Limits::MessageTypes => "a list of message types".to_owned(),
+            Limits::ClientNames => "a list of regular expressions".to_owned(),
+            Limits::Addresses => "a list of IP addresses".to_owned(),
+            Limits::Subnets => "a list of subnets, as in [\"10.0.0.0/8\"]".to_owned(),
             _ => "a list of texts".to_owned(),
         }
     }
@@ -208,6 +212,9 @@ impl Setting for Vec<String> {
     fn read(value: &Value, scope: Scope) -> Read<Self> {
         let items = match value {
             Value::Null => return Ok(Vec::new()),
+            Value::Array(items) if items.len() > LIST_MAX && is_client_list(scope.limits) => {
+                return Err(vec![Mismatch::new(value, format!("at most {LIST_MAX} entries"))]);
+            }
             Value::Array(items) => items,
             _ => return Self::wrong(value, scope),
         };
@@ -224,11 +231,20 @@ impl Setting for Vec<String> {
     }
 }
 
+fn is_client_list(limits: Limits) -> bool {
+    matches!(limits, Limits::ClientNames | Limits::Addresses | Limits::Subnets)
+}
+
 fn list_item(item: &Value, limits: Limits) -> Result<String, Mismatch> {
     let Some(text) = item.as_str() else { return Err(Mismatch::new(item, "a text")) };
-    if limits == Limits::MessageTypes {
-        check_message_type(text)?;
-    }
+    let entry = match limits {
+        Limits::MessageTypes => return check_message_type(text).map(|()| text.to_owned()),
+        Limits::ClientNames => text.parse().map(access::Entry::Name),
+        Limits::Addresses => parse_address(text).map(access::Entry::Address),
+        Limits::Subnets => text.parse().map(access::Entry::Subnet),
+        _ => return Ok(text.to_owned()),
+    };
+    entry.map_err(|EntryError(expected)| Mismatch::new(item, expected))?;
     Ok(text.to_owned())
 }
 

@@ -156,25 +156,74 @@ fn each_mistake_is_a_line_that_names_file_key_found_and_right() {
 #[test]
 fn a_rule_that_would_not_be_enforced_is_an_error() {
     let unsupported = "not supported by this version)";
-    for (member, line) in [
-        (r#""use_token": true"#, "use_token: found true, expected false (tokens are"),
-        (
-            r#""whitelisted_clients_ip": ["::1"]"#,
-            r#"whitelisted_clients_ip: found ["::1"], expected null (lists of clients are"#,
-        ),
-        (
-            r#""blacklisted_clients_id": ["x"]"#,
-            r#"blacklisted_clients_id: found ["x"], expected null (lists of clients are"#,
-        ),
-        (r#""ignore_peer_traffic": true"#, "ignore_peer_traffic: found true, expected false (ignoring peers is"),
-        (r#""ignore_peer_traffic": "joe""#, r#"ignore_peer_traffic: found "joe", expected false (ignoring peers is"#),
-    ] {
+    for (member, line) in [(r#""use_token": true"#, "use_token: found true, expected false (tokens are")] {
         assert_eq!(error_lines(&format!("{{{member}}}")), [format!("c.json: {line} {unsupported}")]);
     }
     let proxy = r#"{"proxy": {"enabled": true, "address": "p", "port": "80", "authorization": {"username": "u", "password": "hush"}}}"#;
     let lines = error_lines(proxy);
     assert!(lines.len() == 1 && lines[0].contains("(proxies are"), "{lines:?}");
     assert!(!lines[0].contains("hush"), "{lines:?}");
+}
+
+#[test]
+fn a_bad_entry_of_a_list_or_a_rule_is_an_error_that_names_it() {
+    for (member, line) in [
+        (
+            r#""whitelisted_clients_ip": ["::1", "10.0.0.0/8"]"#,
+            r#"whitelisted_clients_ip[1]: found "10.0.0.0/8", expected an IP address"#,
+        ),
+        (
+            r#""blacklisted_clients_id": ["(a"]"#,
+            r#"blacklisted_clients_id[0]: found "(a", expected a regular expression: unclosed group"#,
+        ),
+        (
+            r#""blacklisted_clients_subnet": ["10.0.0.1/8"]"#,
+            r#"blacklisted_clients_subnet[0]: found "10.0.0.1/8", expected a subnet whose address has no bits beyond the first 8"#,
+        ),
+        (
+            r#""client_rules": [{"id": "a"}, {"id": "("}]"#,
+            r#"client_rules[1].id: found "(", expected a regular expression: unclosed group"#,
+        ),
+        (
+            r#""client_rules": [{"send_types": []}]"#,
+            "client_rules[0].id: found null, expected a regular expression, matched from the start of a client's name",
+        ),
+        (
+            r#""client_rules": [{"id": "a", "max_msgs_per_s": 0}]"#,
+            "client_rules[0].max_msgs_per_s: found 0, expected a number greater than 0",
+        ),
+        (
+            r#""client_rules": [{"id": "a", "recv_types": ["a>"]}]"#,
+            r#"client_rules[0].recv_types[0]: found "a>", expected a message type or a pattern of them: '*' and '>' stand for whole words, between dots"#,
+        ),
+        (
+            r#""local_rules": [{"user": "no such user"}]"#,
+            r#"local_rules[0].user: found "no such user", expected the name of a user of this machine"#,
+        ),
+        (
+            r#""local_rules": [{"user": "root", "uid": 0}]"#,
+            r#"local_rules[0].user: found "root", expected either uid or user"#,
+        ),
+    ] {
+        assert_eq!(error_lines(&format!("{{{member}}}")), [format!("c.json: {line}")]);
+    }
+    let too_many: Vec<String> = (0..5000).map(|i| format!("\"c{i}\"")).collect();
+    let lines = error_lines(&format!(r#"{{"blacklisted_clients_id": [{}]}}"#, too_many.join(",")));
+    assert!(lines[0].ends_with("at most 4096 entries"), "{lines:?}");
+}
+
+#[test]
+fn rules_are_read_with_users_and_groups_by_name() {
+    let read = config(
+        r#"{"client_rules": [{"id": "s.*", "send_types": ["a.>"], "max_bytes_per_s": 0.5}, {"id": ".*"}],
+        "local_rules": [{"user": "root", "group": "root", "recv_types": []}, {}]}"#,
+    );
+    let [first, second] = &read.client_rules[..] else { panic!("{:?}", read.client_rules) };
+    assert!(first.id.matches("s1") && first.send.has("a.b") && !first.send.has("b") && first.recv.has("b"));
+    assert_eq!((first.bytes_per_second, second.messages_per_second), (Some(0.5), None));
+    let [root, all] = &read.local_rules[..] else { panic!("{:?}", read.local_rules) };
+    assert_eq!((root.uid, root.gid, root.recv.has("a"), root.send.has("a")), (Some(0), Some(0), false, true));
+    assert_eq!((all.uid, all.gid), (None, None));
 }
 
 #[test]
@@ -435,8 +484,7 @@ fn the_printed_templates_are_three_json_blocks() {
 fn what_would_be_insecure_without_its_feature_is_refused() {
     let refused = KEYS.iter().filter(|key| matches!(key.effect, Effect::Refused(_))).map(|key| key.name);
     let names: Vec<&str> = refused.collect();
-    assert!(names.contains(&"use_token") && names.contains(&"proxy") && names.contains(&"ignore_peer_traffic"));
-    assert_eq!(names.iter().filter(|name| name.contains("listed_clients_")).count(), 6);
+    assert!(names.contains(&"proxy"), "{names:?}");
 }
 
 #[test]
@@ -449,10 +497,17 @@ fn a_hook_is_a_program_with_an_absolute_path() {
         let lines = error_lines(&format!(r#"{{"hook_whitelist_clients": "{path}"}}"#));
         assert_eq!(lines, [format!("c.json: hook_whitelist_clients: found \"{path}\", {expected}")]);
     }
-    for (key, feature) in [("store_token", "tokens"), ("load_token", "tokens"), ("proxy_authorization", "proxies")] {
-        let lines = error_lines(&format!(r#"{{"hook_{key}": "/bin/true"}}"#));
-        assert!(lines.len() == 1 && lines[0].contains(&format!("{feature} are not supported")), "{lines:?}");
-    }
+    let lines = error_lines(r#"{"hook_proxy_authorization": "/bin/true"}"#);
+    assert!(lines.len() == 1 && lines[0].contains("proxies are not supported"), "{lines:?}");
+}
+
+#[test]
+fn tokens_want_links_that_only_encrypt() {
+    assert!(config(r#"{"use_token": true, "ssl_allow_all": true}"#).uses_tokens());
+    assert!(!config(r#"{"use_token": true}"#).uses_tokens());
+    let lines = error_lines(r#"{"use_token": true, "use_ssl": false, "ssl_allow_all": true}"#);
+    let expected = "expected false, or use_ssl and ssl_allow_all true as well";
+    assert_eq!(lines, [format!("c.json: use_token: found true, {expected}")]);
 }
 
 /// The keys that `python3 -m aioconnectors print_config_templates` of version 1.6.3 prints for a connector.

@@ -9,6 +9,7 @@ use super::connector::Connector;
 use super::delivery::Inbox;
 use super::event::{Cause, Event, Output};
 use super::peer::Peer;
+use super::revocation;
 use super::slots::Id;
 use crate::wire::admin::{self, Request};
 
@@ -21,13 +22,29 @@ impl Connector {
         let Some(conn) = self.conns.get_mut(id) else { return };
         let Kind::Admin(received) = &mut conn.kind else { return };
         received.extend_from_slice(bytes);
-        match admin::parse_request(received) {
+        let parsed = admin::parse_request(received);
+        if let Ok(Some(request)) = &parsed
+            && !is_a_look(request)
+        {
+            let (caller, command) = (conn.caller.clone(), request.command.clone());
+            let arguments = Value::from(request.arguments.clone()).to_string();
+            self.outputs.push_back(Output::Tell(Event::AdminCommand { caller, command, arguments }));
+        }
+        match parsed {
             Ok(None) => {}
             Ok(Some(request)) if request.command == DELETE_REMAINS => {
                 received.clear();
                 self.outputs.push_back(Output::RemoveRemains(id));
             }
+            Ok(Some(request)) if request.command.starts_with(revocation::DELETE) => {
+                received.clear();
+                self.delete_certificate(id, &request, now);
+            }
             Ok(Some(request)) => {
+                received.clear();
+                if self.access_command(id, &request, now) || self.token_command(id, &request, now) {
+                    return;
+                }
                 let answer = self.answer(&request);
                 self.finish(id, admin::encode_answer(&answer), Cause::Done, now);
             }
@@ -48,6 +65,7 @@ impl Connector {
     fn answer(&mut self, request: &Request) -> String {
         match request.command.as_str() {
             "show_connected_peers" => self.show_connected_peers().to_string(),
+            "show_files" => self.shown_files().to_string(),
             "peek_queues" => format!("{:#}", self.peek_queues()),
             "show_subscribe_message_types" => self.shown_subscriptions().to_string(),
             "set_subscribe_message_types" => self.set_subscriptions(request).to_string(),
@@ -74,4 +92,11 @@ impl Connector {
         let to_send: Map<String, Value> = self.peers.iter().filter_map(queued).collect();
         json!({"queue_recv": received, "queue_send": to_send})
     }
+}
+
+/// Whether a command only looks. All others are told to the operator.
+fn is_a_look(request: &Request) -> bool {
+    let command = request.command.as_str();
+    let shows = request.arguments.get("show").is_some_and(|show| *show == true);
+    command.starts_with("show_") || command.starts_with("peek_") || (command == "manage_ignore_peer_traffic" && shows)
 }

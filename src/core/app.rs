@@ -11,6 +11,7 @@ use super::frame_out::has_room_for_file;
 use super::ledger::Reason;
 use super::outbox::{Letter, Queued};
 use super::requests::Ids;
+use super::rules::Caller;
 use super::settings::PEERS_MAX;
 use super::slots::Id;
 use crate::wire::control;
@@ -59,7 +60,9 @@ impl Connector {
             Role::Server => Cow::Borrowed(header.destination_id.as_deref().unwrap_or_default()),
         };
         let publishes = header.message_type == control::PUBSUB && header.publishes.is_some();
-        let queued = if publishes && self.settings.pubsub_broker {
+        let queued = if !self.app_may(id, &header) {
+            Queued::Refused(Reason::NotPermitted)
+        } else if publishes && self.settings.pubsub_broker {
             self.publish_of_app(id, frame, &header, now)
         } else {
             self.forward(id, frame, &header, &destination, now)
@@ -177,6 +180,9 @@ impl Connector {
         if !self.may_send(&header.message_type) {
             return Err(Reason::TypeNotAllowed);
         }
+        if let Some(reason) = self.refused_to(destination, header) {
+            return Err(reason);
+        }
         let lane_type = self.lane_type(header);
         let durable = self.settings.persist_send.covers(lane_type) || lane_type == control::PUBSUB_STORED;
         let peer = match self.peers.find(destination) {
@@ -257,7 +263,7 @@ impl Connector {
         Ok(Some(rewritten))
     }
 
-    pub(super) fn app_closed(&mut self, id: Id, app: App, cause: Cause, now: Instant) {
+    pub(super) fn app_closed(&mut self, id: Id, app: App, caller: Option<Caller>, cause: Cause, now: Instant) {
         if let Some(receipts) = &app.receipts {
             self.detach_session(id, receipts, now);
         }
@@ -266,7 +272,7 @@ impl Connector {
             self.take_request(serial);
         }
         if let Cause::BadInput(_) | Cause::SendTimeout(_) = cause {
-            self.tell(Event::AppRefused { cause });
+            self.tell(Event::AppRefused { caller, cause });
         }
     }
 }

@@ -13,8 +13,9 @@ use super::link2::Link2;
 use super::publish_file::Copying;
 use super::receipts::Receipts;
 use super::requests::RequestKey;
+use super::rules::Caller;
 use super::slots::Id;
-use crate::wire::control::CloseReason;
+use crate::wire::control::{CloseReason, Offer};
 use crate::wire::frame::Deframer;
 
 /// A connection of any kind.
@@ -29,6 +30,12 @@ pub(super) struct Conn {
     pub paused: bool,
     /// What it waits for is its own `control`.
     pub awaits_control: bool,
+    /// What it waits for is that its client may send more again.
+    pub awaits_rate: bool,
+    /// Who is at the other end of a Unix socket, if that is known.
+    pub caller: Option<Caller>,
+    /// What an admin is told when the shell has done the rest.
+    pub answer: Option<String>,
     /// Nothing more is read at all; it is closed, for this reason, when `control` has gone out.
     pub closing: Option<Cause>,
     /// The shell has been told that there is something to send.
@@ -46,6 +53,9 @@ impl Conn {
             control: Control::default(),
             paused: false,
             awaits_control: false,
+            awaits_rate: false,
+            caller: None,
+            answer: None,
             closing: None,
             told_to_write: false,
             progress: false,
@@ -145,6 +155,10 @@ pub(super) struct Link {
     pub says_records: bool,
     /// The client's name, once it is known and the link is not up yet.
     pub name: Option<String>,
+    /// The client has shown its token.
+    pub by_token: bool,
+    /// What the client offers as its certificate.
+    pub offer: Option<Box<Offer>>,
     /// What is known on a link of the second kind.
     pub link2: Option<Box<Link2>>,
     /// First kind: bytes that were given out for the connection, and how many when it was last asked what is confirmed.
@@ -180,6 +194,8 @@ impl Link {
             speaks_link2: false,
             says_records: false,
             name: None,
+            by_token: false,
+            offer: None,
             link2: None,
             written: 0,
             asked: 0,
@@ -217,7 +233,9 @@ pub(super) enum State {
     EnrolmentRequest,
     /// Server: the answer of a gate that the client must pass on its way to what it wants.
     Asking { gate: Gate, wants: Wants },
-    /// Server: the certificate from the shell.
+    /// Server: the client's token, or its request for one.
+    Token,
+    /// Server: the certificate or the token from the shell.
     Issuing,
     /// Client: a sign of life from the server. With TLS 1.3 a client is done with the handshake before the server has
     /// looked at its certificate, so only what comes back shows that it was let in.
@@ -226,7 +244,13 @@ pub(super) enum State {
     Resume,
     /// Client: the certificate from the server.
     Certificate,
-    /// Client: the shell to store the certificate.
+    /// Client: the shell to read the token.
+    Loading,
+    /// Client: a new token from the server.
+    NewToken,
+    /// Client: that the server takes the token.
+    TokenAnswer,
+    /// Client: the shell to store the certificate or the token.
     Storing,
     /// Nothing: messages flow.
     Up { peer: Id },

@@ -4,10 +4,12 @@
 //! `closed`, `timeout`), asks it for what is to be sent (`transmit`) and does what [`Connector::poll_output`] says.
 //! The shell must take all outputs after each call, before it makes the next: ids of closed connections come back.
 
-use std::collections::{HashMap, VecDeque};
+use std::collections::{HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
+use super::access::Access;
+use super::admission::Rates;
 use super::backoff::Backoff;
 use super::conn::{App, Conn, Kind, Link, State};
 use super::delivery::Inbox;
@@ -31,6 +33,7 @@ use super::settings::{
 use super::slots::{Id, Slots};
 use super::subscriber::received_types;
 use super::timers::{Timer, Timers};
+use super::token_link::Tokens;
 use super::topics::Topics;
 use crate::ring::Ring;
 use crate::wire::frame::{Deframer, Frame, FrameError, Part, Unit};
@@ -41,6 +44,9 @@ use crate::wire::with_file::file_begins;
 
 /// Bytes that are gathered from small frames for one write: four TLS records.
 pub(super) const SCRATCH: usize = 64 * 1024;
+
+/// Records with one of these are not messages.
+const NO_MESSAGE: u8 = record::CONTROL | record::SWITCH | record::FILE;
 
 /// What became of a frame.
 #[derive(Debug)]
@@ -112,6 +118,14 @@ pub struct Connector {
     pub(super) stamp: u64,
     /// Who is asked about clients.
     pub(super) gates: Gates,
+    /// Who may come in, and who may do what.
+    pub(super) access: Access,
+    /// How much clients have sent, of those that may not send as much as they like.
+    pub(super) rates: Rates,
+    /// Types whose app may not receive them, as was told.
+    pub(super) receivers_refused: HashSet<String>,
+    /// By what clients are known, if by tokens.
+    pub(super) tokens: Option<Tokens>,
     /// Files that messages bring.
     pub(super) files: Box<dyn Files>,
     pub(super) transfers: Transfers,
@@ -161,6 +175,10 @@ impl Connector {
             began: None,
             stamp,
             gates: Gates::default(),
+            access: Access::default(),
+            rates: Rates::default(),
+            receivers_refused: HashSet::new(),
+            tokens: None,
             files: Box::new(NoFiles),
             transfers: Transfers::default(),
             piece: Piece::default(),
@@ -241,7 +259,12 @@ impl Connector {
             return Reading::Open;
         }
         match &mut conn.kind {
-            Kind::Link(_) | Kind::App(_) | Kind::Delivery(_) => self.feed(id, bytes, now),
+            Kind::Link(_) => {
+                self.charge_bytes(id, bytes.len(), now);
+                self.feed(id, bytes, now);
+                self.slow_down(id, now);
+            }
+            Kind::App(_) | Kind::Delivery(_) => self.feed(id, bytes, now),
             Kind::Admin(_) => self.admin_input(id, bytes, now),
         }
         self.check_drained(now);
@@ -351,6 +374,9 @@ impl Connector {
             return step;
         }
         match record::read_record(bytes) {
+            Ok((view, frame)) if view.flags & NO_MESSAGE == 0 => {
+                self.counted(id, now, |core| core.link_record(id, &view, frame, now))
+            }
             Ok((view, frame)) => self.link_record(id, &view, frame, now),
             Err(error) => Step::End(Cause::BadInput(error.to_string())),
         }
@@ -363,7 +389,7 @@ impl Connector {
         let Some(conn) = self.conns.get(id) else { return Step::Taken };
         match &conn.kind {
             Kind::App(_) => self.app_frame(id, frame, now),
-            Kind::Link(_) => self.link_frame(id, frame, now),
+            Kind::Link(_) => self.counted(id, now, |core| core.link_frame(id, frame, now)),
             Kind::Delivery(_) => self.receiver_frame(id, frame, now),
             Kind::Admin(_) => Step::Taken,
         }
@@ -382,8 +408,9 @@ impl Connector {
             if !conn.paused || conn.closing.is_some() {
                 continue;
             }
-            (conn.paused, conn.awaits_control) = (false, false);
+            (conn.paused, conn.awaits_control, conn.awaits_rate) = (false, false, false);
             self.feed(id, &[], now);
+            self.slow_down(id, now);
             if self.conns.get(id).is_some_and(|conn| !conn.paused) {
                 self.outputs.push_back(Output::Resume(id));
             }
@@ -404,6 +431,7 @@ impl Connector {
     pub(super) fn close(&mut self, id: Id, cause: Cause, now: Instant) {
         let Some(mut conn) = self.conns.remove(id) else { return };
         self.timers.disarm_connection(id);
+        self.rates.forget_link(id);
         self.outputs.push_back(Output::Close(id));
         self.count_held(&mut conn, now);
         match conn.kind {
@@ -411,7 +439,7 @@ impl Connector {
                 self.leave_frames(id, &mut link, now);
                 self.link_closed(id, &mut link, cause, now);
             }
-            Kind::App(app) => self.app_closed(id, app, cause, now),
+            Kind::App(app) => self.app_closed(id, app, conn.caller, cause, now),
             Kind::Delivery(delivery) => self.delivery_closed(&delivery, conn.progress, cause, now),
             Kind::Admin(_) => {
                 if let Cause::BadInput(_) | Cause::HandshakeTimeout(_) = cause {
@@ -479,6 +507,7 @@ impl Connector {
                 Timer::Hello(id) => self.no_hello(id, now),
                 Timer::Unread(inbox) => self.check_unread(inbox, now),
                 Timer::DialApp(inbox) => self.dial_app(inbox),
+                Timer::Rate(id) => self.rate_over(id, now),
                 Timer::Redial => self.dial(now),
                 Timer::Files => self.files_again(now),
                 Timer::StoreAgain => self.store_again(now),
@@ -500,6 +529,7 @@ impl Connector {
         self.inboxes.iter_mut().for_each(|inbox| inbox.ring.give_back());
         self.tidy_topics();
         self.forget_sessions(now);
+        self.rates.tidy(now);
         self.timers.arm(Timer::Tidy, now + TIDY_PERIOD);
     }
 

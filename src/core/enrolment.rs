@@ -7,7 +7,7 @@ use super::connector::{Connector, Step};
 use super::event::{Cause, Event, Output};
 use super::gate::Wants;
 use super::slots::Id;
-use crate::wire::control::{self, Control, NewCertificate};
+use crate::wire::control::{self, Control, NewCertificate, Offer};
 use crate::wire::frame::Frame;
 use crate::wire::header::{self, Header};
 use crate::wire::names::validate_client_name;
@@ -17,7 +17,7 @@ impl Connector {
     pub(super) fn enrolment_request(&mut self, id: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
         let asked = header.message_type == control::SSL;
         match asked.then(|| control::parse(header, frame.data())) {
-            Some(Ok(Control::GetNewCertificate)) => {}
+            Some(Ok(Control::GetNewCertificate(offer))) => self.offer(id, offer),
             Some(Err(error)) => return Step::End(Cause::BadInput(error.to_string())),
             _ => {
                 let what = format!(
@@ -35,6 +35,19 @@ impl Connector {
         Step::Taken
     }
 
+    /// What the client of this link offers as its certificate. On the client, before it is `secured`.
+    pub fn offer(&mut self, id: Id, offer: Offer) {
+        if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
+            link.offer = Some(Box::new(offer));
+        }
+    }
+
+    /// What was offered, once.
+    pub fn take_offer(&mut self, id: Id) -> Offer {
+        let offer = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|link| link.offer.take());
+        offer.map_or_else(Offer::default, |offer| *offer)
+    }
+
     /// Server: the shell has made a certificate for the client, or has not.
     pub fn certificate_issued(&mut self, id: Id, name: &str, result: Result<NewCertificate, String>, now: Instant) {
         if self.conns.get(id).and_then(|c| c.link()).is_none_or(|link| link.state != State::Issuing) {
@@ -43,7 +56,7 @@ impl Connector {
         match result {
             Ok(new) => {
                 self.tell(Event::Issued { client: name.to_owned() });
-                let answer = control::set_new_certificate(&self.settings.id, &new.certificate_pem, &new.key_pem);
+                let answer = control::set_new_certificate(&self.settings.id, &new);
                 self.finish(id, answer, Cause::Enrolled, now);
             }
             Err(why) => self.close(id, Cause::NotEnrolled(why), now),

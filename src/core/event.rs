@@ -4,11 +4,14 @@ use std::fmt;
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use super::admin_access::KeyChange;
 use super::durable::RingName;
 use super::file_link::{FILE_AGAIN, FileTrouble};
 use super::gate::{Gate, Question};
 use super::ledger::{Entry, Reason};
+use super::rules::Caller;
 use super::slots::Id;
+use super::token_link::TokenWork;
 use crate::wire::control::{CloseReason, NewCertificate};
 
 /// Who the TLS layer says that the other side is, or with what this side has shown itself.
@@ -35,12 +38,27 @@ pub enum Output {
     Confirm(Id),
     /// Remove the files of queues that are of no use any more, for this admin; report `remains_removed`.
     RemoveRemains(Id),
+    /// Write a change that this admin has made into the config file; report `config_saved`.
+    SaveConfig(Id, KeyChange),
     /// Ask whether the client of this link may go on; report `answered`.
     Ask(Id, Question),
-    /// Make a certificate for the client of this name; report `certificate_issued`.
+    /// Make a certificate for the client of this name, by what it offers (`take_offer`); report `certificate_issued`.
     Issue(Id, String),
     /// Keep this certificate as the client's own; report `certificate_stored`.
     Store(Id, NewCertificate),
+    /// Do something with files of tokens, for this link or admin.
+    Token(Id, TokenWork),
+    /// Accept the next certificate of the client of this name, by what it offers (`take_offer`), beside the one that it
+    /// has; report `certificate_renewed`.
+    Renew(Id, String),
+    /// Keep this certificate as the client's own from the next connection on.
+    StoreNext(NewCertificate),
+    /// Delete the certificate of this client, for this admin; only what makes it accepted, if the last one says so.
+    /// Report `certificate_deleted`.
+    DeleteCertificate(Id, String, bool),
+    /// Delete this client's own certificate, for this admin; report `own_certificate_deleted`, with whether the link is
+    /// to begin anew.
+    DeleteOwnCertificate(Id, bool),
     /// There is something to send: call `transmit`.
     Write(Id),
     /// Read on from the connection.
@@ -82,6 +100,10 @@ pub enum Cause {
     Enrolled,
     /// The certificate was not issued.
     NotEnrolled(String),
+    /// The client's certificate was deleted.
+    Revoked,
+    /// This client's own certificate was deleted, and it asks for another.
+    OwnDeleted,
     /// A gate did not let the client in.
     NotAdmitted {
         /// Which.
@@ -91,6 +113,30 @@ pub enum Cause {
         /// Why, if it has said so.
         why: String,
     },
+    /// A black- or whitelist keeps the client out.
+    NotListed {
+        /// Its name, if it is known.
+        client: Option<String>,
+        /// Which list.
+        why: String,
+    },
+    /// An admin has sent the client away.
+    Disconnected,
+    /// A client was given no token.
+    NoToken {
+        /// Its name.
+        client: String,
+        /// Why.
+        why: String,
+    },
+    /// The client of this name has shown a token that is not its own.
+    WrongToken(String),
+    /// The server closed when it was shown the token.
+    TokenNotTaken,
+    /// The server closed when it was asked for a token.
+    TokenNotGiven,
+    /// The client's token was deleted, or another took its place.
+    TokenForgotten,
     /// The connector stops.
     Stopping,
     /// It takes too little of what it has subscribed to, and is amid a long message.
@@ -117,12 +163,34 @@ impl fmt::Display for Cause {
             Cause::SendTimeout(t) => write!(f, "it took nothing for send_timeout, {} s", t.as_secs_f32()),
             Cause::KeepAlive(n) => write!(f, "{n} keep-alives in a row were not answered"),
             Cause::Replaced => write!(f, "a newer connection came under the same name"),
-            Cause::Enrolled => write!(f, "a certificate was issued; the client connects again with it"),
+            Cause::Enrolled => write!(f, "a certificate or token was issued; the client connects again with it"),
+            Cause::NoToken { client, why } => write!(f, "no token was issued for client {client}: {why}"),
+            Cause::WrongToken(client) => write!(f, "the token that it showed is not that of client {client}"),
+            Cause::TokenNotTaken => {
+                write!(
+                    f,
+                    "the server closed the connection when it was shown the token: it was deleted there, or is not \
+                    the one that the server gave to this name"
+                )
+            }
+            Cause::TokenNotGiven => {
+                write!(
+                    f,
+                    "the server gave no token and closed the connection: this name may have one already, which has \
+                    to be deleted there first"
+                )
+            }
+            Cause::TokenForgotten => write!(f, "the client's token was deleted"),
             Cause::NotEnrolled(why) => write!(f, "no certificate was issued: {why}"),
+            Cause::Revoked => write!(f, "its certificate was deleted"),
+            Cause::OwnDeleted => write!(f, "the certificate of this client was deleted; it asks for another"),
             Cause::NotAdmitted { gate, client, why } => {
                 write!(f, "client {client} was refused by {}", gate.key())?;
                 if why.is_empty() { Ok(()) } else { write!(f, ": {why}") }
             }
+            Cause::NotListed { client: Some(client), why } => write!(f, "client {client} may not connect: {why}"),
+            Cause::NotListed { client: None, why } => write!(f, "it may not connect: {why}"),
+            Cause::Disconnected => write!(f, "an admin has disconnected it"),
             Cause::Stopping => write!(f, "the connector stops"),
             Cause::SlowSubscriber => write!(f, "it takes too little of what it has subscribed to"),
             Cause::Done => write!(f, "done"),
@@ -169,6 +237,8 @@ pub enum Event {
     },
     /// An app's connection was closed for what it sent.
     AppRefused {
+        /// Who that is, if the system has said so.
+        caller: Option<Caller>,
         /// Why.
         cause: Cause,
     },
@@ -184,6 +254,15 @@ pub enum Event {
         /// Why.
         cause: Cause,
     },
+    /// An admin has asked for something that is more than a look.
+    AdminCommand {
+        /// Who that is, if the system has said so.
+        caller: Option<Caller>,
+        /// The command.
+        command: String,
+        /// Its arguments, in JSON.
+        arguments: String,
+    },
     /// The app that listens for this type has not read for so long; what comes for it is dropped until it does.
     AppStalled {
         /// The type.
@@ -198,6 +277,32 @@ pub enum Event {
     },
     /// This client has got a certificate of its own.
     Enrolled,
+    /// A client was given a token.
+    TokenIssued {
+        /// Its name.
+        client: String,
+        /// Its address.
+        remote: Option<SocketAddr>,
+    },
+    /// This client has got a token, and keeps it.
+    TokenStored,
+    /// An admin had a client's token deleted.
+    TokenForgotten {
+        /// The client's name.
+        client: String,
+        /// It had one.
+        had: bool,
+    },
+    /// An admin had the tokens read again.
+    TokensLoaded {
+        /// How many there are.
+        count: usize,
+    },
+    /// The server does not renew this client's certificate.
+    NotRenewed {
+        /// Why not.
+        why: String,
+    },
     /// The server will be dialled again.
     DialAgain {
         /// Its name.
@@ -289,14 +394,39 @@ impl Event {
         let ends_well = match self {
             Event::PeerUp { .. } | Event::Issued { .. } | Event::Enrolled => true,
             Event::PeerDown { cause, .. } | Event::LinkRefused { cause, .. } => {
-                matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Announced(CloseReason::Stopping))
+                let on_purpose = matches!(cause, Cause::Revoked | Cause::OwnDeleted);
+                on_purpose
+                    || matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Announced(CloseReason::Stopping))
             }
             Event::DialAgain { repeated: true, .. } => return Concern::Detail,
             Event::Dropped { entry, .. } if entry.reason == Reason::NoSubscriber => return Concern::Detail,
-            Event::SubscriptionEnded { .. } => true,
+            Event::SubscriptionEnded { .. } | Event::AdminCommand { .. } => true,
+            Event::TokenIssued { .. } | Event::TokenStored => true,
+            Event::TokenForgotten { .. } | Event::TokensLoaded { .. } => true,
             _ => false,
         };
         if ends_well { Concern::Routine } else { Concern::Look }
+    }
+
+    /// Whether it is about who may come in or do what, and so goes to the audit.
+    #[must_use]
+    pub fn is_audited(&self) -> bool {
+        match self {
+            Event::Issued { .. }
+            | Event::Enrolled
+            | Event::TokenIssued { .. }
+            | Event::TokenForgotten { .. }
+            | Event::TokensLoaded { .. }
+            | Event::AdminCommand { .. }
+            | Event::AdminRefused { .. }
+            | Event::ReceiverRefused { .. } => true,
+            Event::LinkRefused { cause, .. } => !matches!(cause, Cause::Stopping | Cause::Announced(_)),
+            Event::PeerDown { cause, .. } => {
+                matches!(cause, Cause::NotListed { .. } | Cause::Disconnected | Cause::TokenForgotten)
+            }
+            Event::Dropped { entry, .. } => matches!(entry.reason, Reason::NotPermitted | Reason::WrongSource),
+            _ => false,
+        }
     }
 }
 
@@ -311,11 +441,21 @@ impl fmt::Display for Event {
                 write!(f, "connection with {remote} ended before its peer was known: {cause}")
             }
             Event::LinkRefused { remote: None, cause } => write!(f, "no connection: {cause}"),
-            Event::AppRefused { cause } => write!(f, "connection of a sending app closed: {cause}"),
+            Event::AppRefused { caller: Some(caller), cause } => {
+                write!(f, "connection of a sending app ({caller}) closed: {cause}")
+            }
+            Event::AppRefused { caller: None, cause } => write!(f, "connection of a sending app closed: {cause}"),
             Event::ReceiverRefused { message_type, cause } => {
                 write!(f, "connection of the app that receives {message_type:?} closed: {cause}")
             }
             Event::AdminRefused { cause } => write!(f, "an admin was refused: {cause}"),
+            Event::AdminCommand { caller, command, arguments } => {
+                let command = printable(command);
+                match caller {
+                    Some(caller) => write!(f, "admin {caller}: {command} {arguments}"),
+                    None => write!(f, "an admin: {command} {arguments}"),
+                }
+            }
             Event::AppStalled { message_type, after } => write!(
                 f,
                 "the app that receives {message_type:?} has read nothing for {} s and its queue is full: \
@@ -323,7 +463,20 @@ impl fmt::Display for Event {
                 after.as_secs_f32()
             ),
             Event::Issued { client } => write!(f, "a certificate was issued for client {client}"),
+            Event::NotRenewed { why } => {
+                write!(f, "the server does not renew this client's certificate: {}", printable(why))
+            }
             Event::Enrolled => write!(f, "got a certificate of its own from the server"),
+            Event::TokenIssued { client, remote } => {
+                write!(f, "a token was issued for client {client}")?;
+                remote.map_or(Ok(()), |remote| write!(f, ", at {remote}"))
+            }
+            Event::TokenStored => write!(f, "got a token of its own from the server"),
+            Event::TokenForgotten { client, had: true } => write!(f, "the token of client {client} was deleted"),
+            Event::TokenForgotten { client, had: false } => {
+                write!(f, "a token of {:?} was to be deleted, which has none", printable(client))
+            }
+            Event::TokensLoaded { count } => write!(f, "tokens were read again: there are {count}"),
             Event::DialAgain { server, after, cause, .. } => {
                 write!(f, "no link to {server}: {cause}; trying until there is one, next ")?;
                 if after.is_zero() { write!(f, "at once") } else { write!(f, "in {:.1} s", after.as_secs_f32()) }
@@ -417,6 +570,8 @@ impl fmt::Display for Drops<'_> {
             Reason::NoSubscriber => "nobody has subscribed to what was published",
             Reason::SlowSubscriber => "the subscriber did not keep up, and its queue of published messages was full",
             Reason::TooManyTopics => "too many types are published at a time",
+            Reason::Ignored => "ignore_peer_traffic is for the peer",
+            Reason::NotPermitted => "client_rules or local_rules do not allow it",
         };
         let n = self.messages;
         let peer = printable(peer);

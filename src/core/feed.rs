@@ -185,6 +185,9 @@ impl Peer {
 impl Connector {
     /// A peer subscribes to a topic: it gets all records from this number on. If it did already, it may last now.
     pub(super) fn add_reader(&mut self, topic_id: Id, peer: &str, lasts: bool, from: u64) {
+        if self.topics.get(topic_id).is_none_or(|topic| !self.gets(peer, &topic.message_type)) {
+            return;
+        }
         let peer_id = self.peers.find_or_add(peer, &self.classes);
         let Some(topic) = self.topics.get_mut(topic_id) else { return };
         if let Some(feed) = topic.readers.get_mut(&peer_id) {

@@ -6,6 +6,9 @@
 //! any ─ no room, or not what was sent ─▶ Dropped, until it is offered again
 //! ```
 //!
+//! Pieces may be written late, on a disk that is busy. The peer is told of what is written, so its window keeps it from
+//! sending more than that. A peer that sends more nevertheless has its link held back.
+//!
 //! What is known of a file here ends with its link, or when its message has come. A file that was begun is closed then,
 //! and stays with [`Files`](super::files::Files) until its message is taken over, or will never come.
 
@@ -13,11 +16,12 @@ use std::time::Instant;
 
 use serde_json::Value;
 
-use super::connector::Connector;
+use super::conn::Link;
+use super::connector::{Connector, Step as Reply};
 use super::event::Cause;
 use super::file_lane::header_with_error;
 use super::file_link::{FILES_OPEN, FileTrouble, OFFERED_LANE, OFFERED_LINK, Work};
-use super::files::{self, FileError, FileHash, FileId, Stamp, Step, TransferKey};
+use super::files::{self, FileError, FileHash, FileId, Stamp, Step, TransferKey, Wrote};
 use super::link2::Came;
 use super::slots::Id;
 use crate::wire::control;
@@ -53,8 +57,9 @@ pub(super) struct Incoming {
     pub stage: Stage,
     file: Option<FileId>,
     size: u64,
-    /// Bytes of it that are there.
+    /// Bytes of it that have come, and of these, those that are written: what the peer is told of.
     at: u64,
+    written: u64,
     /// The peer is to be told of these bytes.
     listed: bool,
     /// As the operator is told of it.
@@ -63,6 +68,13 @@ pub(super) struct Incoming {
     told: bool,
     /// It is published, and kept under this path.
     pub path: Option<String>,
+}
+
+impl Incoming {
+    /// Its name, its bytes and how many are there, while they come.
+    pub fn progress(&self) -> Option<(&str, u64, u64)> {
+        matches!(self.stage, Stage::Coming | Stage::Finishing).then_some((&self.name, self.size, self.at))
+    }
 }
 
 /// A lane of a peer for messages with files.
@@ -139,6 +151,8 @@ impl Connector {
             self.why_not_published(&header, now)
         } else if self.inbox_for(&header.message_type).is_none() {
             Some("its message's type is not received")
+        } else if self.refused_from(peer, &header).is_some() {
+            Some("its message is not let through")
         } else {
             None
         };
@@ -177,7 +191,8 @@ impl Connector {
             return Some(Cause::BadInput(format!("it offers more than {limit} files ahead of their messages")));
         }
         let (attempt, stage, told) = (file.attempt, Stage::Beginning, old.is_some_and(|old| old.told));
-        let new = Incoming { attempt, stage, file: None, size: 0, at: 0, listed: false, name, told, path: None };
+        let (file, size, path) = (None, 0, None);
+        let new = Incoming { attempt, stage, file, size, at: 0, written: 0, listed: false, name, told, path };
         let old = files.incoming.insert(key, new);
         self.close_incoming(old);
         None
@@ -208,7 +223,7 @@ impl Connector {
                 self.transfers.working.insert(target, Work::Target(id, file));
                 None
             }
-            Step::Done(bytes) => self.target_ready(id, file, Ok(Step::Done(bytes)), now),
+            done => self.target_ready(id, file, Ok(done), now),
         }
     }
 
@@ -226,7 +241,7 @@ impl Connector {
             (_, Err(error)) => self.target_failed(id, peer, file, error, now),
             (Stage::Beginning, Ok(Step::Done(bytes))) => {
                 let bytes = bytes.min(entry.size);
-                (entry.stage, entry.at) = (Stage::Coming, bytes);
+                (entry.stage, entry.at, entry.written) = (Stage::Coming, bytes, bytes);
                 self.say_of_file(id, file, &FileControl::Have(bytes), b"");
             }
             (Stage::Finishing, Ok(_)) => {
@@ -283,22 +298,22 @@ impl Connector {
     }
 
     /// A piece has come.
-    pub(super) fn file_piece(&mut self, id: Id, view: &RecordView, body: &[u8], now: Instant) -> Option<Cause> {
+    pub(super) fn file_piece(&mut self, id: Id, view: &RecordView, body: &[u8], now: Instant) -> Reply {
         let piece = match Piece::parse(view.sequence, body) {
             Ok(piece) => piece,
-            Err(error) => return Some(Cause::BadInput(error.to_string())),
+            Err(error) => return Reply::End(Cause::BadInput(error.to_string())),
         };
-        let peer = self.conns.get(id)?.link()?.peer()?;
-        let wrong = |what: String| Some(Cause::BadInput(format!("a piece of file {} {what}", view.sequence)));
+        let Some(peer) = self.conns.get(id).and_then(|c| c.link()).and_then(Link::peer) else { return Reply::Taken };
+        let wrong = |what: String| Reply::End(Cause::BadInput(format!("a piece of file {} {what}", view.sequence)));
         let Some(entry) = self.incoming(id, piece.id) else {
             // The end of one whose message has come without it.
             let slot = self.lane_of_files(id, piece.id.lane).map(|lane| lane.slot);
             let is_old = slot.and_then(|slot| self.places.get(slot)).is_some_and(|p| view.sequence < p.received);
-            return if is_old { None } else { wrong("comes, which was not offered".to_owned()) };
+            return if is_old { Reply::Taken } else { wrong("comes, which was not offered".to_owned()) };
         };
         match entry.stage {
-            _ if piece.id.attempt < entry.attempt => return None,
-            Stage::Settled(_) | Stage::Dropped if piece.id.attempt == entry.attempt => return None,
+            _ if piece.id.attempt < entry.attempt => return Reply::Taken,
+            Stage::Settled(_) | Stage::Dropped if piece.id.attempt == entry.attempt => return Reply::Taken,
             Stage::Coming if piece.id.attempt == entry.attempt => {}
             _ => return wrong("comes before it was asked for".to_owned()),
         }
@@ -307,25 +322,42 @@ impl Connector {
             let (offset, length) = (piece.offset, piece.bytes.len());
             return wrong(format!("is for bytes {offset} to {offset} and {length}; {at} of {size} have come"));
         }
-        let target = entry.file?;
-        entry.at += piece.bytes.len() as u64;
-        let was_listed = std::mem::replace(&mut entry.listed, true);
-        if !was_listed {
-            self.transfers.arrived.push((id, piece.id));
+        let Some(target) = entry.file else { return Reply::Taken };
+        let until = at + piece.bytes.len() as u64;
+        match self.files.write(target, piece.bytes) {
+            Ok(Wrote::Full) => return self.transfers.hold_back(id),
+            Ok(wrote) => {
+                if let Some(entry) = self.incoming(id, piece.id) {
+                    entry.at = until;
+                }
+                let work = Work::Target(id, piece.id);
+                match wrote {
+                    Wrote::Done => self.target_written(work, until),
+                    _ => _ = self.transfers.working.insert(target, work),
+                }
+            }
+            Err(error) => self.target_failed(id, peer, piece.id, error, now),
         }
-        if let Err(error) = self.files.write(target, piece.bytes) {
-            self.target_failed(id, peer, piece.id, error, now);
-        }
-        None
+        Reply::Taken
     }
 
-    /// Tells the peer how much of a file has come.
+    /// So many bytes of a target are written.
+    pub(super) fn target_written(&mut self, work: Work, bytes: u64) {
+        let Work::Target(link, file) = work else { return };
+        let Some(entry) = self.incoming(link, file).filter(|entry| entry.attempt == file.attempt) else { return };
+        entry.written = bytes.min(entry.at);
+        if !std::mem::replace(&mut entry.listed, true) {
+            self.transfers.arrived.push((link, file));
+        }
+    }
+
+    /// Tells the peer how much of a file is there.
     pub(super) fn tell_arrived(&mut self, id: Id, file: TransferId) {
         let Some(entry) = self.incoming(id, file).filter(|entry| entry.attempt == file.attempt) else { return };
         entry.listed = false;
-        let at = entry.at;
+        let written = entry.written;
         if matches!(entry.stage, Stage::Coming | Stage::Finishing) {
-            self.say_of_file(id, file, &FileControl::Have(at), b"");
+            self.say_of_file(id, file, &FileControl::Have(written), b"");
         }
     }
 

@@ -95,6 +95,8 @@ pub(super) struct Transfers {
     pub targets: usize,
     /// Links that wait for a source to be closed.
     pub waiting: BTreeSet<Id>,
+    /// Links whose next bytes of a file found no room among those that wait to be written.
+    pub held: Vec<Id>,
     /// Sources that their peers have: removed when that is kept.
     pub removals: Vec<Removal>,
     /// Files of publications that are no more: removed when that is kept.
@@ -106,6 +108,16 @@ pub(super) struct Transfers {
     /// When the operator was told of the first of so many files, and how many since then were not told.
     told: Option<(Instant, u32)>,
     untold: u64,
+}
+
+impl Transfers {
+    /// Holds a link back until [`Files::work`](super::files::Files::work) has been called: too much waits to be written.
+    pub fn hold_back(&mut self, link: Id) -> Step {
+        if !self.held.contains(&link) {
+            self.held.push(link);
+        }
+        Step::Blocked
+    }
 }
 
 /// A source that is to be removed.
@@ -159,10 +171,14 @@ impl Connector {
         let (done, more) = self.files.work();
         for (file, result) in done {
             let Some(work) = self.transfers.working.get(&file).copied() else { continue };
-            if result == Ok(super::files::Step::Working) {
-                continue;
+            match result {
+                Ok(super::files::Step::Working) => continue,
+                Ok(super::files::Step::Written(bytes)) => {
+                    self.target_written(work, bytes);
+                    continue;
+                }
+                _ => _ = self.transfers.working.remove(&file),
             }
-            self.transfers.working.remove(&file);
             let end = match work {
                 Work::Source(peer, lane, number) => {
                     self.source_ready(peer, lane, number, result, now);
@@ -182,6 +198,9 @@ impl Connector {
                 self.close(link, cause, now);
             }
         }
+        // Some of what waited to be written may be by now.
+        let held = std::mem::take(&mut self.transfers.held);
+        self.unblock(held, now);
         more
     }
 

@@ -56,6 +56,20 @@ pub enum Step {
     Done(u64),
     /// [`Files::work`] does it, and says when it is done.
     Working,
+    /// So many bytes of a target are written, and it is not done with: more comes, or is still being written. Only
+    /// [`Files::work`] says so.
+    Written(u64),
+}
+
+/// What became of bytes that are to be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wrote {
+    /// They are written.
+    Done,
+    /// They will be, behind those before them: [`Files::work`] says when ([`Step::Written`]), or that they cannot.
+    Taken,
+    /// Too much waits to be written: none of them were taken. [`Files::work`] is called when there may be room.
+    Full,
 }
 
 /// What was worked on in the background and is done.
@@ -107,7 +121,8 @@ impl From<FileError> for NotKept {
 /// Hash of all bytes of a file: BLAKE3.
 pub type FileHash = [u8; 32];
 
-/// Files, as the core sees them. No call takes longer than it takes to read or write one piece.
+/// Files, as the core sees them. No call takes longer than it takes to read or write one piece, and none but those of
+/// small files waits for a disk that is busy.
 pub trait Files: fmt::Debug {
     /// Opens a source. It is read from its beginning.
     ///
@@ -180,13 +195,13 @@ pub trait Files: fmt::Debug {
     /// are known by a key.
     fn sweep_published(&mut self);
 
-    /// Writes the next bytes.
+    /// Writes the next bytes, or has them written: then it is not known yet that there is room for them.
     ///
     /// # Errors
     /// There is no room. What was written of the bytes does not count.
-    fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<(), FileError>;
+    fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<Wrote, FileError>;
 
-    /// All bytes were written: checks the hash, if there is one, writes through as `persistence_sync` says, and gives
+    /// All bytes were handed over: when they are written, checks the hash, if there is one, writes through as `persistence_sync` says, and gives
     /// the file its name. Done, it is closed.
     ///
     /// # Errors
@@ -194,6 +209,7 @@ pub trait Files: fmt::Debug {
     fn finish(&mut self, target: FileId, hash: Option<&FileHash>) -> Result<Step, FileError>;
 
     /// Closes a source or target. What was written of a target with a key is kept for later, of others it is removed.
+    /// What was taken and is not written yet is dropped.
     /// What is closed already stays so: after an error the core closes the file, whatever it was.
     fn close(&mut self, file: FileId);
 
@@ -202,7 +218,8 @@ pub trait Files: fmt::Debug {
     fn forget(&mut self, key: &TransferKey);
 
     /// Goes on with what takes long, for a millisecond or so. What is done now, and whether there is more to do at
-    /// once; what waits for the disk wakes the shell when it is done.
+    /// once; what waits for the disk wakes the shell when it is done. It is called after all that was written, before
+    /// the shell waits for anything.
     fn work(&mut self) -> (Vec<Worked>, bool);
 }
 
@@ -261,7 +278,7 @@ impl Files for NoFiles {
 
     fn sweep_published(&mut self) {}
 
-    fn write(&mut self, _: FileId, _: &[u8]) -> Result<(), FileError> {
+    fn write(&mut self, _: FileId, _: &[u8]) -> Result<Wrote, FileError> {
         Self::refused()
     }
 

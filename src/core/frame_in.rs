@@ -6,7 +6,8 @@
 //! ```
 //!
 //! Bytes of a file that has failed are read and dropped; the message then says why. While [`Files`](super::files::Files)
-//! works on the file, and while the message waits for room in its inbox, the link is not read: its order is kept.
+//! works on the file, while too much of it waits to be written, and while the message waits for room in its inbox, the
+//! link is not read: its order is kept.
 
 use std::time::Instant;
 
@@ -15,7 +16,7 @@ use super::connector::{Connector, Step};
 use super::event::Cause;
 use super::file_lane::header_with_error;
 use super::file_link::{FileTrouble, Work};
-use super::files::{FileError, FileId, Incoming, Stamp, Step as Progress};
+use super::files::{FileError, FileId, Incoming, Stamp, Step as Progress, Wrote};
 use super::for_app::ForApp;
 use super::publish_file::Brings;
 use super::slots::Id;
@@ -120,6 +121,9 @@ impl Connector {
         if let Some(step) = self.wrong_source(peer, &header, now) {
             return step;
         }
+        if let Some(step) = self.refused_frame(id, peer, &header, now) {
+            return step;
+        }
         match self.begin_target(id, peer, head, size, &header, now) {
             Step::Taken => self.go_on_with_frame(id, now),
             step => step,
@@ -161,7 +165,7 @@ impl Connector {
                 self.files.begin(&incoming)
             };
             match begun {
-                Ok((file, Progress::Done(_))) => Target::Open(file),
+                Ok((file, Progress::Done(_) | Progress::Written(_))) => Target::Open(file),
                 Ok((file, Progress::Working)) => {
                     self.transfers.working.insert(file, Work::Frame(id));
                     Target::Opening(file)
@@ -199,11 +203,16 @@ impl Connector {
         let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return Step::Taken };
         link.heard = true;
         let Some(file_in) = &mut link.file_in else { return Step::Taken };
-        file_in.left = file_in.left.saturating_sub(bytes.len());
-        if let Target::Open(file) = file_in.target
-            && let Err(error) = self.files.write(file, bytes)
-        {
-            self.drop_target(id, file, &error, now);
+        if let Target::Open(file) = file_in.target {
+            match self.files.write(file, bytes) {
+                Ok(Wrote::Full) => return self.transfers.hold_back(id),
+                Ok(Wrote::Taken) => _ = self.transfers.working.insert(file, Work::Frame(id)),
+                Ok(Wrote::Done) => {}
+                Err(error) => self.drop_target(id, file, &error, now),
+            }
+        }
+        if let Some(file_in) = self.file_in(id) {
+            file_in.left = file_in.left.saturating_sub(bytes.len());
         }
         self.go_on_with_frame(id, now)
     }
@@ -211,6 +220,7 @@ impl Connector {
     /// A file cannot be written: what is there of it goes.
     fn drop_target(&mut self, id: Id, file: FileId, error: &FileError, now: Instant) {
         self.files.close(file);
+        self.transfers.working.remove(&file);
         let Some(peer) = self.conns.get(id).and_then(|c| c.link()).and_then(Link::peer) else { return };
         let Some(header) = self.file_in(id).map(|file_in| file_in.header.clone()) else { return };
         let target = self.target_refused(peer, &header, error, now);
@@ -227,7 +237,7 @@ impl Connector {
             Target::Opening(_) | Target::Finishing(_) => return Step::Waits,
             _ if file_in.left > 0 => return Step::Taken,
             Target::Open(file) => match self.files.finish(file, None) {
-                Ok(Progress::Done(_)) => file_in.target = Target::Done,
+                Ok(Progress::Done(_) | Progress::Written(_)) => file_in.target = Target::Done,
                 Ok(Progress::Working) => {
                     file_in.target = Target::Finishing(file);
                     self.transfers.working.insert(file, Work::Frame(id));

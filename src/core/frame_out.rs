@@ -169,6 +169,14 @@ impl FileOut {
         self.sent > 0
     }
 
+    /// The source's path, its bytes and how many of them went out: of the piece that goes out, what its frame has
+    /// beyond the file's own bytes is counted as if it came last.
+    pub fn progress<'a>(&self, peer: &'a Peer) -> Option<(&'a str, u64, u64)> {
+        let source = peer.lanes.get(self.lane)?.sources.get(&self.sequence)?;
+        let of_piece = self.sent.min(self.shape.file.end - self.shape.file.start);
+        Some((&source.path, self.size, (self.index * self.piece_size + of_piece).min(self.size)))
+    }
+
     /// The message that others may go before now, though it is older: a piece of it was the last that went out.
     pub fn lets_others(&self, since_piece: u64) -> Option<u64> {
         (self.index > 0 && self.sent == 0 && since_piece < self.piece_size).then_some(self.sequence)

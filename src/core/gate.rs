@@ -3,7 +3,10 @@
 //! ```text
 //! its link    known ─▶ whitelist ─▶ authentication ─▶ Up, or Resume
 //! enrolment   its name ─▶ whitelist ─▶ certificate ─▶ Issuing
+//! a token     its name ─▶ whitelist ─▶ Issuing
 //! ```
+//!
+//! Before them are the lists (`admission`). Whom a whitelist names does not come to its gate.
 //!
 //! While a gate is asked nothing is read from the link; other links go on.
 
@@ -60,6 +63,8 @@ pub(super) enum Wants {
     Link,
     /// A certificate of its own.
     Certificate,
+    /// A token of its own.
+    Token,
 }
 
 impl Gates {
@@ -68,6 +73,7 @@ impl Gates {
         let last = match wants {
             Wants::Link => (self.authentication, Gate::Authentication),
             Wants::Certificate => (self.certificate, Gate::Certificate),
+            Wants::Token => (false, Gate::Certificate),
         };
         let first = (self.whitelist, Gate::Whitelist);
         let left = match behind {
@@ -98,12 +104,7 @@ impl Connector {
         self.gates = gates;
     }
 
-    /// Server: the client has said its name, and goes through the gates to what it wants.
-    pub(super) fn admit(&mut self, id: Id, name: &str, wants: Wants, now: Instant) {
-        self.go_through(id, name, wants, None, now);
-    }
-
-    fn go_through(&mut self, id: Id, name: &str, wants: Wants, behind: Option<Gate>, now: Instant) {
+    pub(super) fn go_through(&mut self, id: Id, name: &str, wants: Wants, behind: Option<Gate>, now: Instant) {
         let Some(gate) = self.gates.next(wants, behind) else {
             return self.admitted(id, name, wants, behind.is_some(), now);
         };
@@ -126,6 +127,7 @@ impl Connector {
         }
         match wants {
             Wants::Link => self.let_in(id, name, now),
+            Wants::Token => self.issue_token(id, name, now),
             Wants::Certificate => {
                 if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
                     link.state = State::Issuing;

@@ -47,6 +47,10 @@ pub enum Reason {
     SlowSubscriber,
     /// Too many types are published.
     TooManyTopics,
+    /// An admin wants nothing of that peer, and nothing sent to it.
+    Ignored,
+    /// A rule does not let the client, or the app, send or have that type.
+    NotPermitted,
 }
 
 impl Reason {
@@ -70,6 +74,8 @@ impl Reason {
             Reason::NoSubscriber => "no_subscriber",
             Reason::SlowSubscriber => "slow_subscriber",
             Reason::TooManyTopics => "too_many_topics",
+            Reason::Ignored => "ignored",
+            Reason::NotPermitted => "not_permitted",
         }
     }
 }

@@ -10,7 +10,7 @@
 //!                 ─ shared certificate ─ asks ─▶ Certificate ─ it comes ─▶ Storing ─ done ─▶ closed, dials again
 //! ```
 //!
-//! Gates are hooks that are asked (`gate`, state Asking); there may be none.
+//! Where tokens are used, another way leads to Up: `token_link`. Gates are hooks that are asked (`gate`, state Asking); there may be none.
 //!
 //! Where both speak the second kind of link, each side says `_link` first, and what comes up is that kind: `link2`.
 
@@ -52,6 +52,12 @@ impl Connector {
         if mode == Mode::Certificates && secured == Secured::Anonymous {
             return self.close(id, Cause::BadInput("no certificate was shown".to_owned()), now);
         }
+        if self.tokens.is_some() {
+            if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
+                link.speaks_link2 = speaks_link2;
+            }
+            return self.secured_for_token(id, secured, now);
+        }
         let frame_limit = self.settings.link_frame_max();
         let Some(conn) = self.conns.get_mut(id) else { return };
         if role == Role::Client {
@@ -66,7 +72,8 @@ impl Connector {
             (Role::Server, Secured::Named(name)) => self.admit(id, &name, Wants::Link, now),
             (Role::Client, Secured::Shared) => {
                 link.state = State::Certificate;
-                self.send_control(id, control::get_new_certificate(&own_id));
+                let offer = self.take_offer(id);
+                self.send_control(id, control::get_new_certificate(&own_id, &offer));
             }
             (Role::Client, Secured::Anonymous | Secured::Named(_)) => {
                 link.state = State::Checking;
@@ -96,6 +103,7 @@ impl Connector {
 
     /// Server: the client is known, and may come in.
     pub(super) fn let_in(&mut self, id: Id, name: &str, now: Instant) {
+        self.say_token_taken(id);
         let frame_limit = self.settings.link_frame_max();
         let Some(conn) = self.conns.get_mut(id) else { return };
         conn.frame_limit = frame_limit;
@@ -128,6 +136,9 @@ impl Connector {
             self.replaced(old, peer_id, mid_frame, now);
         }
         self.timers.disarm(Timer::Handshake(id));
+        if self.settings.role == Role::Server {
+            self.begin_counting(id, name);
+        }
         if self.settings.role == Role::Client {
             self.dial_failure = None;
             self.timers.arm(Timer::Stable(id), now + STABLE_PERIOD);
@@ -191,6 +202,7 @@ impl Connector {
     }
 
     pub(super) fn link_closed(&mut self, id: Id, link: &mut Link, cause: Cause, now: Instant) {
+        let cause = self.token_cause(link, cause);
         self.forget_lanes(id);
         let incoming = link.link2.take().map(|link2| link2.files.incoming);
         self.close_incoming(incoming.unwrap_or_default().into_values());
@@ -201,13 +213,13 @@ impl Connector {
             }
             _ => {}
         }
-        if self.settings.role == Role::Client && !self.stopping {
+        if self.settings.role == Role::Client && !self.stopping && !self.stores_token(id, link, &cause) {
             self.dial_again(link, cause, now);
         }
     }
 
-    fn dial_again(&mut self, link: &Link, cause: Cause, now: Instant) {
-        if cause == Cause::Enrolled {
+    pub(super) fn dial_again(&mut self, link: &Link, cause: Cause, now: Instant) {
+        if matches!(cause, Cause::Enrolled | Cause::OwnDeleted) {
             self.timers.arm(Timer::Redial, now);
             return;
         }
@@ -265,7 +277,8 @@ impl Connector {
             State::Checking => self.checked(id, frame, &header, now),
             State::Certificate => self.certificate(id, frame, &header),
             State::Resume => self.resumed(id, frame, &header, now),
-            State::Opening | State::Asking { .. } | State::Issuing | State::Storing => {
+            State::Token | State::TokenAnswer | State::NewToken => self.token_frame(id, frame, &header, now),
+            State::Opening | State::Asking { .. } | State::Issuing | State::Loading | State::Storing => {
                 let what = format!("a {:?} message came while {state:?} was under way", header.message_type);
                 Step::End(Cause::BadInput(what))
             }
@@ -329,6 +342,9 @@ impl Connector {
     /// A frame on a link that is up, whose header is not that of the frame before.
     fn message(&mut self, id: Id, peer: Id, frame: &Frame<'_>, header: &Header<'_>, now: Instant) -> Step {
         if let Some(step) = self.wrong_source(peer, header, now) {
+            return step;
+        }
+        if let Some(step) = self.refused_frame(id, peer, header, now) {
             return step;
         }
         match header.message_type.as_ref() {

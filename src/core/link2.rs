@@ -28,6 +28,7 @@ use super::feed::feed_number;
 use super::file_link::LinkFiles;
 use super::for_app::ForApp;
 use super::places::Key;
+use super::renewal::Renewal;
 use super::settings::{WINDOW_MAX, WINDOW_MIN};
 use super::slots::Id;
 use super::topics::Published;
@@ -35,7 +36,7 @@ use crate::wire::control;
 use crate::wire::file::{lane_name, lane_of};
 use crate::wire::frame::{Frame, Unit};
 use crate::wire::header::Header;
-use crate::wire::link::{LinkControl, LinkHello, PlaceSaid};
+use crate::wire::link::{FEATURES, LinkControl, LinkHello, PlaceSaid, RENEWAL};
 use crate::wire::record::{self, Head, Origin, RECORD_HEADER, RecordView};
 use crate::wire::topics;
 
@@ -80,6 +81,7 @@ pub(super) struct Link2 {
     /// The lane whose records come.
     current: usize,
     pub files: LinkFiles,
+    pub renewal: Renewal,
 }
 
 impl Link2 {
@@ -138,7 +140,8 @@ impl Connector {
             let (epoch, received, taken) = (place.epoch, place.received, place.taken);
             Some(PlaceSaid { message_type, epoch, received, taken })
         };
-        let hello = LinkHello { window, places: lanes.filter_map(place_of).take(PLACES_MAX).collect() };
+        let features = FEATURES.map(str::to_owned).into();
+        let hello = LinkHello { window, places: lanes.filter_map(place_of).take(PLACES_MAX).collect(), features };
         let said = hello.encode(&self.settings.id);
         self.send_control(id, said);
         if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
@@ -183,6 +186,7 @@ impl Connector {
         if let Some(link2) = &mut link.link2 {
             link2.window = usize::try_from(hello.window).unwrap_or(usize::MAX).max(1);
             link2.said = hello.places;
+            link2.renewal.is_known = hello.features.iter().any(|name| name == RENEWAL);
         }
         let lanes = self.peers.get(peer).map_or(0, |peer| peer.lanes.len());
         (0..lanes).for_each(|lane| self.resume(id, peer, lane, now));
@@ -269,7 +273,7 @@ impl Connector {
             return self.switch(id, body);
         }
         if view.flags & record::FILE != 0 {
-            return self.file_piece(id, view, body, now).map_or(Step::Taken, Step::End);
+            return self.file_piece(id, view, body, now);
         }
         let frame = match Frame::parse(body) {
             Ok(frame) => frame,
@@ -359,7 +363,8 @@ impl Connector {
             Ok(header) => Header { with_file: false, ..header },
             Err(error) => return Came::End(Cause::BadInput(error.to_string())),
         };
-        let step = match self.wrong_source(peer, &header, now) {
+        let refused = self.wrong_source(peer, &header, now).or_else(|| self.not_let_through(peer, &header, now));
+        let step = match refused {
             Some(step) => step,
             None if header.message_type == control::PUBSUB && self.settings.pubsub_broker => {
                 return self.for_broker(id, peer, frame, &header, origin, now);
@@ -437,6 +442,7 @@ impl Connector {
             control::PING if header.await_response => return self.answer_ping(id, frame, &header),
             control::PING => return self.ping_answer(id, peer, frame, &header, now),
             control::CLOSE => return self.peer_says_goodbye(id, frame, &header),
+            control::SSL => return self.renewal_message(id, peer, frame, &header),
             control::PUBSUB if self.settings.pubsub_broker => {
                 return self.subscriber_says(id, peer, frame, &header, now);
             }

@@ -3,7 +3,10 @@
 //! [`Connector`] owns all of it. Nothing here does I/O, reads a clock or draws a random number: bytes, times and a seed
 //! come in as arguments, bytes and [`Output`]s come out. So whole networks of connectors run inside one test.
 
+pub mod access;
 mod admin;
+mod admin_access;
+mod admission;
 mod app;
 pub mod backoff;
 mod confirm;
@@ -18,6 +21,7 @@ mod file_in;
 mod file_lane;
 mod file_link;
 mod file_out;
+mod file_status;
 mod file_window;
 pub mod files;
 mod for_app;
@@ -36,7 +40,10 @@ mod publish_file;
 mod published_files;
 mod receipts;
 mod records_out;
+mod renewal;
 mod requests;
+mod revocation;
+pub mod rules;
 pub mod settings;
 mod slots;
 mod status;
@@ -44,10 +51,14 @@ mod stop;
 mod subscriber;
 pub mod subscriptions;
 mod timers;
+mod token_link;
+pub mod tokens;
 mod topic_room;
 mod topics;
 mod transmit;
 
+pub use access::Access;
+pub use admin_access::KeyChange;
 pub use connector::{Connector, Reading};
 pub use durable::{Opened, RingName};
 pub use event::{Cause, Concern, Event, Output, Secured};
@@ -56,3 +67,5 @@ pub use gate::{Gate, Gates, Question};
 pub use settings::{Covered, KeepAlive, Mode, OnFull, Settings, Sync};
 pub use slots::Id;
 pub use status::{InboxStatus, PeerStatus, Status};
+pub use token_link::{TokenWork, Tokens};
+pub use tokens::TokenTable;

@@ -122,9 +122,12 @@ impl Connector {
         let link = peer.link;
         let limit = self.settings.queue_max_bytes;
         let beside = peer.in_memory_beside(lane, limit);
+        let length: usize = parts.iter().map(|part| part.len()).sum();
+        if self.access.client_queue_max.is_some_and(|most| peer.used().saturating_add(length) > most) {
+            return self.too_much_for_client(app, peer_id, lane, now);
+        }
         let Some(ring) = &mut peer.lanes[lane].ring else { return Queued::Taken };
         ring.set_next_sequence(self.stamp);
-        let length: usize = parts.iter().map(|part| part.len()).sum();
         let used = beside + ring.used();
         let pushed = if beside > 0 && used + length > limit {
             Err(PushError::Full { used, limit })
@@ -145,6 +148,21 @@ impl Connector {
                 Queued::Taken
             }
             Err(error) => self.no_room(app, peer_id, lane, &parts, letter, error, now),
+        }
+    }
+
+    /// All that waits for a client is as much as may: its apps wait where they would for a lane, or it is refused.
+    fn too_much_for_client(&mut self, app: Id, peer_id: Id, lane: usize, now: Instant) -> Queued {
+        let Some(peer) = self.peers.get(peer_id) else { return Queued::Taken };
+        let (goes_on, entry) = (peer.link.is_some(), &peer.lanes[lane]);
+        match self.on_full(&entry.message_type) {
+            Some(OnFull::Block) => {
+                // Another lane may be the one that empties: it is looked again.
+                self.timers.arm_if_idle(Timer::StoreAgain, now + STORE_AGAIN);
+                self.wait_for_lane(app, peer_id, lane)
+            }
+            None if goes_on && entry.len() > 0 => self.wait_for_lane(app, peer_id, lane),
+            _ => Queued::Refused(Reason::QueueFull),
         }
     }
 

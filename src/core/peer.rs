@@ -199,6 +199,11 @@ impl Peer {
         self.lanes.iter().map(Lane::len).sum()
     }
 
+    /// Bytes of its outbox, in memory and in files.
+    pub fn used(&self) -> usize {
+        self.lanes.iter().filter_map(|lane| lane.ring.as_ref()).map(Ring::used).sum()
+    }
+
     /// The lane that has sent a message in part: nothing else may be sent before its rest.
     pub fn mid_frame(&self) -> Option<usize> {
         self.lanes.iter().position(Lane::is_mid_frame)

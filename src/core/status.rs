@@ -17,6 +17,8 @@ pub struct Status {
     pub requests: usize,
     /// The ledger: what was not delivered since the start, and how many messages each time.
     pub undelivered: Vec<(Entry, u64)>,
+    /// When the certificate that it shows ends, in Unix seconds; none if it shows none.
+    pub certificate_ends: Option<i64>,
 }
 
 /// A peer, and what waits for it.
@@ -67,6 +69,8 @@ impl Connector {
             inboxes: self.inboxes.iter().map(inbox).collect(),
             requests: self.requests.len(),
             undelivered: self.ledger.iter().map(|(entry, count)| (entry.clone(), count)).collect(),
+            // The shell knows.
+            certificate_ends: None,
         }
     }
 }

@@ -108,13 +108,13 @@ impl Connector {
     }
 
     /// A peer reads the topics that it subscribes to, and no others.
-    fn match_readers(&mut self, peer_id: Id, name: &str, _now: Instant) {
+    pub(super) fn match_readers(&mut self, peer_id: Id, name: &str, _now: Instant) {
         self.topics.changed();
         let mut wanted = Vec::new();
         for (topic_id, topic) in self.topics.iter() {
             let all = self.topics.subscriptions.of(name).iter();
             let mut matching = all.filter(|s| s.pattern.matches(&topic.message_type)).peekable();
-            if matching.peek().is_some() {
+            if matching.peek().is_some() && self.gets(name, &topic.message_type) {
                 let lasts = topic.durable && matching.any(|s| s.lasts());
                 wanted.push((topic_id, lasts));
             }

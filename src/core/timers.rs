@@ -30,6 +30,8 @@ pub enum Timer {
     Hello(Id),
     /// An app that could not take a connection is tried again: the inbox.
     DialApp(usize),
+    /// A client may send more again.
+    Rate(Id),
     /// The server is dialled again.
     Redial,
     /// Files that could not be sent are tried again.
@@ -77,8 +79,8 @@ impl Timers {
 
     /// Forgets all deadlines of a connection.
     pub fn disarm_connection(&mut self, id: Id) {
-        use Timer::{Confirm, Handshake, Hello, KeepAlive, KeepAliveAnswer, Linger, Progress, Stable};
-        for timer in [Confirm, Handshake, Hello, KeepAlive, KeepAliveAnswer, Progress, Linger, Stable] {
+        use Timer::{Confirm, Handshake, Hello, KeepAlive, KeepAliveAnswer, Linger, Progress, Rate, Stable};
+        for timer in [Confirm, Handshake, Hello, KeepAlive, KeepAliveAnswer, Progress, Linger, Rate, Stable] {
             self.disarm(timer(id));
         }
     }

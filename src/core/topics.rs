@@ -236,7 +236,7 @@ impl Connector {
         let (mut there, since) = (Vec::new(), self.stamp);
         for (name, lasts) in wanted {
             let lasts = lasts.is_some() && durable;
-            if lasts || is_up(&self.peers, &name) {
+            if self.gets(&name, message_type) && (lasts || is_up(&self.peers, &name)) {
                 there.push((name, lasts));
             }
         }

@@ -7,18 +7,20 @@ use std::time::{Duration, Instant};
 
 use super::background::{Background, Bell};
 use super::beneath::How;
-use super::hook::{NoHook, TargetHook};
+use super::beside::{BESIDE, Beside, Writers};
+use super::errands::Errands;
+use super::hook::{Folder as Hooked, NoHook, TargetHook};
 use super::join::Join;
 use super::journal::Journal;
 use super::order::{OwnFolders, Request};
 use super::owner::Owners;
-use super::published::{Copying, Published};
+use super::published::{Copied, Copying, Published};
 use super::receive::{Named, name};
 use super::source::{self, Source};
 use super::target::Target;
 use crate::config::FileRecv;
 use crate::core::files::{
-    FileError, FileHash, FileId, Files, Incoming, NotKept, PIECE_MAX, Stamp, Step, TransferKey, Worked,
+    FileError, FileHash, FileId, Files, Incoming, NotKept, PIECE_MAX, Stamp, Step, TransferKey, Worked, Wrote,
 };
 
 /// Most files that are open at a time.
@@ -52,6 +54,8 @@ pub(super) enum Open {
     Source(Box<Source>),
     /// A hook is asked where it goes.
     Asking(Box<Request>),
+    /// A thread still writes what an earlier link brought of it.
+    Behind(Box<(Request, Hooked)>),
     Target(Box<Target>),
     /// It is copied, to be published.
     Copying(Box<Copying>),
@@ -77,10 +81,17 @@ pub struct DiskFiles {
     pub(super) owners: Owners,
     pub(super) background: Background<Named>,
     pub(super) open: BTreeMap<u64, Open>,
+    /// Write long files.
+    pub(super) writers: Writers,
+    /// Files that were closed while a thread was writing them: by ticket, their entries.
+    pub(super) leaving: BTreeMap<u64, (String, Arc<Beside>)>,
+    pub(super) errands: Errands,
     /// Entries and sets that threads are naming.
     pub(super) naming: BTreeSet<String>,
     /// Those that there is more to do for.
     pub(super) jobs: VecDeque<u64>,
+    /// Copies that wait until more may be written.
+    stalled: Vec<u64>,
     /// What became known outside of [`Files::work`].
     pub(super) ready: Vec<Worked>,
     /// The rights of files that are received.
@@ -104,9 +115,13 @@ impl DiskFiles {
             hook: Box::new(NoHook),
             owners: Owners::default(),
             background: Background::new(name),
+            writers: Writers::new(),
+            leaving: BTreeMap::new(),
+            errands: Errands::default(),
             open: BTreeMap::new(),
             naming: BTreeSet::new(),
             jobs: VecDeque::new(),
+            stalled: Vec::new(),
             ready: Vec::new(),
             mode: usual_mode(),
             last: 0,
@@ -124,6 +139,7 @@ impl DiskFiles {
     /// Has `wake` called, by any thread, when there is something for [`Files::work`].
     pub fn set_waker(&mut self, wake: impl Fn() + Send + Sync + 'static) {
         self.background.bell = Bell(Arc::new(wake));
+        self.writers.bell = self.background.bell.clone();
     }
 
     pub(super) fn next_id(&mut self) -> Result<u64, FileError> {
@@ -154,9 +170,13 @@ impl DiskFiles {
         let come = match self.open.get_mut(&id)? {
             Open::Source(source) => source.approach(&mut self.buffer),
             Open::Target(target) => target.approach(&mut self.buffer),
-            Open::Copying(copying) => match copying.step(&mut self.buffer) {
-                Ok(false) => Ok(None),
-                Ok(true) => return self.copied(id),
+            Open::Copying(copying) => match copying.step(&mut self.buffer, &mut self.writers, id) {
+                Ok(Copied::Some) => Ok(None),
+                Ok(Copied::Waits) => {
+                    self.stalled.push(id);
+                    return None;
+                }
+                Ok(Copied::All) => return self.copied(id),
                 Err(error) => Err(error),
             },
             Open::Joining(join) => match join.step() {
@@ -164,7 +184,7 @@ impl DiskFiles {
                 Ok(true) => return self.joined(id),
                 Err(error) => return Some(Err(self.not_joined(id, error))),
             },
-            Open::Asking(_) | Open::Naming | Open::Whole { .. } => return None,
+            Open::Asking(_) | Open::Behind(_) | Open::Naming | Open::Whole { .. } => return None,
         };
         match come {
             Ok(None) => {
@@ -220,7 +240,17 @@ impl Files for DiskFiles {
     }
 
     fn remove(&mut self, path: &str, stamp: &Stamp) -> Result<(), FileError> {
-        source::remove(path, stamp)
+        if stamp.size < BESIDE {
+            return source::remove(path, stamp);
+        }
+        let (path, stamp) = (path.to_owned(), *stamp);
+        // The core is not told of what goes wrong then, the operator is.
+        self.errands.run(&path.clone(), move || {
+            if let Err(error) = source::remove(&path, &stamp) {
+                log::warn!("a file that was sent stays: {error}");
+            }
+        });
+        Ok(())
     }
 
     fn begin(&mut self, incoming: &Incoming<'_>) -> Result<(FileId, Step), FileError> {
@@ -247,9 +277,9 @@ impl Files for DiskFiles {
         self.sweep();
     }
 
-    fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<(), FileError> {
+    fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<Wrote, FileError> {
         match self.open.get_mut(&target.0) {
-            Some(Open::Target(open)) => open.write(bytes),
+            Some(Open::Target(open)) => open.write(bytes, &mut self.writers, target.0),
             _ => Err(unknown(target)),
         }
     }
@@ -260,12 +290,10 @@ impl Files for DiskFiles {
 
     fn close(&mut self, file: FileId) {
         self.jobs.retain(|job| *job != file.0);
+        self.stalled.retain(|job| *job != file.0);
         match self.open.remove(&file.0) {
-            Some(Open::Target(target)) if !target.keyed || self.journal.get(&target.id).is_none() => {
-                self.discard_target(target);
-            }
-            Some(Open::Target(target)) => self.published.closed(&target),
-            Some(Open::Copying(copying)) => self.discard_target(copying.target),
+            Some(Open::Target(target)) => self.leave(file.0, target),
+            Some(Open::Copying(copying)) => self.leave(file.0, copying.target),
             Some(Open::Asking(_)) => self.hook.forget(file.0),
             _ => {}
         }
@@ -273,12 +301,13 @@ impl Files for DiskFiles {
 
     fn forget(&mut self, key: &TransferKey) {
         for id in self.journal.until(key) {
-            self.discard(&id);
+            self.discard_later(&id);
         }
     }
 
     fn work(&mut self) -> (Vec<Worked>, bool) {
         let mut done = std::mem::take(&mut self.ready);
+        self.writers.go_on();
         while let Some((ticket, folder)) = self.hook.answer() {
             done.extend(self.answered(ticket, folder).map(|result| (FileId(ticket), result)));
         }
@@ -286,12 +315,20 @@ impl Files for DiskFiles {
             let id = named.file;
             done.extend(self.named_later(named).map(|result| (FileId(id), result)));
         }
+        while let Some(ticket) = self.writers.come_further() {
+            done.extend(self.come_further(ticket));
+        }
+        // Each turn, and at least when something is written.
+        self.jobs.extend(self.stalled.drain(..));
         let start = Instant::now();
         while let Some(id) = self.jobs.pop_front() {
             done.extend(self.go_on(id).map(|result| (FileId(id), result)));
             if start.elapsed() >= WORK_TIME {
                 break;
             }
+        }
+        if !self.stalled.is_empty() {
+            self.writers.go_on();
         }
         if self.jobs.is_empty() {
             // Nothing is kept for what is rare.

@@ -210,15 +210,20 @@ impl Journal {
         Some(self.record(id, FILE, &value))
     }
 
-    /// Strikes an entry out, also one that was written after it had been.
-    pub(super) fn strike(&mut self, id: &str) {
-        if self.remove(id).is_none() {
-            self.unlink(id, FILE);
-        }
-    }
-
     /// Strikes an entry out.
     pub(super) fn remove(&mut self, id: &str) -> Option<Entry> {
+        let entry = self.take(id)?;
+        unlink(&self.path(id, FILE));
+        Some(entry)
+    }
+
+    /// The file of an entry, also of one that was struck out.
+    pub(super) fn file_of(&self, id: &str) -> PathBuf {
+        self.path(id, FILE)
+    }
+
+    /// Takes an entry out, whose file is still to be removed.
+    pub(super) fn take(&mut self, id: &str) -> Option<Entry> {
         let entry = self.entries.remove(id)?;
         if let Some(key) = &entry.key {
             let name = (key.peer.clone(), key.message_type.clone());
@@ -229,7 +234,6 @@ impl Journal {
                 }
             }
         }
-        self.unlink(id, FILE);
         Some(entry)
     }
 
@@ -275,7 +279,7 @@ impl Journal {
     /// Strikes a set out.
     pub(super) fn remove_set(&mut self, id: &str) {
         if self.sets.remove(id).is_some() {
-            self.unlink(id, PIECES);
+            unlink(&self.path(id, PIECES));
         }
     }
 
@@ -284,16 +288,20 @@ impl Journal {
     }
 
     fn record(&self, id: &str, kind: &str, value: &Value) -> Record {
-        Record { path: self.folder.join(format!("{id}.{kind}")), text: format!("{value}\n") }
+        Record { path: self.path(id, kind), text: format!("{value}\n") }
     }
 
-    fn unlink(&self, id: &str, kind: &str) {
-        let path = self.folder.join(format!("{id}.{kind}"));
-        if let Err(error) = fs::remove_file(&path)
-            && error.kind() != io::ErrorKind::NotFound
-        {
-            log::warn!("{}: cannot be removed: {error}", path.display());
-        }
+    fn path(&self, id: &str, kind: &str) -> PathBuf {
+        self.folder.join(format!("{id}.{kind}"))
+    }
+}
+
+/// Removes the file of an entry.
+pub(super) fn unlink(path: &Path) {
+    if let Err(error) = fs::remove_file(path)
+        && error.kind() != io::ErrorKind::NotFound
+    {
+        log::warn!("{}: cannot be removed: {error}", path.display());
     }
 }
 

@@ -5,6 +5,9 @@
 //! cut or a crash: `journal` says what is found then. A file whose message is of the first kind of link has an ID by
 //! chance, and is removed if it does not become whole.
 //!
+//! What waits for the disk is done on threads: long files are written (`beside`) and named by them, and what has had its
+//! time is removed (`errands`).
+//!
 //! Pieces that the Python package cuts a file into lie beside their whole, as `.aioconnectors-SET.piece-N`, until the
 //! last one is there.
 //!
@@ -13,7 +16,9 @@
 
 mod background;
 mod beneath;
+mod beside;
 mod disk;
+mod errands;
 mod error;
 pub mod hook;
 mod join;
@@ -31,6 +36,8 @@ mod target;
 pub use disk::{DiskFiles, Setup};
 pub use order::OwnFolders;
 
+#[cfg(test)]
+mod beside_tests;
 #[cfg(test)]
 mod join_tests;
 #[cfg(test)]

@@ -15,12 +15,13 @@ use std::path::{Path, PathBuf};
 
 use super::background;
 use super::beneath::Missing;
+use super::beside::Writers;
 use super::disk::{DiskFiles, Open};
 use super::journal::{Journal, Place, make_private};
 use super::order::{Order, Request};
 use super::source::Source;
 use super::target::Target;
-use crate::core::files::{FileError, FileId, Incoming, NotKept, Stamp, Step};
+use crate::core::files::{FileError, FileId, Incoming, NotKept, Stamp, Step, Wrote};
 
 /// The files of publications.
 #[derive(Debug)]
@@ -46,18 +47,38 @@ struct Kept {
 pub(super) struct Copying {
     source: Source,
     pub target: Box<Target>,
+    /// What was read and had no room among what waits to be written.
+    held: Vec<u8>,
+}
+
+/// How far a copy has come.
+#[derive(Debug)]
+pub(super) enum Copied {
+    /// There is more to copy.
+    Some,
+    /// It goes on when something is written.
+    Waits,
+    /// All is copied.
+    All,
 }
 
 impl Copying {
-    /// Copies some more; whether that is all.
-    pub(super) fn step(&mut self, buffer: &mut [u8]) -> Result<bool, FileError> {
-        let count = self.source.read(buffer)?;
-        if count > 0 {
-            self.target.write(&buffer[..count])?;
-            return Ok(false);
+    /// Copies some more.
+    pub(super) fn step(&mut self, buffer: &mut [u8], writers: &mut Writers, id: u64) -> Result<Copied, FileError> {
+        let read = if self.held.is_empty() { self.source.read(buffer)? } else { 0 };
+        let bytes = if self.held.is_empty() { &buffer[..read] } else { &self.held };
+        if bytes.is_empty() {
+            // It is what it was, or else no copy of anything.
+            return self.source.hash().map(|_| Copied::All);
         }
-        // It is what it was, or else no copy of anything.
-        self.source.hash().map(|_| true)
+        if self.target.write(bytes, writers, id)? != Wrote::Full {
+            self.held.clear();
+            return Ok(Copied::Some);
+        }
+        if self.held.is_empty() {
+            self.held = bytes.to_vec();
+        }
+        Ok(Copied::Waits)
     }
 }
 
@@ -168,7 +189,7 @@ impl DiskFiles {
         let Some(Open::Target(target)) = self.open.remove(&id) else {
             return Err(FileError::Later("the copy was not begun".to_owned()).into());
         };
-        self.open.insert(id, Open::Copying(Box::new(Copying { source, target })));
+        self.open.insert(id, Open::Copying(Box::new(Copying { source, target, held: Vec::new() })));
         self.jobs.push_back(id);
         Ok((FileId(id), stamp, self.published.path(&name)))
     }

@@ -1,18 +1,21 @@
 //! The way of a file that comes: where it goes, what is there of it, its end.
 
+use std::sync::Arc;
+
 use nix::fcntl::{OFlag, PosixFadviseAdvice, posix_fadvise};
 
 use super::background;
-use super::beneath::{Folder, Missing, is_file};
+use super::beneath::{Folder, How, Missing, is_file};
+use super::beside::BESIDE;
 use super::disk::{DiskFiles, Open, unknown};
 use super::hook;
 use super::join::{Join, is_complete, remove_pieces};
-use super::journal::{Entry, Journal, PieceSet, Place};
+use super::journal::{Entry, Journal, PieceSet, Place, unlink};
 use super::names;
 use super::naming::{Naming, exists};
 use super::order::{Order, Piece, Request, real};
 use super::target::{Lies, Target, check_room};
-use crate::core::files::{FileError, FileHash, FileId, Files, Incoming, Step, TransferKey};
+use crate::core::files::{FileError, FileHash, FileId, Files, Incoming, Step, TransferKey, Worked};
 
 /// What is being named, on the loop or beside it.
 #[derive(Debug)]
@@ -62,6 +65,9 @@ impl DiskFiles {
             if self.naming.contains(&entry) {
                 return Err(FileError::Later("the file is being written through to the disk".to_owned()));
             }
+            if self.errands.has(&entry) {
+                return Err(FileError::Later("what was there of the file is being removed".to_owned()));
+            }
             if let Some(open) = self.whole(key, incoming.size)? {
                 let id = self.next_id()?;
                 self.open.insert(id, open);
@@ -72,7 +78,7 @@ impl DiskFiles {
         request.config(&self.setup.receive)?;
         let id = self.next_id()?;
         let step = match self.hook.ask(id, incoming.header) {
-            hook::Asked::Now(folder) => self.prepare(id, &request, folder)?,
+            hook::Asked::Now(folder) => self.prepare(id, request, folder)?,
             hook::Asked::Later => {
                 self.open.insert(id, Open::Asking(Box::new(request)));
                 Step::Working
@@ -84,7 +90,7 @@ impl DiskFiles {
     /// A hook has answered.
     pub(super) fn answered(&mut self, id: u64, folder: hook::Folder) -> Option<Result<Step, FileError>> {
         let Some(Open::Asking(request)) = self.open.remove(&id) else { return None };
-        match self.prepare(id, &request, folder) {
+        match self.prepare(id, *request, folder) {
             Ok(Step::Working) => None,
             done => Some(done),
         }
@@ -93,7 +99,61 @@ impl DiskFiles {
     /// A file that was not closed, because its link is another now, is gone on with under another id.
     fn let_go_of(&mut self, entry: &str) {
         let is_it = |open: &Open| matches!(open, Open::Target(target) if target.id == entry);
-        self.open.retain(|_, open| !is_it(open));
+        let earlier: Vec<u64> = self.open.iter().filter(|(_, open)| is_it(open)).map(|(id, _)| *id).collect();
+        earlier.into_iter().for_each(|id| self.close(FileId(id)));
+    }
+
+    /// A target is closed. What is there of it is kept, if it can be gone on with.
+    pub(super) fn leave(&mut self, id: u64, target: Box<Target>) {
+        let is_kept = target.keyed && self.journal.get(&target.id).is_some();
+        if let Some(beside) = target.beside() {
+            self.writers.give_up(beside);
+            if is_kept && !beside.is_idle() {
+                self.leaving.insert(id, (target.id.clone(), Arc::clone(beside)));
+            }
+        }
+        if is_kept {
+            self.published.closed(&target);
+        } else {
+            self.journal.take(&target.id);
+            self.dropped_at(&target.order.place);
+            let (entry, path) = (target.id.clone(), self.journal.file_of(&target.id));
+            self.errands.run(&entry, move || {
+                target.discard();
+                unlink(&path);
+            });
+        }
+    }
+
+    /// A thread has written more of a file, or has failed, or is done with one that was closed.
+    pub(super) fn come_further(&mut self, ticket: u64) -> Vec<Worked> {
+        if self.leaving.get(&ticket).is_some_and(|(_, beside)| beside.is_idle()) {
+            return self.leaving.remove(&ticket).map(|(entry, _)| self.go_on_behind(&entry)).unwrap_or_default();
+        }
+        let Some(Open::Target(target)) = self.open.get(&ticket) else { return Vec::new() };
+        let result = match target.written() {
+            Ok(_) if target.ending.is_some() && !target.is_being_written() => {
+                let hash = target.ending.flatten();
+                self.end(FileId(ticket), hash.as_ref())
+            }
+            written => written.map(Step::Written),
+        };
+        if result == Ok(Step::Working) { Vec::new() } else { vec![(FileId(ticket), result)] }
+    }
+
+    /// Goes on with a file whose earlier bytes are written now.
+    fn go_on_behind(&mut self, entry: &str) -> Vec<Worked> {
+        let is_it = |open: &Open| matches!(open, Open::Behind(b) if b.0.key.as_ref().map(Journal::id).as_deref() == Some(entry));
+        let behind: Vec<u64> = self.open.iter().filter(|(_, open)| is_it(open)).map(|(id, _)| *id).collect();
+        let mut done = Vec::new();
+        for id in behind {
+            let Some(Open::Behind(behind)) = self.open.remove(&id) else { continue };
+            match self.prepare(id, behind.0, behind.1) {
+                Ok(Step::Working) => {}
+                result => done.push((FileId(id), result)),
+            }
+        }
+        done
     }
 
     /// The message's file, if it is there whole.
@@ -113,13 +173,21 @@ impl DiskFiles {
     }
 
     /// Makes room for it, and looks what is there of it.
-    fn prepare(&mut self, id: u64, request: &Request, hooked: hook::Folder) -> Result<Step, FileError> {
+    fn prepare(&mut self, id: u64, request: Request, hooked: hook::Folder) -> Result<Step, FileError> {
+        if let Some(entry) = request.key.as_ref().map(Journal::id) {
+            self.let_go_of(&entry);
+            // Its length would be that of what is there so far.
+            if self.leaving.values().any(|(leaving, _)| *leaving == entry) {
+                self.open.insert(id, Open::Behind(Box::new((request, hooked))));
+                return Ok(Step::Working);
+            }
+        }
         let order = request.order(&self.setup.receive, hooked, &mut self.owners)?;
         let path = order.place.path();
         self.setup.own.check(path.parent().unwrap_or(&path))?;
         let folder = self.folder(&order.place, Missing::Make(order.owner))?;
         self.setup.own.check(&real(&folder.path))?;
-        self.prepare_in(id, request, order, folder)
+        self.prepare_in(id, &request, order, folder)
     }
 
     /// The same in its folder, which is open.
@@ -142,9 +210,6 @@ impl DiskFiles {
         };
         if let Some(piece) = &order.piece {
             self.begin_set(piece, &order)?;
-        }
-        if let Some(key) = &entry.key {
-            self.let_go_of(&Journal::id(key));
         }
         let (lies, written) = self.lay(&folder, entry)?;
         let promised = |disk| self.promised(disk);
@@ -234,7 +299,12 @@ impl DiskFiles {
         }
     }
 
-    fn end_target(&mut self, id: u64, target: Box<Target>, hash: Option<&FileHash>) -> Result<Step, FileError> {
+    fn end_target(&mut self, id: u64, mut target: Box<Target>, hash: Option<&FileHash>) -> Result<Step, FileError> {
+        if target.is_being_written() {
+            target.ending = Some(hash.copied());
+            self.open.insert(id, Open::Target(target));
+            return Ok(Step::Working);
+        }
         if let Err(error) = target.check(hash) {
             if matches!(error, FileError::Changed(_)) {
                 self.discard_target(target);
@@ -267,10 +337,10 @@ impl DiskFiles {
         })
     }
 
-    /// Names it at once, or on a thread if it must lie on the disk before. A file system may see to that on its own when
-    /// a name passes from one file to another, as ext4 does, and takes its time for a large one.
+    /// Names it at once, or on a thread if it must lie on the disk before, or is long. A file system may see to that on
+    /// its own when a name passes from one file to another, as ext4 does, and takes its time for a long one.
     fn name(&mut self, mut named: Named) -> Result<Step, FileError> {
-        if self.setup.synced || (named.naming.overrides && named.what.size() >= background::LARGE) {
+        if self.setup.synced || named.what.size() >= BESIDE {
             self.open.insert(named.file, Open::Naming);
             self.naming.insert(named.what.id().to_owned());
             self.background.start(named);
@@ -302,7 +372,10 @@ impl DiskFiles {
             What::Target(target) => {
                 log::debug!("{} was received: {} bytes", target.order.place.path().display(), target.size());
                 if !target.keyed || self.journal.get(&target.id).is_none() {
-                    self.journal.strike(&target.id);
+                    // The entry was written once more when the file was about to be named.
+                    self.journal.take(&target.id);
+                    let path = self.journal.file_of(&target.id);
+                    self.errands.run(&target.id, move || unlink(&path));
                 }
                 let (set, index) = match &target.order.piece {
                     Some(piece) => (Some(piece.set.as_str()), piece.index),
@@ -407,21 +480,37 @@ impl DiskFiles {
     /// Removes what there is of a file, and its entry.
     pub(super) fn discard(&mut self, id: &str) {
         let Some(entry) = self.journal.remove(id) else { return };
-        let folder = self.folder(&entry.place, Missing::Fail);
-        if let Err(error) = folder.and_then(|folder| folder.remove(&entry.partial)) {
-            log::debug!("what there is of {} stays: {error}", entry.place.path().display());
-        }
+        remove_partial(self.how, &entry);
         self.dropped_at(&entry.place);
     }
 
+    /// The same beside the loop: it is not begun anew at once.
+    pub(super) fn discard_later(&mut self, id: &str) {
+        let Some(entry) = self.journal.take(id) else { return };
+        self.dropped_at(&entry.place);
+        let (how, path) = (self.how, self.journal.file_of(id));
+        self.errands.run(id, move || {
+            remove_partial(how, &entry);
+            unlink(&path);
+        });
+    }
+
+    /// The same of one that is open, and may be begun anew at once.
     pub(super) fn discard_target(&mut self, target: Box<Target>) {
-        if let Err(error) = target.folder.remove(&target.partial) {
-            log::warn!("what there is of a file stays: {error}");
-        }
+        target.discard();
         self.journal.remove(&target.id);
         let (size, place) = (target.size(), target.order.place.clone());
         background::close(target, size);
         self.dropped_at(&place);
+    }
+}
+
+/// Removes what there is of a file.
+fn remove_partial(how: How, entry: &Entry) {
+    let Place { base, folders, .. } = &entry.place;
+    let folder = Folder::open(how, base, folders, Missing::Fail);
+    if let Err(error) = folder.and_then(|folder| folder.remove(&entry.partial)) {
+        log::debug!("what there is of {} stays: {error}", entry.place.path().display());
     }
 }
 

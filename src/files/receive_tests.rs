@@ -32,7 +32,7 @@ fn a_file_is_there_whole_or_not_at_all() {
         assert_eq!(others, rig.files.mode);
         assert_eq!(names(&rig.target("sub")), ["a.bin"]);
         assert_eq!(rig.entries(), 1);
-        rig.files.forget(&key);
+        rig.forget(&key);
         assert_eq!(rig.entries(), 0);
     }
 }
@@ -55,7 +55,7 @@ fn a_file_of_the_first_kind_of_link_leaves_nothing_behind() {
     let (file, _) = rig.begin(&incoming(None, &header, 1000)).unwrap();
     rig.files.write(file, &bytes(500)).unwrap();
     assert_eq!((rig.there().len(), rig.entries()), (2, 1));
-    rig.files.close(file);
+    rig.close(file);
     assert_eq!((rig.there(), rig.entries()), (vec!["a".to_owned()], 0));
 
     let (file, _) = rig.begin(&incoming(None, &header, 1000)).unwrap();
@@ -78,7 +78,7 @@ fn a_file_goes_on_where_it_stopped_after_a_cut_and_after_a_crash() {
         rig.files.write(file, &sent[there..until]).unwrap();
         there = until;
         match round {
-            1 => rig.files.close(file),
+            1 => rig.close(file),
             2 => rig.start(),
             // The link is another, and the file was not closed.
             _ => {}
@@ -98,7 +98,7 @@ fn what_is_there_of_another_source_is_thrown_away() {
     let mut coming = incoming(Some(&key), &header, 1000);
     let (file, _) = rig.begin(&coming).unwrap();
     rig.files.write(file, &bytes(600)).unwrap();
-    rig.files.close(file);
+    rig.close(file);
     coming.stamp.changed += 1;
     assert_eq!(rig.begin(&coming).unwrap().1, 0);
     // It goes elsewhere now.
@@ -175,7 +175,7 @@ fn an_entry_without_its_partial_file_begins_anew() {
     let coming = incoming(Some(&key), &header, 1000);
     let (file, _) = rig.begin(&coming).unwrap();
     rig.files.write(file, &bytes(600)).unwrap();
-    rig.files.close(file);
+    rig.close(file);
     let partial = rig.target(&rig.there()[0]);
     fs::remove_file(&partial).unwrap();
     assert_eq!(rig.begin(&coming).unwrap().1, 0);
@@ -193,14 +193,14 @@ fn a_lane_that_goes_on_forgets_what_lies_behind() {
         let (file, _) = rig.begin(&incoming(Some(&key), &header, 10)).unwrap();
         rig.files.write(file, b"12345").unwrap();
         if number != 2 {
-            rig.files.close(file);
+            rig.close(file);
         }
     }
-    rig.files.forget(&key(3));
+    rig.forget(&key(3));
     assert_eq!((rig.there().len(), rig.entries()), (1, 1));
     let mut other = key(0);
     other.epoch += 1;
-    rig.files.forget(&other);
+    rig.forget(&other);
     assert_eq!((rig.there().len(), rig.entries()), (0, 0));
 }
 
@@ -321,7 +321,7 @@ fn a_full_disk_has_room_later() {
     fs::write(rig.dir.path().join("in/other"), bytes(600_000)).unwrap();
     let error = rig.files.write(file, &sent[100_000..]).unwrap_err();
     assert!(matches!(&error, FileError::Later(why) if why.contains("disk is full")), "{error}");
-    rig.files.close(file);
+    rig.close(file);
     let error = rig.begin(&incoming(Some(&one), &header1, 700_000)).unwrap_err();
     assert!(matches!(&error, FileError::Later(why) if why.contains("600000 bytes")), "{error}");
 
@@ -362,8 +362,9 @@ fn long_files_take_no_memory() {
     let piece = bytes(PIECE_MAX);
     let before = resident();
     let (file, _) = rig.begin(&coming).unwrap();
-    (0..63).for_each(|_| rig.files.write(file, &piece).unwrap());
-    rig.files.close(file);
+    (0..63).for_each(|_| rig.write(file, &piece).unwrap());
+    rig.wait_for(file, |result| *result == Ok(Step::Written(63 * PIECE_MAX as u64))).unwrap();
+    rig.close(file);
     let (file, there) = rig.begin(&coming).unwrap();
     assert_eq!(there, 63 * PIECE_MAX as u64);
     rig.files.write(file, &piece).unwrap();
@@ -426,13 +427,13 @@ fn a_hook_may_say_where_a_file_goes() {
         let (file, _) = rig.files.begin(&incoming(None, &header, 1)).unwrap();
         let error = refusal(rig.wait(file));
         assert!(error.contains(why), "{error}");
-        rig.files.close(file);
+        rig.close(file);
     }
     // Closed before the answer: nothing is said of it.
     rig.files.set_hook(Box::new(Slow(Vec::new(), Folder::AsConfigured)));
     let header = header(&json!({"dst_name": "c"}));
     let (file, _) = rig.files.begin(&incoming(None, &header, 1)).unwrap();
-    rig.files.close(file);
+    rig.close(file);
     assert_eq!(rig.files.work(), (Vec::new(), false));
 }
 
@@ -444,7 +445,7 @@ fn a_file_that_is_closed_while_it_is_written_through_is_named_all_the_same() {
     let (file, _) = rig.begin(&coming).unwrap();
     rig.files.write(file, b"one").unwrap();
     assert_eq!(rig.files.finish(file, Some(&hash(b"one"))), Ok(Step::Working));
-    rig.files.close(file);
+    rig.close(file);
     let (file, there) = loop {
         // Until the thread is done, it must be asked again.
         match rig.begin(&coming) {
@@ -463,7 +464,7 @@ fn a_large_file_takes_the_name_of_another_beside_the_loop() {
         let sent = bytes(size);
         let (key, header) = (key(number), header(&json!({"dst_name": "a"})));
         let (file, _) = rig.begin(&incoming(Some(&key), &header, size as u64)).unwrap();
-        sent.chunks(PIECE_MAX).for_each(|piece| rig.files.write(file, piece).unwrap());
+        sent.chunks(PIECE_MAX).for_each(|piece| rig.write(file, piece).unwrap());
         let step = rig.files.finish(file, Some(&hash(&sent))).unwrap();
         assert_eq!(step == Step::Working, size == LARGE as usize);
         assert_eq!(rig.done(file, step), Ok(size as u64));

@@ -2,14 +2,16 @@
 
 use std::fs::File;
 use std::os::unix::fs::FileExt;
+use std::sync::Arc;
 
 use nix::sys::stat::fstat;
 use nix::sys::statvfs::fstatvfs;
 
 use super::beneath::Folder;
+use super::beside::{BESIDE, Beside, Writers};
 use super::error::refused;
 use super::order::Order;
-use crate::core::files::{FileError, FileHash};
+use crate::core::files::{FileError, FileHash, Wrote};
 
 /// See the module.
 #[derive(Debug)]
@@ -24,11 +26,15 @@ pub(super) struct Target {
     pub folder: Folder,
     file: File,
     size: u64,
-    /// Bytes that are there.
-    written: u64,
+    /// Bytes that are there, or will be when what was handed over is written.
+    taken: u64,
     /// Bytes that the hash is of, if there is one; without a key nobody asks for it.
     hashed: u64,
+    /// Of a long file `beside` has it.
     hasher: Option<blake3::Hasher>,
+    beside: Option<Arc<Beside>>,
+    /// It is finished, with this hash, as soon as all is written.
+    pub ending: Option<Option<FileHash>>,
 }
 
 /// Where a target lies.
@@ -43,7 +49,8 @@ impl Target {
     pub(super) fn new(lies: Lies, keyed: bool, order: Order, size: u64, written: u64) -> Self {
         let Lies { id, partial, folder, file } = lies;
         let hasher = keyed.then(blake3::Hasher::new);
-        Self { id, keyed, order, partial, folder, file, size, written, hashed: 0, hasher }
+        let (taken, hashed, beside, ending) = (written, 0, None, None);
+        Self { id, keyed, order, partial, folder, file, size, taken, hashed, hasher, beside, ending }
     }
 
     pub(super) fn size(&self) -> u64 {
@@ -52,17 +59,35 @@ impl Target {
 
     /// Bytes that are still to come, and the disk that they need room on.
     pub(super) fn wants(&self) -> (u64, Option<u64>) {
-        (self.size - self.written, fstat(&self.file).ok().map(|found| found.st_dev))
+        (self.size - self.written().unwrap_or(0), fstat(&self.file).ok().map(|found| found.st_dev))
+    }
+
+    /// Bytes that are there.
+    ///
+    /// # Errors
+    /// Those of writing beside the loop.
+    pub(super) fn written(&self) -> Result<u64, FileError> {
+        self.beside.as_ref().map_or(Ok(self.taken), |beside| beside.written())
+    }
+
+    /// What of it is written beside the loop.
+    pub(super) fn beside(&self) -> Option<&Arc<Beside>> {
+        self.beside.as_ref()
+    }
+
+    /// Whether something of it is still to be written.
+    pub(super) fn is_being_written(&self) -> bool {
+        self.beside.as_ref().is_some_and(|beside| !beside.is_done())
     }
 
     /// Whether bytes that are there are still to be read.
     pub(super) fn is_behind(&self) -> bool {
-        self.hasher.is_some() && self.hashed < self.written
+        self.hasher.is_some() && self.hashed < self.taken
     }
 
     /// Reads on what is there from before; how much that is, once all of it was read.
     pub(super) fn approach(&mut self, buffer: &mut [u8]) -> Result<Option<u64>, FileError> {
-        let left = usize::try_from(self.written - self.hashed).unwrap_or(usize::MAX);
+        let left = usize::try_from(self.taken - self.hashed).unwrap_or(usize::MAX);
         let length = buffer.len().min(left);
         let piece = &mut buffer[..length];
         let path = || self.folder.path.join(&self.partial);
@@ -71,45 +96,78 @@ impl Target {
             hasher.update(piece);
         }
         self.hashed += length as u64;
-        Ok((!self.is_behind()).then_some(self.written))
+        Ok((!self.is_behind()).then_some(self.taken))
     }
 
-    pub(super) fn write(&mut self, bytes: &[u8]) -> Result<(), FileError> {
+    /// Writes the next bytes, or, of a long file, has `writers` write them, under this ticket.
+    pub(super) fn write(&mut self, bytes: &[u8], writers: &mut Writers, ticket: u64) -> Result<Wrote, FileError> {
         let path = || self.folder.path.join(&self.order.place.name);
         if self.is_behind() {
             let why = format!("{}: what is there of it is still being read", path().display());
             return Err(FileError::Refused(why));
         }
-        if bytes.len() as u64 > self.size - self.written {
+        if bytes.len() as u64 > self.size - self.taken {
             let why = format!("{}: there are more than the {} bytes that were announced", path().display(), self.size);
             return Err(FileError::Refused(why));
         }
-        if let Err(error) = self.file.write_all_at(bytes, self.written) {
-            // What is too much would be cut off later as well: a file has what `written` says or more.
-            let _ = self.file.set_len(self.written);
+        if self.size >= BESIDE {
+            return self.write_beside(bytes, writers, ticket);
+        }
+        if let Err(error) = self.file.write_all_at(bytes, self.taken) {
+            // What is too much would be cut off later as well: a file has what is written of it or more.
+            let _ = self.file.set_len(self.taken);
             return Err(refused("write", &path(), error));
         }
         if let Some(hasher) = &mut self.hasher {
             hasher.update(bytes);
         }
-        self.written += bytes.len() as u64;
-        self.hashed = self.written;
-        Ok(())
+        self.taken += bytes.len() as u64;
+        self.hashed = self.taken;
+        Ok(Wrote::Done)
+    }
+
+    fn write_beside(&mut self, bytes: &[u8], writers: &mut Writers, ticket: u64) -> Result<Wrote, FileError> {
+        let beside = match &self.beside {
+            Some(beside) => beside,
+            None => {
+                let path = self.folder.path.join(&self.order.place.name);
+                let new = Beside::new(ticket, self.file()?, path, self.hasher.take(), self.taken);
+                self.beside.insert(Arc::new(new))
+            }
+        };
+        beside.written()?;
+        if !writers.push(beside, bytes) {
+            return Ok(Wrote::Full);
+        }
+        self.taken += bytes.len() as u64;
+        Ok(Wrote::Taken)
     }
 
     /// That all of it is there, and is what was sent.
     pub(super) fn check(&self, hash: Option<&FileHash>) -> Result<(), FileError> {
         let path = self.folder.path.join(&self.order.place.name);
         let path = path.display();
-        if self.written != self.size || self.is_behind() {
-            let (there, size) = (self.written, self.size);
+        let there = self.written()?;
+        if there != self.size || self.is_behind() {
+            let size = self.size;
             return Err(FileError::Refused(format!("{path}: {there} of {size} bytes are there, not all")));
         }
-        match (hash, &self.hasher) {
+        let found = match (&self.beside, &self.hasher) {
+            (Some(beside), _) => beside.hash(),
+            (None, hasher) => hasher.as_ref().map(|hasher| *hasher.finalize().as_bytes()),
+        };
+        match (hash, found) {
             (None, _) => Ok(()),
-            (Some(hash), Some(hasher)) if hasher.finalize().as_bytes() == hash => Ok(()),
+            (Some(hash), Some(found)) if found == *hash => Ok(()),
             (Some(_), Some(_)) => Err(FileError::Changed(format!("{path}: what came is not what was sent"))),
             (Some(_), None) => Err(FileError::Refused(format!("{path}: no hash was kept of it"))),
+        }
+    }
+
+    /// Removes what there is of it.
+    pub(super) fn discard(&self) {
+        if let Err(error) = self.folder.remove(&self.partial) {
+            log::warn!("what there is of a file stays: {error}");
         }
     }
 

@@ -12,7 +12,7 @@ use tempfile::TempDir;
 
 use super::{DiskFiles, OwnFolders, Setup};
 use crate::config::FileRecv;
-use crate::core::files::{FileError, FileHash, FileId, Files, Incoming, Stamp, Step, TransferKey};
+use crate::core::files::{FileError, FileHash, FileId, Files, Incoming, Stamp, Step, TransferKey, Wrote};
 
 /// Files of a connector, in a folder that is removed with it.
 pub(super) struct Rig {
@@ -80,11 +80,32 @@ impl Rig {
         names(&self.journal()).len()
     }
 
-    /// Works until something is said of `file`.
+    /// Forgets a message's file, and those before it.
+    pub(super) fn forget(&mut self, key: &TransferKey) {
+        self.files.forget(key);
+        self.files.errands.finish();
+    }
+
+    /// Closes a file.
+    pub(super) fn close(&mut self, file: FileId) {
+        self.files.close(file);
+        self.files.errands.finish();
+    }
+
+    /// Works until `file` is done, or cannot be.
     pub(super) fn wait(&mut self, file: FileId) -> Result<Step, FileError> {
+        self.wait_for(file, |result| !matches!(result, Ok(Step::Written(_))))
+    }
+
+    /// Works until this is said of `file`.
+    pub(super) fn wait_for(
+        &mut self,
+        file: FileId,
+        is_it: impl Fn(&Result<Step, FileError>) -> bool,
+    ) -> Result<Step, FileError> {
         loop {
             let (done, more) = self.files.work();
-            if let Some((_, result)) = done.into_iter().find(|(id, _)| *id == file) {
+            if let Some((_, result)) = done.into_iter().find(|(id, result)| *id == file && is_it(result)) {
                 return result;
             }
             if !more {
@@ -99,9 +120,18 @@ impl Rig {
             Step::Done(bytes) => Ok(bytes),
             Step::Working => match self.wait(file)? {
                 Step::Done(bytes) => Ok(bytes),
-                Step::Working => panic!("it says so once"),
+                step => panic!("it is done, and not: {step:?}"),
             },
+            Step::Written(_) => panic!("only work says so"),
         }
+    }
+
+    /// Writes these bytes, however long that takes.
+    pub(super) fn write(&mut self, file: FileId, bytes: &[u8]) -> Result<(), FileError> {
+        while self.files.write(file, bytes)? == Wrote::Full {
+            self.wait_for(file, |_| true)?;
+        }
+        Ok(())
     }
 
     pub(super) fn begin(&mut self, incoming: &Incoming<'_>) -> Result<(FileId, u64), FileError> {
@@ -126,10 +156,10 @@ impl Rig {
         let rest = &bytes[usize::try_from(there).unwrap()..];
         let mut written = Ok(());
         for piece in rest.chunks(100) {
-            written = written.and_then(|()| self.files.write(file, piece));
+            written = written.and_then(|()| self.write(file, piece));
         }
         let finished = written.and_then(|()| self.finish(file, key.map(|_| hash(bytes)).as_ref()));
-        self.files.close(file);
+        self.close(file);
         finished.map(|_| ())
     }
 }

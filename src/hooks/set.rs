@@ -116,8 +116,8 @@ impl Hooks {
         self
     }
 
-    /// Server: whether a client that no whitelist names may come in. Whitelists are not supported by this version, so it
-    /// is asked of each client, once its name is known, before all other hooks.
+    /// Server: whether a client that no whitelist names may come in. It is asked once the client's name is known, before
+    /// all other hooks; of each client if there is no whitelist, and of none that is on the blacklist.
     ///
     /// The hook of this name in the Python package hears of clients that its whitelist has refused, and what it answers
     /// does not matter; here the answer does.
@@ -156,15 +156,15 @@ impl Hooks {
         self
     }
 
-    /// Client: what is kept in the token's file, as the token in a cipher; it gets the token. Not asked by this version,
-    /// which supports no tokens.
+    /// Client: what is kept in the token's file, as the token in a cipher; it gets the token. If it refuses, the token is
+    /// lost: it has to be deleted on the server before there can be another.
     #[must_use]
     pub fn store_token(mut self, hook: impl Fn(&str) -> Result<String, String> + Send + Sync + 'static) -> Self {
         self.store_token = Provider::closure(move |token: &Token| hook(&token.0));
         self
     }
 
-    /// Client: the token; it gets what was kept in the token's file. Not asked by this version, which supports no tokens.
+    /// Client: the token; it gets what was kept in the token's file.
     #[must_use]
     pub fn load_token(mut self, hook: impl Fn(&str) -> Result<String, String> + Send + Sync + 'static) -> Self {
         self.load_token = Provider::closure(move |stored: &Stored| hook(&stored.0));

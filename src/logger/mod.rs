@@ -1,8 +1,9 @@
-//! Logging: the `log` facade, in `env_logger`'s format, to stderr or to a file that is rotated.
+//! Logging: the `log` facade, by `env_logger`, to stderr or to a file that is rotated.
 //!
 //! Nothing here panics or ends the process: what cannot be written to the file goes to stderr, and what cannot be
 //! written to stderr is lost.
 
+mod format;
 mod rotate;
 
 use std::fmt;
@@ -13,10 +14,14 @@ use env_logger::{Builder, Target};
 use log::LevelFilter;
 
 use crate::config::{Config, LogLevel, Rotate};
+pub use format::LogFormat;
 use rotate::RotatingFile;
 
 /// The name of the log file in `default_logger_dirpath`.
 pub const LOG_FILE_NAME: &str = "aioconnectors.log";
+
+/// The target of what is about who may come in and do what: those lines have the word after their level.
+pub const AUDIT: &str = "audit";
 
 /// Where log lines go.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -62,19 +67,26 @@ impl std::error::Error for LogError {
     }
 }
 
-/// Starts logging for the whole process, at the level that the config gives.
+/// Starts logging for the whole process, at the level that the config gives. Without a format lines are for people, or
+/// for the journal if they go there and nowhere else.
 ///
 /// # Errors
 /// If the log folder cannot be made, or on a second call.
-pub fn init(config: &Config, target: LogTarget) -> Result<(), LogError> {
+pub fn init(config: &Config, target: LogTarget, format: Option<LogFormat>) -> Result<(), LogError> {
     let mut builder = Builder::new();
     match log_folder(config, target) {
-        Some(folder) => _ = builder.target(Target::Pipe(Box::new(FileSink::new(folder, config)?))),
-        None => _ = builder.target(Target::Stderr),
+        Some(folder) => {
+            builder.target(Target::Pipe(Box::new(FileSink::new(folder, config)?)));
+            format.unwrap_or(LogFormat::Text).set(&mut builder);
+        }
+        None => {
+            builder.target(Target::Stderr);
+            format.unwrap_or_else(LogFormat::of_stderr).set(&mut builder);
+        }
     }
     // The level is set below, where it can change; of other crates only warnings are of interest.
     builder.filter_level(LevelFilter::Warn).filter_module(env!("CARGO_PKG_NAME"), LevelFilter::Trace);
-    builder.format_timestamp_millis().format_target(false);
+    builder.filter_module(AUDIT, LevelFilter::Trace);
     builder.try_init().map_err(|_| LogError::AlreadyStarted)?;
     set_level(config.default_logger_log_level);
     Ok(())

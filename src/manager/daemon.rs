@@ -5,11 +5,12 @@ use std::process::ExitCode;
 
 use super::ConnectorManager;
 use super::error::StartError;
-use crate::logger::{self, LogTarget};
+use crate::logger::{self, LogFormat, LogTarget};
 
-/// Runs the connector of a config file until it is told to stop. The exit code: 0 stopped, 1 failed.
+/// Runs the connector of a config file until it is told to stop, with a log of this format ([`logger::init`]). The exit
+/// code: 0 stopped, 1 failed.
 #[must_use]
-pub fn run(config_path: &Path) -> ExitCode {
+pub fn run(config_path: &Path, format: Option<LogFormat>) -> ExitCode {
     let manager = match ConnectorManager::from_file(config_path) {
         Ok(manager) => manager,
         Err(errors) => {
@@ -19,7 +20,7 @@ pub fn run(config_path: &Path) -> ExitCode {
     };
     // Where the log goes to a file only, whoever started the connector must see the error as well.
     let quiet = manager.config().silent && logger::log_file(manager.config(), LogTarget::Daemon).is_some();
-    match log_and_run(manager) {
+    match log_and_run(manager, format) {
         Ok(()) => return ExitCode::SUCCESS,
         Err(StartError::Log(error)) => eprintln!("{}: {error}", config_path.display()),
         Err(error) => {
@@ -32,7 +33,7 @@ pub fn run(config_path: &Path) -> ExitCode {
     ExitCode::FAILURE
 }
 
-fn log_and_run(manager: ConnectorManager) -> Result<(), StartError> {
-    logger::init(manager.config(), LogTarget::Daemon).map_err(StartError::Log)?;
+fn log_and_run(manager: ConnectorManager, format: Option<LogFormat>) -> Result<(), StartError> {
+    logger::init(manager.config(), LogTarget::Daemon, format).map_err(StartError::Log)?;
     manager.own_process(true).run()
 }

@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::config::ConfigErrors;
+use crate::core::access::EntryError;
 use crate::hooks::{Hook, ProgramError};
 use crate::logger::LogError;
 use crate::net::listener::ListenError;
 use crate::net::security::SecurityError;
 use crate::store::StoreError;
+use crate::tokens::TokenError;
 
 /// Why a connector cannot run.
 #[derive(Debug)]
@@ -28,12 +30,21 @@ pub enum StartError {
     Security(SecurityError),
     /// The queues on disk cannot be used.
     Spool(StoreError),
+    /// A server's tokens cannot be read.
+    Tokens(TokenError),
     /// The program that is to answer a hook cannot.
     Hook {
         /// The hook, whose config key names the program.
         hook: Hook,
         /// Why not.
         error: ProgramError,
+    },
+    /// A list of clients has an entry that is none.
+    List {
+        /// The config key.
+        key: &'static str,
+        /// What is wrong.
+        error: EntryError,
     },
     /// The log cannot be written.
     Log(LogError),
@@ -50,7 +61,9 @@ impl fmt::Display for StartError {
             StartError::Listen(e) => e.fmt(f),
             StartError::Security(e) => e.fmt(f),
             StartError::Spool(e) => write!(f, "queues on disk: {e}"),
+            StartError::Tokens(e) => write!(f, "tokens: {e}"),
             StartError::Hook { hook, error } => write!(f, "{hook}: {error}"),
+            StartError::List { key, error } => write!(f, "{key}: {error}"),
             StartError::Log(e) => e.fmt(f),
             StartError::System(e) => write!(f, "the system refuses what the loop needs: {e}"),
         }

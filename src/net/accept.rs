@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use mio::net::{TcpStream, UnixStream};
 
+use super::caller::caller;
 use super::dial;
 use super::shell::{Kind, LinkEntry, Shell};
 use super::stream::{Socket, Stream};
@@ -33,6 +34,7 @@ impl Shell {
         for _ in 0..ACCEPT_BUDGET {
             let Some(listener) = self.parts.links.as_ref().filter(|_| !self.stopping) else { return };
             match listener.accept() {
+                Ok((_, remote)) if !self.parts.connector.admits(remote) => self.do_outputs(now),
                 Ok((socket, remote)) => {
                     dial::set_up(&socket, self.parts.send_timeout);
                     let id = self.parts.connector.accept_link(remote, now);
@@ -66,6 +68,7 @@ impl Shell {
                 Ok(_) if self.stopping => {}
                 Ok((socket, _)) => {
                     let id = self.parts.connector.accept_app();
+                    self.identify(id, &socket);
                     self.add_unix(id, socket, Kind::App, now);
                 }
                 Err(error) => return self.accept_ended(&error, now),
@@ -79,12 +82,20 @@ impl Shell {
             match self.parts.admins.listener.accept() {
                 Ok((socket, _)) => {
                     let id = self.parts.connector.accept_admin(now);
+                    self.identify(id, &socket);
                     self.add_unix(id, socket, Kind::Admin, now);
                 }
                 Err(error) => return self.accept_ended(&error, now),
             }
         }
         self.accept_again = Some(now);
+    }
+
+    /// Tells the core who has connected.
+    fn identify(&mut self, id: Id, socket: &UnixStream) {
+        if let Some(caller) = caller(socket) {
+            self.parts.connector.set_caller(id, caller);
+        }
     }
 
     fn accept_ended(&mut self, error: &io::Error, now: Instant) {

@@ -1,9 +1,14 @@
 //! The shell around the core: sockets, TLS and the loop.
 
 mod accept;
+mod audit;
 pub mod buffers;
+mod caller;
+mod certificate_times;
+mod certificates;
 mod confirm;
 pub mod dial;
+pub mod expiry;
 pub mod hooks;
 pub mod listener;
 mod open;
@@ -15,3 +20,4 @@ pub mod stop;
 pub mod stream;
 pub mod tls;
 mod tls_verify;
+pub mod tokens;

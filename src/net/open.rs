@@ -9,6 +9,7 @@ use std::time::Instant;
 use mio::net::UnixStream;
 use nix::libc;
 
+use super::caller::caller;
 use super::dial;
 use super::shell::{Kind, LinkEntry, Shell};
 use super::stream::{Socket, Stream};
@@ -58,6 +59,9 @@ impl Shell {
         match UnixAddress::from_pathname(&path).and_then(|address| UnixStream::connect_addr(&address)) {
             Ok(socket) => {
                 self.unreachable_apps.remove(message_type);
+                if !self.parts.connector.receiver_is(id, caller(&socket), now) {
+                    return;
+                }
                 self.add_unix(id, socket, Kind::Delivery, now);
                 self.parts.connector.opened(id, None, now);
             }

@@ -6,6 +6,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -23,7 +24,9 @@ use super::session::{self, Handler, Session};
 use super::stop::Signals;
 use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
-use crate::core::{Cause, Concern, Connector, Id, Output, Reading, Secured};
+use super::tokens::ActiveTokens;
+use crate::config;
+use crate::core::{Cause, Connector, Id, Output, Reading, Secured};
 use crate::files::DiskFiles;
 use crate::wire::names::SocketPaths;
 
@@ -68,10 +71,14 @@ pub struct Parts {
     pub paths: SocketPaths,
     /// Where queues are stored.
     pub rings: Rings,
+    /// Where the config is from: what admins change is written there.
+    pub config_file: Option<PathBuf>,
     /// Files that messages bring; the core gets them when the loop can be woken for them.
     pub files: Option<DiskFiles>,
     /// Who is asked about clients.
     pub hooks: ActiveHooks,
+    /// Files of tokens.
+    pub tokens: ActiveTokens,
     /// The process's signals, if they are the connector's.
     pub signals: Option<Signals>,
     /// Longest time for what is queued to go out at the end.
@@ -175,6 +182,8 @@ pub struct Shell {
     pub(super) wish: Wish,
     /// There is more to do for files.
     works: bool,
+    /// When the certificates are looked at.
+    pub(super) certificates_at: Instant,
 }
 
 impl Shell {
@@ -203,6 +212,7 @@ impl Shell {
             files.set_waker(move || _ = wake.wake());
             parts.connector.set_files(Box::new(files));
         }
+        let now = Instant::now();
         let mut shell = Self {
             poll,
             parts,
@@ -223,8 +233,8 @@ impl Shell {
             told_to_end: false,
             wish: Wish::GoOn,
             works: false,
+            certificates_at: now,
         };
-        let now = Instant::now();
         shell.parts.connector.start(now);
         shell.do_outputs(now);
         Ok(shell)
@@ -235,12 +245,19 @@ impl Shell {
         self.parts.security = security;
     }
 
-    /// One turn of the loop.
+    /// The peers that are connected.
+    #[must_use]
+    pub fn connected(&self) -> Vec<&str> {
+        self.parts.connector.connected_peers().map(|(name, _)| name).collect()
+    }
+
+    /// One turn of the loop; it waits for no longer than `at_most`, if that is given.
     ///
     /// # Errors
     /// The poller's; the loop cannot go on.
-    pub fn turn(&mut self, events: &mut Events) -> io::Result<Wish> {
-        match self.poll.poll(events, self.patience()) {
+    pub fn turn(&mut self, events: &mut Events, at_most: Option<Duration>) -> io::Result<Wish> {
+        let patience = self.patience().into_iter().chain(at_most).min();
+        match self.poll.poll(events, patience) {
             Err(e) if e.kind() != io::ErrorKind::Interrupted => return Err(e),
             _ => {}
         }
@@ -255,6 +272,7 @@ impl Shell {
         self.read_all(now);
         self.works = self.parts.connector.work(now);
         self.parts.connector.timeout(now);
+        self.check_certificates(now);
         self.parts.connector.settle(now);
         self.do_outputs(now);
         self.write_all(now);
@@ -277,7 +295,9 @@ impl Shell {
         }
         let shutdown = self.parts.shutdown_timeout;
         let lingering = self.lingering.values().map(|(stream, until)| let_go_at(stream, *until, shutdown)).min();
-        let next = [self.parts.connector.next_deadline(), lingering, self.accept_again].into_iter().flatten().min();
+        let certificates = Some(self.certificates_at);
+        let next = [self.parts.connector.next_deadline(), lingering, self.accept_again, certificates];
+        let next = next.into_iter().flatten().min();
         // A millisecond more than needed: the poller counts in those, and must not wake before the time.
         next.map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
     }
@@ -291,6 +311,7 @@ impl Shell {
             WAKER => {
                 self.take_answers(now);
                 self.take_verdicts(now);
+                self.take_token_answers(now);
             }
             Token(token) if token >= LINGERING => {
                 if let Some((stream, _)) = self.lingering.get_mut(&Token(token)) {
@@ -362,6 +383,7 @@ impl Shell {
                     link.opening = false;
                 }
                 self.parts.connector.opened(id, Some(remote), now);
+                self.parts.security.is_open();
                 self.secure(id, now);
                 self.list(id);
             }
@@ -499,19 +521,19 @@ impl Shell {
                     self.parts.connector.remains_removed(id, result, now);
                 }
                 Output::Ask(id, question) => self.ask(id, question, now),
-                Output::Issue(id, name) => {
-                    let result = self.parts.security.issue(&name);
-                    self.parts.connector.certificate_issued(id, &name, result, now);
+                Output::Issue(..)
+                | Output::Store(..)
+                | Output::Renew(..)
+                | Output::StoreNext(..)
+                | Output::DeleteCertificate(..)
+                | Output::DeleteOwnCertificate(..) => self.certificate_output(output, now),
+                Output::SaveConfig(id, change) => {
+                    let file = self.parts.config_file.as_deref();
+                    let result = file.map_or(Ok(()), |file| config::save(file, &change));
+                    self.parts.connector.config_saved(id, result, now);
                 }
-                Output::Store(id, new) => {
-                    let result = self.parts.security.store(&new);
-                    self.parts.connector.certificate_stored(id, result, now);
-                }
-                Output::Tell(event) => match event.concern() {
-                    Concern::Look => log::warn!("{event}"),
-                    Concern::Routine => log::info!("{event}"),
-                    Concern::Detail => log::debug!("{event}"),
-                },
+                Output::Token(id, work) => self.token_work(id, work, now),
+                Output::Tell(event) => self.tell(&event, now),
                 Output::Stopped => self.ended = true,
             }
         }
@@ -536,6 +558,7 @@ impl Shell {
     fn close(&mut self, id: Id, now: Instant) {
         self.looked_up.take_if(|waiting| *waiting == id);
         self.parts.hooks.clients.forget(id);
+        self.parts.tokens.forget(id);
         let Some(slot) = self.connections.get_mut(id.index()) else { return };
         let Some(mut entry) = slot.take_if(|e| e.id == id) else { return };
         let is_open = matches!(entry.kind, Kind::Link(_)) && !entry.is_opening();
@@ -579,7 +602,12 @@ impl Handler for ToCore<'_> {
     fn secured(&mut self, state: &CommonState) {
         let link2 = session::speaks_link2(state);
         match self.known.take().map_or_else(|| self.security.identify(state), Ok) {
-            Ok(secured) => self.connector.secured(self.id, secured, link2, self.now),
+            Ok(secured) => {
+                if secured == Secured::Shared && matches!(self.security, Security::Client(_)) {
+                    self.connector.offer(self.id, self.security.offer());
+                }
+                self.connector.secured(self.id, secured, link2, self.now);
+            }
             Err(why) => self.connector.closed(self.id, Cause::Failed(why), self.now),
         }
     }

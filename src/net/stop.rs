@@ -12,7 +12,7 @@ use signal_hook_mio::v1_0 as signals;
 
 use super::shell::{Kind, Shell, Wish};
 use super::stream::Received;
-use crate::core::Status;
+use crate::core::{Access, Status};
 
 /// SIGTERM, SIGINT and SIGHUP of this process, taken over.
 pub struct Signals(signals::Signals);
@@ -59,7 +59,19 @@ impl Shell {
     /// How the connector stands.
     #[must_use]
     pub fn status(&self) -> Status {
-        self.parts.connector.status()
+        Status { certificate_ends: self.parts.security.ends(), ..self.parts.connector.status() }
+    }
+
+    /// Who may come in and do what, as of now.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        self.parts.connector.access()
+    }
+
+    /// Takes over other lists and rules. Clients that may not be here any more are dropped.
+    pub fn change_access(&mut self, access: Access, now: Instant) {
+        self.parts.connector.change_access(access, now);
+        self.do_outputs(now);
     }
 
     /// SIGHUP is a wish to read the config again; the others end the connector, a second one at once.

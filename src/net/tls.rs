@@ -47,6 +47,8 @@ pub enum Servers {
     Pinned(Vec<Certificate>),
     /// Those whose certificate a CA in this PEM file signed (or that is in it itself) for the host's name.
     SignedBy(PathBuf),
+    /// The same for a host of any name.
+    SignedForAnyHost(PathBuf),
 }
 
 /// What a server needs for its connections.
@@ -218,11 +220,12 @@ fn accepted(servers: Servers, provider: &Arc<CryptoProvider>) -> Result<ServersA
     Ok(match servers {
         Servers::Anyone => ServersAccepted::Anyone,
         Servers::Pinned(certificates) => ServersAccepted::Pinned(certificates),
-        Servers::SignedBy(path) => signed_by(&path, provider)?,
+        Servers::SignedBy(path) => signed_by(&path, true, provider)?,
+        Servers::SignedForAnyHost(path) => signed_by(&path, false, provider)?,
     })
 }
 
-fn signed_by(path: &Path, provider: &Arc<CryptoProvider>) -> Result<ServersAccepted, TlsError> {
+fn signed_by(path: &Path, for_host: bool, provider: &Arc<CryptoProvider>) -> Result<ServersAccepted, TlsError> {
     let listed = certs::pair::load_ders(path).map_err(TlsError::CaFile)?;
     let mut roots = RootCertStore::empty();
     // A bundle of hundreds may well hold one that is too old or too new to be read.
@@ -231,7 +234,7 @@ fn signed_by(path: &Path, provider: &Arc<CryptoProvider>) -> Result<ServersAccep
     let chains = WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
         .build()
         .map_err(|_| TlsError::NoCa { path: path.to_owned(), found })?;
-    Ok(ServersAccepted::SignedBy { chains, listed })
+    Ok(ServersAccepted::SignedBy { chains, listed, for_host })
 }
 
 /// Shows the one certificate that there is, whatever the peer would like.

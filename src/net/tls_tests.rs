@@ -42,7 +42,7 @@ impl World {
     fn enrol(&self, name: &str) -> Pair {
         let issued = self.registry.issue(name).unwrap();
         let folder = ClientFolder::new(self.dir.path());
-        folder.store(name, &issued.certificate_pem, &issued.key_pem, now()).unwrap();
+        folder.store(name, &issued.certificate_pem, issued.key_pem.as_deref(), now()).unwrap();
         folder.own(name, now()).unwrap()
     }
 
@@ -270,7 +270,7 @@ fn what_changes_in_the_folder_counts_for_the_next_handshake_of_a_running_server(
     let server = world.server();
     let minted = mint::self_signed("client1").unwrap();
     let folder = ClientFolder::new(world.dir.path());
-    folder.store("client1", &minted.certificate_pem, &minted.key_pem, now()).unwrap();
+    folder.store("client1", &minted.certificate_pem, Some(&minted.key_pem), now()).unwrap();
     let client = world.client(&folder.own("client1", now()).unwrap());
     assert!(shake(&server, &client).server.is_err());
     register(&world.layout, "client1", &minted.certificate_pem);

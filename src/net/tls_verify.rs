@@ -257,6 +257,8 @@ pub(super) enum ServersAccepted {
         chains: Arc<WebPkiServerVerifier>,
         /// All certificates in the file.
         listed: Vec<CertificateDer<'static>>,
+        /// The certificate must be for the host's name.
+        for_host: bool,
     },
 }
 
@@ -288,7 +290,7 @@ impl ServerVerifier {
         refused: Error,
         listed: &[CertificateDer<'_>],
         end_entity: &CertificateDer<'_>,
-        name: &ServerName<'_>,
+        name: Option<&ServerName<'_>>,
         now: UnixTime,
     ) -> Result<(), Error> {
         let certificate = self.checks.parse(end_entity)?;
@@ -296,6 +298,7 @@ impl ServerVerifier {
             return Err(self.checks.refuse(&certificate, Reason::NotVouchedFor(refused.to_string()), refused));
         }
         self.checks.time(&certificate, now)?;
+        let Some(name) = name else { return Ok(()) };
         ParsedCertificate::try_from(end_entity)
             .and_then(|parsed| verify_server_name(&parsed, name))
             .map_err(|e| self.checks.refuse(&certificate, Reason::NotVouchedFor(e.to_string()), e))
@@ -314,10 +317,20 @@ impl ServerCertVerifier for ServerVerifier {
         match &self.accepted {
             ServersAccepted::Anyone => {}
             ServersAccepted::Pinned(pinned) => self.pinned(pinned, end_entity, now)?,
-            ServersAccepted::SignedBy { chains, listed } => {
+            ServersAccepted::SignedBy { chains, listed, for_host } => {
                 let vouched = chains.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now);
                 if let Err(refused) = vouched {
-                    self.listed(refused, listed, end_entity, server_name, now)?;
+                    // The name is looked at last: all else holds.
+                    let is_named_otherwise = matches!(
+                        refused,
+                        Error::InvalidCertificate(
+                            CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. }
+                        )
+                    );
+                    if *for_host || !is_named_otherwise {
+                        let name = for_host.then_some(server_name);
+                        self.listed(refused, listed, end_entity, name, now)?;
+                    }
                 }
             }
         }

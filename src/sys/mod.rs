@@ -4,6 +4,7 @@
 
 pub mod map;
 pub mod outq;
+pub mod peer_groups;
 pub mod process;
 pub mod size_limit;
 

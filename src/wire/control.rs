@@ -58,16 +58,54 @@ pub(super) fn pack(header: HeaderWriter, data: &[u8]) -> Vec<u8> {
     out
 }
 
-/// The client's request for a certificate of its own.
-#[must_use]
-pub fn get_new_certificate(client_name: &str) -> Vec<u8> {
-    own_frame(SSL, client_name, json!({"cmd": "get_new_certificate"}).to_string().as_bytes())
+/// What a client offers so that its key need not be made by the server, which does one thing or the other with it. A
+/// Python server passes both over.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offer {
+    /// A certificate that it has made, in PEM, for the server to accept.
+    pub certificate_pem: Option<String>,
+    /// A request, in PEM, for the server's CA to sign.
+    pub request_pem: Option<String>,
 }
 
-/// The server's answer to [`get_new_certificate`]: PEM texts.
+impl Offer {
+    fn said(&self, command: &str) -> Value {
+        let mut said = json!({"cmd": command});
+        for (key, text) in [("crt", &self.certificate_pem), ("csr", &self.request_pem)] {
+            if let Some(text) = text {
+                said[key] = json!(text);
+            }
+        }
+        said
+    }
+}
+
+/// The client's request for a certificate of its own.
 #[must_use]
-pub fn set_new_certificate(server_id: &str, certificate_pem: &str, key_pem: &str) -> Vec<u8> {
-    let data = json!({"cmd": "set_new_certificate", "crt": certificate_pem, "key": key_pem});
+pub fn get_new_certificate(client_name: &str, offer: &Offer) -> Vec<u8> {
+    own_frame(SSL, client_name, offer.said("get_new_certificate").to_string().as_bytes())
+}
+
+/// The request of a client that has a certificate for the next one, on a link with the feature
+/// [`RENEWAL`](super::link::RENEWAL).
+#[must_use]
+pub fn renew_certificate(client_name: &str, offer: &Offer) -> Vec<u8> {
+    own_frame(SSL, client_name, offer.said("renew_certificate").to_string().as_bytes())
+}
+
+/// The server's answer to [`renew_certificate`] if it does not; else it is [`set_new_certificate`].
+#[must_use]
+pub fn certificate_not_renewed(server_id: &str, why: &str) -> Vec<u8> {
+    own_frame(SSL, server_id, json!({"cmd": "certificate_not_renewed", "msg": why}).to_string().as_bytes())
+}
+
+/// The server's answer to [`get_new_certificate`]: PEM texts. Without a key if the client has it.
+#[must_use]
+pub fn set_new_certificate(server_id: &str, new: &NewCertificate) -> Vec<u8> {
+    let mut data = json!({"cmd": "set_new_certificate", "crt": new.certificate_pem});
+    if let Some(key) = &new.key_pem {
+        data["key"] = json!(key);
+    }
     own_frame(SSL, server_id, data.to_string().as_bytes())
 }
 
@@ -142,8 +180,8 @@ impl CloseReason {
 pub struct NewCertificate {
     /// The certificate.
     pub certificate_pem: String,
-    /// Its private key; never printed.
-    pub key_pem: String,
+    /// Its private key, unless the client has that; never printed.
+    pub key_pem: Option<String>,
 }
 
 impl fmt::Debug for NewCertificate {
@@ -156,9 +194,13 @@ impl fmt::Debug for NewCertificate {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Control {
     /// `_ssl`: a client wants a certificate.
-    GetNewCertificate,
+    GetNewCertificate(Offer),
     /// `_ssl`: the server sends one.
     SetNewCertificate(NewCertificate),
+    /// `_ssl`: a client wants its next certificate.
+    RenewCertificate(Offer),
+    /// `_ssl`: it does not get one, and why.
+    NotRenewed(String),
     /// `_close`: the peer ends the connection, with the reason if it is one that we know.
     Close(Option<CloseReason>),
 }
@@ -200,12 +242,20 @@ pub fn parse(header: &Header<'_>, data: &[u8]) -> Result<Control, ControlError> 
         return Ok(Control::Close(CloseReason::ALL.into_iter().find(|r| r.word() == word)));
     }
     match text("cmd")? {
-        "get_new_certificate" => Ok(Control::GetNewCertificate),
-        "set_new_certificate" => Ok(Control::SetNewCertificate(NewCertificate {
-            certificate_pem: text("crt")?.to_owned(),
-            key_pem: text("key")?.to_owned(),
-        })),
-        other => Err(fail(format!("{other:?} is neither get_new_certificate nor set_new_certificate"))),
+        "certificate_not_renewed" => Ok(Control::NotRenewed(text("msg")?.to_owned())),
+        command @ ("get_new_certificate" | "renew_certificate") => {
+            // What is not a text is as good as nothing: it was not said by one who means what this side means by it.
+            let (certificate_pem, request_pem) = (text("crt").ok(), text("csr").ok());
+            let owned = |text: Option<&str>| text.map(str::to_owned);
+            let offer = Offer { certificate_pem: owned(certificate_pem), request_pem: owned(request_pem) };
+            let is_new = command == "get_new_certificate";
+            Ok(if is_new { Control::GetNewCertificate(offer) } else { Control::RenewCertificate(offer) })
+        }
+        "set_new_certificate" => {
+            let key_pem = if data.get("key").is_some() { Some(text("key")?.to_owned()) } else { None };
+            Ok(Control::SetNewCertificate(NewCertificate { certificate_pem: text("crt")?.to_owned(), key_pem }))
+        }
+        other => Err(fail(format!("{other:?} is nothing that is said of certificates"))),
     }
 }
 
@@ -222,10 +272,24 @@ mod tests {
 
     #[test]
     fn own_frames_are_read_back() {
-        assert_eq!(read(&get_new_certificate("c1")), (SSL.into(), Ok(Control::GetNewCertificate)));
-        let new = NewCertificate { certificate_pem: "C\n".into(), key_pem: "K\n".into() };
-        let frame = set_new_certificate("s", &new.certificate_pem, &new.key_pem);
-        assert_eq!(read(&frame), (SSL.into(), Ok(Control::SetNewCertificate(new))));
+        let offers = [
+            Offer::default(),
+            Offer { certificate_pem: Some("C".into()), request_pem: None },
+            Offer { certificate_pem: Some("C".into()), request_pem: Some("R".into()) },
+        ];
+        for offer in offers {
+            let frame = get_new_certificate("c1", &offer);
+            assert_eq!(read(&frame), (SSL.into(), Ok(Control::GetNewCertificate(offer.clone()))));
+            let frame = renew_certificate("c1", &offer);
+            assert_eq!(read(&frame), (SSL.into(), Ok(Control::RenewCertificate(offer))));
+        }
+        for key_pem in [Some("K\n".into()), None] {
+            let new = NewCertificate { certificate_pem: "C\n".into(), key_pem };
+            let frame = set_new_certificate("s", &new);
+            assert_eq!(read(&frame), (SSL.into(), Ok(Control::SetNewCertificate(new))));
+        }
+        let frame = certificate_not_renewed("s", "no");
+        assert_eq!(read(&frame), (SSL.into(), Ok(Control::NotRenewed("no".into()))));
         let frame = close("s", CloseReason::Replaced);
         assert_eq!(read(&frame), (CLOSE.into(), Ok(Control::Close(Some(CloseReason::Replaced)))));
     }
@@ -234,13 +298,13 @@ mod tests {
     fn what_is_not_understood_is_named() {
         let (_, result) = read(&own_frame(SSL, "c", b"{\"cmd\": \"dance\"}"));
         assert!(result.unwrap_err().to_string().contains("\"dance\""));
-        let (_, result) = read(&own_frame(SSL, "c", b"{\"cmd\": \"set_new_certificate\", \"crt\": \"x\"}"));
+        let (_, result) = read(&own_frame(SSL, "c", b"{\"cmd\": \"set_new_certificate\", \"crt\": \"x\", \"key\": 1}"));
         assert!(result.unwrap_err().to_string().contains("\"key\""));
     }
 
     #[test]
     fn a_key_is_not_printed() {
-        let new = NewCertificate { certificate_pem: "C".into(), key_pem: "secret".into() };
+        let new = NewCertificate { certificate_pem: "C".into(), key_pem: Some("secret".into()) };
         assert!(!format!("{new:?}").contains("secret"));
     }
 }

@@ -26,6 +26,15 @@ pub const STOP: &str = "_stop";
 /// There is room again.
 pub const GO: &str = "_go";
 
+/// The feature that a client's certificate is renewed on the link: `renew_certificate` of [`control`].
+pub const RENEWAL: &str = "renewal";
+
+/// What this side can do on a link besides what all do. Each side says its own; a name that is not known is passed over.
+pub const FEATURES: [&str; 1] = [RENEWAL];
+
+/// Most features that are looked at.
+const FEATURES_MAX: usize = 64;
+
 /// Most places that a [`LinkHello`] may name, which bounds what a peer can have this side remember.
 pub const PLACES_SAID_MAX: usize = 4096;
 
@@ -49,6 +58,8 @@ pub struct LinkHello {
     pub window: u64,
     /// Where it stands in the other side's lanes.
     pub places: Vec<PlaceSaid>,
+    /// What else it can do: names such as [`RENEWAL`].
+    pub features: Vec<String>,
 }
 
 /// What is said on a link of the second kind, besides the hello.
@@ -98,7 +109,10 @@ impl LinkHello {
     #[must_use]
     pub fn encode(&self, source_id: &str) -> Vec<u8> {
         let places = self.places.iter().map(|p| json!([p.message_type, p.epoch, p.received, p.taken]));
-        let data = json!({"window": self.window, "places": places.collect::<Vec<_>>()});
+        let mut data = json!({"window": self.window, "places": places.collect::<Vec<_>>()});
+        if !self.features.is_empty() {
+            data["features"] = json!(self.features);
+        }
         let mut header = HeaderWriter::new();
         header.text("message_type", LINK).text("source_id", source_id).json("link", &LINK_2.to_string());
         pack(header, data.to_string().as_bytes())
@@ -125,7 +139,10 @@ impl LinkHello {
             })
         };
         let places: Option<Vec<PlaceSaid>> = places.iter().map(read).collect();
-        Ok(Self { window, places: places.ok_or_else(|| fail("a place is a type and three numbers"))? })
+        let places = places.ok_or_else(|| fail("a place is a type and three numbers"))?;
+        let features = data["features"].as_array().into_iter().flatten().take(FEATURES_MAX);
+        let features = features.filter_map(|name| name.as_str().map(str::to_owned)).collect();
+        Ok(Self { window, places, features })
     }
 }
 
@@ -200,7 +217,7 @@ mod tests {
     #[test]
     fn a_hello_is_read_back() {
         let place = PlaceSaid { message_type: "any".into(), epoch: u64::MAX, received: 5, taken: 4 };
-        let hello = LinkHello { window: 1 << 20, places: vec![place] };
+        let hello = LinkHello { window: 1 << 20, places: vec![place], features: vec![RENEWAL.into()] };
         let bytes = hello.encode("c1");
         let frame = Frame::parse(&bytes).unwrap();
         let header = Header::parse(frame.header()).unwrap();

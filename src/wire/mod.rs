@@ -12,5 +12,6 @@ pub mod path;
 pub mod receipts;
 #[cfg(feature = "daemon")]
 pub mod record;
+pub mod token;
 pub mod topics;
 pub mod with_file;

@@ -11,17 +11,19 @@
 //! cargo bench -- --folder DIR        # where all files lie, instead of /tmp: on another disk, or on none
 //! ```
 //!
-//! Behind it come three more cases; `--only` takes their names as well:
+//! Behind it come four more cases; `--only` takes their names as well:
 //!
 //! ```text
 //! requests    latency of requests at a fixed load, alone and beside a file   --rate N --seconds N
 //! file        a file of 1 GB beside the pump, and memory                     --gigabytes N --kill
 //! pubsub      one publisher, 1,000 subscribers                               --subscribers N
+//! idle        10,000 idle clients over TLS on one server                     --clients N
 //! ```
 
 mod apps;
 mod cpu;
 mod files;
+mod idle;
 mod process;
 mod pubsub;
 mod pump;
@@ -56,13 +58,14 @@ struct Options {
     gigabytes: f64,
     kill: bool,
     subscribers: usize,
+    clients: usize,
 }
 
 /// A case that is measured in its own way.
 type Case = fn(&Path, &Options) -> Result<bool, Failure>;
 
 /// The cases besides throughput.
-const CASES: [(&str, Case); 3] = [("requests", requests), ("file", file), ("pubsub", pubsub)];
+const CASES: [(&str, Case); 4] = [("requests", requests), ("file", file), ("pubsub", pubsub), ("idle", idle)];
 
 fn requests(folder: &Path, options: &Options) -> Result<bool, Failure> {
     let seconds = options.seconds.unwrap_or(requests::SECONDS / if options.quick { 4 } else { 1 });
@@ -75,6 +78,10 @@ fn file(folder: &Path, options: &Options) -> Result<bool, Failure> {
 
 fn pubsub(folder: &Path, options: &Options) -> Result<bool, Failure> {
     pubsub::run(folder, options.subscribers, options.quick)
+}
+
+fn idle(folder: &Path, options: &Options) -> Result<bool, Failure> {
+    idle::run(folder, if options.quick { options.clients / 10 } else { options.clients })
 }
 
 impl Options {
@@ -93,6 +100,7 @@ impl Options {
             gigabytes: 1.0,
             kill: false,
             subscribers: pubsub::SUBSCRIBERS,
+            clients: idle::CLIENTS,
         };
         let mut parser = lexopt::Parser::from_env();
         while let Some(arg) = parser.next()? {
@@ -108,6 +116,7 @@ impl Options {
                 Long("seconds") => options.seconds = Some(parser.value()?.parse::<u32>()?.max(1)),
                 Long("gigabytes") => options.gigabytes = parser.value()?.parse()?,
                 Long("kill") => options.kill = true,
+                Long("clients") => options.clients = parser.value()?.parse()?,
                 Long("subscribers") => options.subscribers = parser.value()?.parse()?,
                 // Cargo adds it.
                 Long("bench") => {}

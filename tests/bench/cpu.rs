@@ -4,12 +4,22 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use nix::sys::time::TimeValLike;
+
 /// A clock tick in `/proc/PID/stat`: `USER_HZ`, which Linux keeps at 100 for programs.
 const TICK: Duration = Duration::from_millis(10);
 
 /// Of the calling thread.
 pub fn thread() -> Duration {
     of_task(Path::new("/proc/thread-self"))
+}
+
+/// Of all threads of this process, also those that have ended.
+pub fn this_process() -> Duration {
+    use nix::sys::resource::{UsageWho, getrusage};
+    let Ok(usage) = getrusage(UsageWho::RUSAGE_SELF) else { return Duration::ZERO };
+    let of = |time: nix::sys::time::TimeVal| Duration::from_micros(u64::try_from(time.num_microseconds()).unwrap_or(0));
+    of(usage.user_time()) + of(usage.system_time())
 }
 
 /// Of all living threads of a process.

@@ -14,10 +14,10 @@ use aioconnectors::wire::names::{Role, SocketPaths};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::Failure;
 use crate::process::{bytes_sent_to, memory, signal};
 use crate::pump::Pump;
 use crate::system::{CLIENT, CONNECT_TIMEOUT, plan_of};
+use crate::{Failure, cpu};
 
 /// The type of messages with files.
 pub const TYPE: &str = "file";
@@ -148,22 +148,36 @@ pub fn run(folder: &Path, bytes: u64, repeats: usize, kill: bool) -> Result<bool
     pair.wait_until_connected(CONNECT_TIMEOUT, || false)?;
     let mut way = FileWay::new(&pair, &folder, &source)?;
     let mut rows = [("TLS pump, to nowhere", vec![]), ("TLS pump, to a file", vec![]), ("connectors, TLS", vec![])];
+    let pids = [pair.client().pid(), pair.server().pid()];
+    let theirs = || pids.into_iter().map(cpu::process).sum::<Duration>();
+    let mut costs = [Duration::ZERO; 3];
     let (mut whole, mut clean) = (true, 0);
     for _ in 0..repeats.clamp(1, REPEATS) {
+        let before = cpu::this_process();
         rows[0].1.push(pumped(&pump, &exit, &folder, &source, None, bytes)?);
+        let between = cpu::this_process();
         rows[1].1.push(pumped(&pump, &exit, &folder, &source, Some(&folder.join("pumped")), bytes)?);
-        let (sent, start) = (bytes_on_way(&pair)?, Instant::now());
+        costs[0] += between - before;
+        costs[1] += cpu::this_process() - between;
+        let (sent, start, before) = (bytes_on_way(&pair)?, Instant::now(), theirs());
         way.begin()?;
         rows[2].1.push((way.wait()? - start).as_secs_f64());
+        costs[2] += theirs().saturating_sub(before);
         clean = bytes_on_way(&pair)? - sent;
         whole &= are_equal(&source, &way.target)?;
         fs::remove_file(&way.target)?;
     }
     let pump = median(&rows[0].1);
-    for (name, seconds) in &rows {
+    for ((name, seconds), cost) in rows.iter().zip(costs) {
         let (median, share) = (median(seconds), pump / median(seconds) * 100.0);
         let list: Vec<String> = seconds.iter().map(|seconds| format!("{:.0}", megabytes / seconds)).collect();
-        println!("{name:<28} {:>8.0} MB/s, {share:.0} % of pump ({})", megabytes / median, list.join(", "));
+        // Beside other programs the time says little: what it takes of a core says more.
+        let cost = cost.as_secs_f64() / (seconds.len() as f64 * megabytes / 1e3);
+        println!(
+            "{name:<28} {:>8.0} MB/s, {share:.0} % of pump ({}); {cost:.2} s of a core a GB",
+            megabytes / median,
+            list.join(", ")
+        );
     }
     for (name, connector) in [("client", pair.client()), ("server", pair.server())] {
         println!("{name:<28} {:>8} MB resident at most", memory(connector.pid(), "VmHWM"));
@@ -177,7 +191,7 @@ pub fn run(folder: &Path, bytes: u64, repeats: usize, kill: bool) -> Result<bool
 }
 
 /// The file's bytes through the pump, into a file if there is one; the seconds that took.
-fn pumped(
+pub fn pumped(
     pump: &Pump,
     exit: &UnixListener,
     folder: &Path,

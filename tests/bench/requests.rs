@@ -1,5 +1,7 @@
 //! Requests and their answers through both connectors over TLS, at a fixed load: how long an answer takes, alone and
-//! beside files on their way in the same direction.
+//! beside files on their way in the same direction. In between, beside the bare TLS pump of the same file, into a file:
+//! then the connectors have nothing to do with it, and what it costs is the machine's cores, memory and disk alone. That
+//! is the floor under the figure beside the connectors' own files.
 //!
 //! The load does not wait for answers: each request has the time at which it is meant to be sent, and its latency counts
 //! from then, so what holds up the sender counts as well.
@@ -17,7 +19,8 @@ use aioconnectors::wire::frame::{Deframer, encode};
 use aioconnectors::wire::header::{Header, MessageId};
 use aioconnectors::wire::names::{Role, SocketPaths};
 
-use crate::files::{FileWay, TYPE as FILE, make_source, settings};
+use crate::files::{FileWay, TYPE as FILE, make_source, pumped, settings};
+use crate::pump::Pump;
 use crate::system::{CLIENT, CONNECT_TIMEOUT, MESSAGE_TYPE, plan_of};
 use crate::{Failure, cpu};
 
@@ -63,31 +66,50 @@ pub fn run(folder: &Path, load: &Load) -> Result<bool, Failure> {
     say_waited(&pair, before);
     let source = make_source(&folder, load.file_bytes)?;
     let mut way = FileWay::new(&pair, &folder, &source)?;
-    let (over, before) = (AtomicBool::new(false), waited(&pair));
-    let (beside, files) = thread::scope(|scope| {
+    let (pump, exit) = (Pump::new(&folder.join("in"), &folder.join("out"))?, UnixListener::bind(folder.join("out"))?);
+    let asking = || ask(&entry, &server, load.rate, count);
+    let before = waited(&pair);
+    let pumping = || pumped(&pump, &exit, &folder, &source, Some(&folder.join("pumped")), load.file_bytes).map(drop);
+    let floor = beside("the bare TLS pump", load.file_bytes, asking, pumping)?;
+    say_waited(&pair, before);
+    std::fs::remove_file(folder.join("pumped"))?;
+    let before = waited(&pair);
+    let sending = || way.begin().and_then(|()| way.wait()).map(drop);
+    let whole = beside("the connectors' own", load.file_bytes, asking, sending)?;
+    say_waited(&pair, before);
+    pair.check()?;
+    Ok(alone.is_whole() && floor && whole)
+}
+
+/// Requests while files are on their way, one after the other; whether all were answered.
+fn beside(
+    what: &str,
+    bytes: u64,
+    asking: impl Fn() -> Result<Asked, Failure>,
+    mut sending: impl FnMut() -> Result<(), Failure> + Send,
+) -> Result<bool, Failure> {
+    let over = AtomicBool::new(false);
+    let (asked, files) = thread::scope(|scope| {
         let sending = scope.spawn(|| {
             let mut times = Vec::new();
             while !over.load(Ordering::Relaxed) {
                 let begin = Instant::now();
-                way.begin()?;
-                times.push((begin, way.wait()?));
+                sending()?;
+                times.push((begin, Instant::now()));
             }
             Ok::<_, Failure>(times)
         });
-        let asked = ask(&entry, &server, load.rate, count);
+        let asked = asking();
         over.store(true, Ordering::Relaxed);
         let files = sending.join().unwrap_or_else(|_| Err("the app that sends files has panicked".into()));
         Ok::<_, Failure>((asked?, files?))
     })?;
-    let megabytes = load.file_bytes as f64 / 1e6;
-    beside.say(&format!("beside a file of {megabytes:.0} MB"), |at| {
-        files.iter().any(|(from, to)| (from..=to).contains(&&at))
-    });
-    say_waited(&pair, before);
+    let megabytes = bytes as f64 / 1e6;
+    println!("beside a file of {megabytes:.0} MB, {what}:");
+    asked.say("", |at| files.iter().any(|(from, to)| (from..=to).contains(&&at)));
     let seconds: f64 = files.iter().map(|(from, to)| (*to - *from).as_secs_f64()).sum();
     println!("{:<28} {} files meanwhile, {:.0} MB/s each", "", files.len(), megabytes * files.len() as f64 / seconds);
-    pair.check()?;
-    Ok(alone.is_whole() && beside.is_whole())
+    Ok(asked.is_whole())
 }
 
 /// How long the client and the server have waited for a core.

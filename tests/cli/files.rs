@@ -8,7 +8,7 @@ use crate::common::{RawReceiver, Setup, wait};
 use crate::rig::{Link, outcome, run};
 
 /// A link whose connectors take files of the type `any`.
-fn link() -> Link {
+pub fn link() -> Link {
     Link::start_with(|setup: Setup| {
         let target = setup.dir.join("in/{source_id}");
         setup.with("file_recv_config", json!({"any": {"target_directory": target}}))

@@ -68,6 +68,31 @@ fn a_file_that_takes_its_time_shows_what_it_is_and_since_when() {
 }
 
 #[test]
+fn a_file_that_is_on_its_way_shows_how_far_it_is() {
+    let link = crate::files::link();
+    let path = link.place.file("report.bin");
+    // Long enough to be looked at on its way, on any machine.
+    File::create(&path).unwrap().set_len(1 << 30).unwrap();
+    let pty = openpty(None, None).unwrap();
+    let mut command =
+        link.client_ctl("send", &["any", "x", "--file", path.to_str().unwrap(), "--receipt", "delivered"]);
+    command.env("TERM", "xterm").stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::from(pty.slave));
+    let mut child = command.spawn().unwrap();
+    drop(command);
+    let (mut screen, mut shown, mut buffer) = (File::from(pty.master), String::new(), [0; 4096]);
+    while !shown.contains("left") {
+        let n = screen.read(&mut buffer).unwrap_or_else(|error| panic!("{error} after {shown:?}"));
+        shown += &String::from_utf8_lossy(&buffer[..n]);
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    let told = shown.split("\u{1b}[?7l").find(|line| line.contains("left")).unwrap();
+    let (bar, rest) = told.split_at(told.find(']').unwrap() + 1);
+    assert!(bar.len() == 22 && bar.chars().all(|c| "[#.]".contains(c)), "{told:?}");
+    assert!(rest.contains(" % of report.bin, 1.1 GB, ") && rest.contains("B/s, "), "{told:?}");
+}
+
+#[test]
 fn a_chat_on_a_terminal_takes_lines_before_anybody_is_there() {
     let place = crate::common::Place::new();
     let mut chat = Command::new(CTL);

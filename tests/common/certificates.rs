@@ -9,7 +9,13 @@ use super::{Role, Setup};
 /// Makes a folder with our tool, `DIR/certificates/…`.
 #[track_caller]
 pub fn make(dir: &Path) {
-    run(Command::new(env!("CARGO_BIN_EXE_aioconnectorsctl")).arg("create-certificates").arg(dir));
+    make_with(&[], dir);
+}
+
+/// The same with options of the tool.
+#[track_caller]
+pub fn make_with(options: &[&str], dir: &Path) {
+    run(Command::new(env!("CARGO_BIN_EXE_aioconnectorsctl")).arg("create-certificates").args(options).arg(dir));
 }
 
 /// Gives a connector its half of the folder that was made in `dir`.

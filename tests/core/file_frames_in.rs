@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use crate::rig::{Rig, message, message_with_binary, typed_from};
 
 /// A message of the peer with a file, as a Python connector sends it: the app's own binary, then the file.
-fn with_file(name: &str, data: &[u8], own: &[u8], file: &[u8]) -> Vec<u8> {
+pub fn with_file(name: &str, data: &[u8], own: &[u8], file: &[u8]) -> Vec<u8> {
     let mut with_file = json!({"src_path": "/there", "dst_name": name, "dst_type": "t"});
     if !own.is_empty() {
         with_file["binary_offset"] = own.len().into();
@@ -28,7 +28,7 @@ fn with(with_file: &Value, data: &[u8], own: &[u8], file: &[u8]) -> Vec<u8> {
 }
 
 /// What an app gets: header, data, binary.
-type Got = (Value, Vec<u8>, Option<Vec<u8>>);
+pub type Got = (Value, Vec<u8>, Option<Vec<u8>>);
 
 fn got(bytes: &[u8]) -> Vec<Got> {
     let (mut rest, mut out) = (bytes, Vec::new());
@@ -43,12 +43,12 @@ fn got(bytes: &[u8]) -> Vec<Got> {
 }
 
 /// What the app that listens reads now.
-fn app_reads(rig: &mut Rig) -> Vec<Got> {
+pub fn app_reads(rig: &mut Rig) -> Vec<Got> {
     let app = rig.open_app();
     got(&rig.sent(app))
 }
 
-fn acks(rig: &mut Rig, link: Id) -> usize {
+pub fn acks(rig: &mut Rig, link: Id) -> usize {
     got(&rig.sent(link)).iter().filter(|(header, ..)| header["message_type"] == "_ack").count()
 }
 

@@ -1,13 +1,16 @@
 //! Files in memory, which outlast the connector that has them open, with all that can go wrong with files.
 
 use std::cell::{RefCell, RefMut};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::rc::Rc;
 
 use aioconnectors::core::files::{
-    FileError, FileHash, FileId, Files, Incoming, NotKept, Stamp, Step, TransferKey, Worked,
+    FileError, FileHash, FileId, Files, Incoming, NotKept, Stamp, Step, TransferKey, Worked, Wrote,
 };
 use serde_json::Value;
+
+/// Bytes that wait to be written, if that is done late.
+pub const QUEUE: usize = 200_000;
 
 /// Where files of publications are kept.
 const PUBLISHED: &str = "/published/";
@@ -21,6 +24,10 @@ pub struct Faults {
     pub busy: bool,
     /// What may take long does, for so many calls of `work`.
     pub slow: u32,
+    /// What is written is written late: after so many calls of `work`, one piece after the other.
+    pub lag: u32,
+    /// The disk is busy: nothing is written for now, and all waits.
+    pub stalled: bool,
     /// A source is changed after so many bytes of it were read.
     pub change_after: Option<u64>,
     /// What is written is not what is kept: one bit of it.
@@ -73,6 +80,8 @@ struct State {
     open: BTreeMap<FileId, Open>,
     /// What is done later: after so many calls, and for `finish` with which hash.
     later: Vec<(FileId, u32, Option<FileHash>)>,
+    /// What is written later: after so many calls.
+    writing: VecDeque<(FileId, Vec<u8>, u32)>,
     faults: Faults,
     next: u64,
     /// Bytes that were read, and written.
@@ -91,6 +100,7 @@ impl FileSystem {
         let mut state = self.state();
         state.open.clear();
         state.later.clear();
+        state.writing.clear();
         state.held.clear();
         drop(state);
         Box::new(self.clone())
@@ -145,6 +155,11 @@ impl FileSystem {
     /// How often the source of this path was changed, or the target of this name damaged.
     pub fn harmed(&self, name: &str) -> u32 {
         self.state().harmed.get(name).copied().unwrap_or(0)
+    }
+
+    /// Bytes that wait to be written.
+    pub fn waiting(&self) -> usize {
+        self.state().queued()
     }
 
     /// Files that are open.
@@ -265,8 +280,68 @@ impl State {
             Some(Open::Target { key }) => {
                 self.parts.get(key).map_or(0, |p| if p.whole { p.size } else { p.bytes.len() as u64 })
             }
-            Some(Open::Loose { .. }) | None => 0,
+            Some(Open::Loose { bytes, .. }) => bytes.len() as u64,
+            None => 0,
         }
+    }
+
+    fn is_written_later(&self, file: FileId) -> bool {
+        self.writing.iter().any(|(other, ..)| *other == file)
+    }
+
+    fn queued(&self) -> usize {
+        self.writing.iter().map(|(_, bytes, _)| bytes.len()).sum()
+    }
+
+    /// Writes what has waited long enough.
+    fn write_on(&mut self) -> Vec<Worked> {
+        let mut done = Vec::new();
+        if self.faults.stalled {
+            return done;
+        }
+        if let Some((.., calls)) = self.writing.front_mut() {
+            *calls = calls.saturating_sub(1);
+        }
+        while self.writing.front().is_some_and(|(.., calls)| *calls == 0) {
+            let Some((file, bytes, _)) = self.writing.pop_front() else { break };
+            match self.put(file, &bytes) {
+                Ok(()) => done.push((file, Ok(Step::Written(self.there(file))))),
+                Err(error) => {
+                    self.writing.retain(|(other, ..)| *other != file);
+                    self.later.retain(|later| later.0 != file);
+                    done.push((file, Err(error)));
+                }
+            }
+        }
+        done
+    }
+
+    fn put(&mut self, target: FileId, bytes: &[u8]) -> Result<(), FileError> {
+        let state = self;
+        let loose = state.open.values().map(|o| if let Open::Loose { bytes, .. } = o { bytes.len() } else { 0 });
+        let used: usize = state.parts.values().map(|p| p.bytes.len()).chain(loose).sum();
+        if state.faults.room.is_some_and(|room| used + bytes.len() > room) {
+            return Err(FileError::Later("no space left".to_owned()));
+        }
+        if let Some(Open::Loose { bytes: there, size, .. }) = state.open.get_mut(&target) {
+            there.extend_from_slice(bytes);
+            assert!(there.len() as u64 <= *size, "no more is written than was said");
+            state.moved.1 += bytes.len() as u64;
+            return Ok(());
+        }
+        let (key, flips) = (state.target(target), std::mem::take(&mut state.faults.flips));
+        let Some(part) = state.parts.get_mut(&key) else { panic!("what is written was begun: {key:?}") };
+        assert!(!part.whole, "what is whole is not written again");
+        part.bytes.extend_from_slice(bytes);
+        if flips && let Some(last) = part.bytes.last_mut() {
+            *last ^= 1;
+            let name = part.name.clone();
+            *state.harmed.entry(name).or_default() += 1;
+        }
+        let part = &state.parts[&key];
+        assert!(part.bytes.len() as u64 <= part.size, "no more is written than was said");
+        state.moved.1 += bytes.len() as u64;
+        Ok(())
     }
 }
 
@@ -437,33 +512,19 @@ impl Files for FileSystem {
         sources.retain(|path, _| !path.starts_with(PUBLISHED) || is_known(path));
     }
 
-    fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<(), FileError> {
+    fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<Wrote, FileError> {
         let mut state = self.state();
         assert!(!state.later.iter().any(|l| l.0 == target), "what is worked on is not written");
-        let loose = state.open.values().map(|o| if let Open::Loose { bytes, .. } = o { bytes.len() } else { 0 });
-        let used: usize = state.parts.values().map(|p| p.bytes.len()).chain(loose).sum();
-        if state.faults.room.is_some_and(|room| used + bytes.len() > room) {
-            return Err(FileError::Later("no space left".to_owned()));
+        assert!(state.open.contains_key(&target), "{target:?} is open");
+        let (Faults { lag, stalled, .. }, queued) = (state.faults.clone(), state.queued());
+        if lag == 0 && !stalled && !state.is_written_later(target) {
+            return state.put(target, bytes).map(|()| Wrote::Done);
         }
-        if let Some(Open::Loose { bytes: there, size, .. }) = state.open.get_mut(&target) {
-            there.extend_from_slice(bytes);
-            assert!(there.len() as u64 <= *size, "no more is written than was said");
-            state.moved.1 += bytes.len() as u64;
-            return Ok(());
+        if queued > 0 && queued + bytes.len() > QUEUE {
+            return Ok(Wrote::Full);
         }
-        let (key, flips) = (state.target(target), std::mem::take(&mut state.faults.flips));
-        let Some(part) = state.parts.get_mut(&key) else { panic!("what is written was begun: {key:?}") };
-        assert!(!part.whole, "what is whole is not written again");
-        part.bytes.extend_from_slice(bytes);
-        if flips && let Some(last) = part.bytes.last_mut() {
-            *last ^= 1;
-            let name = part.name.clone();
-            *state.harmed.entry(name).or_default() += 1;
-        }
-        let part = &state.parts[&key];
-        assert!(part.bytes.len() as u64 <= part.size, "no more is written than was said");
-        state.moved.1 += bytes.len() as u64;
-        Ok(())
+        state.writing.push_back((target, bytes.to_vec(), lag));
+        Ok(Wrote::Taken)
     }
 
     fn finish(&mut self, target: FileId, hash: Option<&FileHash>) -> Result<Step, FileError> {
@@ -474,6 +535,10 @@ impl Files for FileSystem {
         if let Some(step) = state.later(target, hash.copied()) {
             return Ok(step);
         }
+        if state.is_written_later(target) {
+            state.later.push((target, 1, hash.copied()));
+            return Ok(Step::Working);
+        }
         state.finish(target, hash)
     }
 
@@ -481,6 +546,7 @@ impl Files for FileSystem {
         let mut state = self.state();
         state.open.remove(&file);
         state.later.retain(|l| l.0 != file);
+        state.writing.retain(|w| w.0 != file);
     }
 
     fn forget(&mut self, key: &TransferKey) {
@@ -498,17 +564,19 @@ impl Files for FileSystem {
 
     fn work(&mut self) -> (Vec<Worked>, bool) {
         let mut state = self.state();
-        let mut done = Vec::new();
+        let mut done = state.write_on();
         for (file, calls, hash) in std::mem::take(&mut state.later) {
-            if calls > 1 {
-                state.later.push((file, calls - 1, hash));
+            if calls > 1 || state.is_written_later(file) {
+                state.later.push((file, calls.max(2) - 1, hash));
             } else if hash.is_some() || matches!(state.open.get(&file), Some(Open::Loose { ends: true, .. })) {
                 done.push((file, state.finish(file, hash.as_ref())));
             } else {
                 done.push((file, Ok(Step::Done(state.there(file)))));
             }
         }
-        let more = !state.later.is_empty();
+        let stalled = state.faults.stalled;
+        let waits = |file: FileId| stalled && state.is_written_later(file);
+        let more = state.later.iter().any(|later| !waits(later.0)) || (!stalled && !state.writing.is_empty());
         (done, more)
     }
 }

@@ -32,7 +32,7 @@ pub fn send(client: &mut Rig, number: u8, size: usize) {
     client.input(app, &letter(number, &name));
 }
 
-fn plain(client: &mut Rig, number: u8) {
+pub fn plain(client: &mut Rig, number: u8) {
     let app = client.app();
     client.input(app, &message(r#"{"message_type": "any"}"#, &[number]));
 }
@@ -48,7 +48,7 @@ fn durable() -> Pair {
 }
 
 /// These files came, once each, in this order, and nothing is left of the work.
-fn check_arrived(pair: &mut Pair, files: &[(u8, usize)]) {
+pub fn check_arrived(pair: &mut Pair, files: &[(u8, usize)]) {
     // An app that says nothing of acknowledgements has what it was sent after a while.
     pair.pass(Duration::from_secs(2));
     let expected: Vec<_> = files.iter().map(|(n, size)| (format!("f{n}"), bytes(usize::from(*n), *size))).collect();

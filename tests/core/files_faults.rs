@@ -22,7 +22,7 @@ fn say(id: TransferId, said: &FileControl) -> Vec<u8> {
     control_record(&said.encode("c1", id, HEADER.as_bytes()))
 }
 
-fn offer(number: u64, attempt: u32, size: u64) -> Vec<u8> {
+pub fn offer(number: u64, attempt: u32, size: u64) -> Vec<u8> {
     say(id(number, attempt), &FileControl::Offer(Offered::File { size, changed: 1, inode: 1 }))
 }
 
@@ -30,7 +30,7 @@ fn failed(number: u64, attempt: u32) -> Vec<u8> {
     say(id(number, attempt), &FileControl::Offer(Offered::Failed("it is gone".to_owned())))
 }
 
-fn end(number: u64, attempt: u32) -> Vec<u8> {
+pub fn end(number: u64, attempt: u32) -> Vec<u8> {
     say(id(number, attempt), &FileControl::End([7; 32]))
 }
 
@@ -40,7 +40,7 @@ fn piece_of(id: TransferId, offset: u64, bytes: &[u8]) -> Vec<u8> {
     out
 }
 
-fn piece(number: u64, attempt: u32, offset: u64, length: usize) -> Vec<u8> {
+pub fn piece(number: u64, attempt: u32, offset: u64, length: usize) -> Vec<u8> {
     piece_of(id(number, attempt), offset, &bytes(0, length))
 }
 
@@ -51,7 +51,7 @@ fn letter(number: u64) -> Vec<u8> {
 }
 
 /// A server and the link of a client that the test plays, which has opened a lane of files.
-fn opened() -> (Rig, Id) {
+pub fn opened() -> (Rig, Id) {
     let mut rig = Rig::server();
     let link = up(&mut rig, 1 << 20, &[]);
     rig.input(link, &lane(0, &lane_name("any"), 1));
@@ -60,7 +60,7 @@ fn opened() -> (Rig, Id) {
 }
 
 /// What is said of files.
-fn said(mut bytes: &[u8]) -> Vec<FileControl> {
+pub fn said(mut bytes: &[u8]) -> Vec<FileControl> {
     let mut out = Vec::new();
     while let Some(head) = Head::at(bytes, 0) {
         let (one, rest) = bytes.split_at(head.size());

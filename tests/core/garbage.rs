@@ -1,7 +1,7 @@
 //! Bytes that nobody should send: whatever comes, on whatever connection, the core stays whole and others are served.
 
 use aioconnectors::core::{Id, Secured};
-use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HELLO, get_new_certificate, own_frame};
+use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HELLO, Offer, get_new_certificate, own_frame};
 use aioconnectors::wire::link::{LinkControl, greeting};
 use aioconnectors::wire::receipts::FromReceiver;
 use fastrand::Rng;
@@ -16,7 +16,7 @@ const ROUNDS: u64 = 400;
 fn seeds() -> Vec<Vec<u8>> {
     vec![
         own_frame(HANDSHAKE_NO_SSL, "mallory", HELLO),
-        get_new_certificate("mallory"),
+        get_new_certificate("mallory", &Offer::default()),
         own_frame("_close", "mallory", br#"{"reason": "stopping"}"#),
         own_frame("_ping", "mallory", b""),
         any_to("honest", b"data"),

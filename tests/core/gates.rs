@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aioconnectors::core::{Cause, Event, Gate, Gates, Id, Mode, Output, Question, Reading, Secured};
-use aioconnectors::wire::control::{self, HANDSHAKE_NO_SSL, HELLO, own_frame};
+use aioconnectors::wire::control::{self, HANDSHAKE_NO_SSL, HELLO, Offer, own_frame};
 
 use crate::rig::{Rig, typed_from};
 
@@ -113,7 +113,7 @@ fn a_new_client_gets_a_certificate_when_whitelist_and_hook_allow_it() {
         let mut rig = server(Mode::Certificates, ALL);
         let link = rig.accept_link();
         rig.secured(link, Secured::Shared);
-        rig.input(link, &control::get_new_certificate("c1"));
+        rig.input(link, &control::get_new_certificate("c1", &Offer::default()));
         assert_eq!(asked(&mut rig, link).gate, Gate::Whitelist);
         answer(&mut rig, link, Gate::Whitelist, Ok(()));
         let question = asked(&mut rig, link);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use aioconnectors::core::{Cause, Concern, Event, Mode, Output, Reading, Secured};
-use aioconnectors::wire::control::{self, HANDSHAKE_NO_SSL, HANDSHAKE_SSL, HELLO, NewCertificate, own_frame};
+use aioconnectors::wire::control::{self, HANDSHAKE_NO_SSL, HANDSHAKE_SSL, HELLO, NewCertificate, Offer, own_frame};
 
 use crate::rig::{Rig, SERVER, any_to, frames, message, ping_answer, typed_from};
 
@@ -110,7 +110,7 @@ fn a_client_with_a_shared_certificate_gets_its_own_and_comes_again() {
     server.secured(theirs, Secured::Shared);
     server.input(theirs, &client.sent(ours));
     assert!(server.outputs.contains(&Output::Issue(theirs, "c1".into())));
-    let new = NewCertificate { certificate_pem: "CERT\n".into(), key_pem: "KEY\n".into() };
+    let new = NewCertificate { certificate_pem: "CERT\n".into(), key_pem: Some("KEY\n".into()) };
     server.core.certificate_issued(theirs, "c1", Ok(new.clone()), server.now);
     client.input(ours, &server.sent(theirs));
     assert!(server.is_closed(theirs));
@@ -130,7 +130,7 @@ fn a_client_that_asks_for_a_certificate_may_do_nothing_else() {
     assert!(rig.is_closed(link));
     let link = rig.accept_link();
     rig.secured(link, Secured::Shared);
-    let request = control::get_new_certificate("c1");
+    let request = control::get_new_certificate("c1", &Offer::default());
     rig.input(link, &[request.clone(), request].concat());
     assert!(rig.is_closed(link), "nothing may follow the request");
 }

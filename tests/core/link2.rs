@@ -72,7 +72,7 @@ pub fn data(sequence: u64, message_type: &str, data: &[u8]) -> Vec<u8> {
 
 /// The first frame of the peer.
 pub fn hello(window: u64, places: &[PlaceSaid]) -> Vec<u8> {
-    LinkHello { window, places: places.to_vec() }.encode("c1")
+    LinkHello { window, places: places.to_vec(), features: vec![] }.encode("c1")
 }
 
 /// A link of the second kind with a client that the test plays; what the server said first is read.
@@ -118,7 +118,7 @@ fn a_client_without_tls_takes_up_link_2_when_the_server_says_so() {
     let mut rig = Rig::client_with(|_| {});
     let link = rig.open_dialled(Secured::Anonymous);
     rig.sent(link);
-    rig.input(link, &LinkHello { window: 1000, places: vec![] }.encode(SERVER));
+    rig.input(link, &LinkHello { window: 1000, places: vec![], features: vec![] }.encode(SERVER));
     assert!(is_up(&rig));
     assert_eq!(frames(&rig.sent(link))[0].0["message_type"], "_link");
     let app = rig.app();

@@ -1,5 +1,6 @@
 //! The connector's core, one behaviour a test: bytes, times and outcomes go in, bytes and outputs come out.
 
+mod access;
 mod acks;
 mod apps;
 mod confirm;
@@ -13,6 +14,7 @@ mod file_system;
 mod files;
 mod files_ends;
 mod files_faults;
+mod files_late;
 mod garbage;
 mod gates;
 mod handshake;
@@ -26,7 +28,10 @@ mod pubsub_files;
 mod pubsub_lasting;
 mod pubsub_net;
 mod receipts;
+mod renewal;
 mod requests;
+mod revocation;
 mod rig;
 mod stop;
+mod tokens;
 mod wait_for_ack;

@@ -5,31 +5,39 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 use std::process::Command;
 
+use rcgen::{BasicConstraints, CertificateParams, IsCa, Issuer, KeyPair};
+
 use crate::common::setup::wait_link;
 use crate::common::{Place, Process, RawPeer, RawReceiver, RawSender, Setup, certificates, free_port, wait};
 use crate::link::message;
 
-struct Secured {
-    place: Place,
-    port: u16,
-    server: Setup,
-    server_process: Process,
+pub struct Secured {
+    pub place: Place,
+    pub port: u16,
+    pub server: Setup,
+    pub server_process: Process,
 }
 
 impl Secured {
     /// A server in certificate mode with a fresh folder.
     #[track_caller]
-    fn start() -> Secured {
+    pub fn start() -> Secured {
+        Secured::start_with(&[], |server| server)
+    }
+
+    /// The same with options of the tool, and a config that `change` has changed.
+    #[track_caller]
+    pub fn start_with(options: &[&str], change: impl FnOnce(Setup) -> Setup) -> Secured {
         let (place, port) = (Place::new(), free_port());
-        let server = Setup::server(&place, port).with("use_ssl", true);
-        certificates::make(&place.file("made"));
+        let server = change(Setup::server(&place, port).with("use_ssl", true));
+        certificates::make_with(options, &place.file("made"));
         certificates::hand_out(&place.file("made"), &server);
         let server_process = server.start();
         Secured { place, port, server, server_process }
     }
 
     /// A client with the default certificate of the server's folder.
-    fn client(&self, name: &str) -> Setup {
+    pub fn client(&self, name: &str) -> Setup {
         let client = Setup::client_in(&self.place, name, name, self.port).with("use_ssl", true);
         certificates::hand_out(&self.place.file("made"), &client);
         client
@@ -37,7 +45,7 @@ impl Secured {
 
     /// A message of the client arrives at the server.
     #[track_caller]
-    fn check(&self, client: &Setup) {
+    pub fn check(&self, client: &Setup) {
         wait_link(&self.server, client);
         let receiver = RawReceiver::listen(self.server.receive_socket("any"));
         RawSender::connect(&client.send_socket()).send_all([&message("any", client, &self.server, "hello")]);
@@ -46,7 +54,7 @@ impl Secured {
     }
 }
 
-fn own_file(client: &Setup, ending: &str) -> PathBuf {
+pub fn own_file(client: &Setup, ending: &str) -> PathBuf {
     client.dir.join(format!("certificates/client/client-certs/{}.{ending}", client.id))
 }
 
@@ -205,4 +213,36 @@ fn under_tls_two_connectors_of_ours_agree_on_the_second_kind_of_link() {
             assert!(lines.iter().any(|line| line.contains("link 2")), "ssl_allow_all {allow_all}: {lines:?}");
         }
     }
+}
+
+/// A server's certificate that a CA has signed for `host`, in place of its own; the CA's file.
+fn vouch_for(secured: &mut Secured, host: &str) -> PathBuf {
+    let (ca_key, key) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+    let mut ca = CertificateParams::default();
+    ca.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
+    let ca_pem = ca.self_signed(&ca_key).unwrap().pem();
+    let signed = CertificateParams::new([host.to_owned()]).unwrap().signed_by(&key, &Issuer::new(ca, ca_key)).unwrap();
+    let own = secured.server.dir.join("certificates/server/server-cert");
+    fs::write(own.join("server.key"), key.serialize_pem()).unwrap();
+    fs::write(own.join("server.pem"), signed.pem()).unwrap();
+    secured.server_process.kill();
+    secured.server_process = secured.server.start();
+    let path = secured.place.file(&format!("{host}.ca.pem"));
+    fs::write(&path, ca_pem).unwrap();
+    path
+}
+
+#[test]
+fn a_client_with_a_ca_file_takes_the_server_that_the_ca_has_signed_for_the_host_and_no_other() {
+    let mut secured = Secured::start();
+    let ca_file = vouch_for(&mut secured, "127.0.0.1");
+    let client = secured.client("alice").with("client_cafile_verify_server", ca_file.to_str().unwrap());
+    let mut process = client.start();
+    secured.check(&client);
+    process.kill();
+    let ca_file = vouch_for(&mut secured, "other.example");
+    let client = client.with("client_cafile_verify_server", ca_file.to_str().unwrap());
+    let process = client.start();
+    process.wait_error(&["not valid for name"]);
+    assert!(secured.server.admin().connected_peers().unwrap().is_empty());
 }

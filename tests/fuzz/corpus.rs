@@ -161,7 +161,7 @@ pub fn talks() -> Vec<Vec<u8>> {
         out.push(talk);
     }
     let place = PlaceSaid { message_type: "any".to_owned(), epoch: 1, received: 5, taken: 4 };
-    let hello = LinkHello { window: 1000, places: vec![place] }.encode("c1");
+    let hello = LinkHello { window: 1000, places: vec![place], features: vec!["renewal".into()] }.encode("c1");
     let mut raw = vec![0, 4, 0, 0, hello.len() as u8];
     raw.extend(hello);
     out.push(raw);

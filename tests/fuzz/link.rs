@@ -102,7 +102,7 @@ fn connect(rig: &mut Rig, script: &mut Script<'_>) -> Id {
     }
     if state >= 5 {
         let places = (0..script.byte() % 3).map(|_| place(script)).collect();
-        let hello = LinkHello { window: script.number() % 20_000, places };
+        let hello = LinkHello { window: script.number() % 20_000, places, features: vec![] };
         rig.input(link, &hello.encode("c1"));
     }
     link

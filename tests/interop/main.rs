@@ -8,7 +8,9 @@
 #[path = "../common/mod.rs"]
 mod common;
 
+mod access;
 mod acks;
+mod certificates;
 mod checks;
 mod file_frames;
 mod files;
@@ -20,3 +22,4 @@ mod pubsub;
 mod python;
 mod requests;
 mod scenarios;
+mod tokens;

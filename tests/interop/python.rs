@@ -71,8 +71,12 @@ pub fn spawn(script: &str, setup: &Setup, arguments: &[&str]) -> Process {
 }
 
 /// Makes a certificates folder with the package's own tool.
-pub fn make_certificates(dir: &Path) {
-    crate::common::certificates::run(command().args(["-m", "aioconnectors", "create_certificates"]).arg(dir));
+pub fn make_certificates(options: &[&str], dir: &Path) {
+    // The folder first: the package takes the first word behind the command for it.
+    let command = &mut command();
+    crate::common::certificates::run(
+        command.args(["-m", "aioconnectors", "create_certificates"]).arg(dir).args(options),
+    );
 }
 
 fn command() -> Command {

@@ -1,7 +1,7 @@
 //! The files of a node, and what goes wrong with them.
 
 use aioconnectors::core::files::{
-    FileError, FileHash, FileId, Files, Incoming, NotKept, Stamp, Step, TransferKey, Worked,
+    FileError, FileHash, FileId, Files, Incoming, NotKept, Stamp, Step, TransferKey, Worked, Wrote,
 };
 
 use crate::disk::Disk;
@@ -84,7 +84,7 @@ impl Files for NodeFiles {
         }
     }
 
-    fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<(), FileError> {
+    fn write(&mut self, target: FileId, bytes: &[u8]) -> Result<Wrote, FileError> {
         self.lives()?;
         self.files.write(target, bytes)
     }
@@ -124,13 +124,14 @@ impl World {
     /// Something goes wrong with the files of a node, or nothing does any more.
     pub fn harm_files(&mut self) {
         let node = self.rng.usize(..self.nodes.len());
-        let (kind, size) = (self.rng.u8(..8), self.rng.usize(..150_000));
+        let (kind, size) = (self.rng.u8(..9), self.rng.usize(..150_000));
         self.nodes[node].files.set_faults(|faults| match kind {
             0 => faults.room = Some(size),
             1 => faults.busy = true,
             2 => faults.slow = size as u32 % 4,
             3 => faults.change_after = Some(size as u64),
             4 => faults.flips = true,
+            5 => faults.lag = size as u32 % 4,
             _ => (faults.room, faults.busy) = (None, false),
         });
     }

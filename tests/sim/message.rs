@@ -135,11 +135,21 @@ impl Draft {
     pub fn check(&self, number: usize, bytes: &[u8]) -> Option<String> {
         let frame = Frame::parse(bytes).unwrap_or_else(|e| panic!("message {number} is no frame: {e}"));
         assert!(frame.data() == self.data(number), "the data of message {number} is as it was sent");
-        assert!(frame.binary() == self.binary(number), "the binary of message {number} is as it was sent");
+        // On link 1 an empty binary is nothing to put a file behind: it is gone, as Python apps know it.
+        let is_left_out = self.file.is_some() && self.binary == Some(0) && frame.binary().is_none();
+        assert!(
+            is_left_out || frame.binary() == self.binary(number),
+            "the binary of message {number} is as it was sent: {:?} bytes came with {}, {self:?}",
+            frame.binary().map(<[u8]>::len),
+            String::from_utf8_lossy(frame.header())
+        );
         let mut received: Value = serde_json::from_slice(frame.header()).unwrap_or_default();
         let error = received.get_mut("with_file").and_then(|with_file| with_file.as_object_mut()?.remove("file_error"));
         self.forget_offset(&mut received);
         let mut expected = self.header(number);
+        if is_left_out {
+            expected.remove("with_binary");
+        }
         expected.insert("source_id".into(), self.source.as_str().into());
         expected.insert("destination_id".into(), self.destination.as_str().into());
         if self.publishes {

@@ -36,7 +36,15 @@ impl World {
                     entry.core.ring_opened(&name, opened, self.now);
                 }
                 Output::Confirm(id) => self.confirm(node, id),
-                Output::RemoveRemains(_) => panic!("nobody asks for that"),
+                Output::RemoveRemains(_)
+                | Output::SaveConfig(..)
+                | Output::Token(..)
+                | Output::DeleteCertificate(..)
+                | Output::DeleteOwnCertificate(..)
+                | Output::Renew(..)
+                | Output::StoreNext(..) => {
+                    panic!("nobody asks for that")
+                }
                 Output::Ask(id, question) => self.ask_gate(node, id, question.gate),
                 Output::Issue(id, name) => self.issue(node, id, &name),
                 Output::Store(id, _) => {
@@ -130,7 +138,7 @@ impl World {
     }
 
     fn issue(&mut self, node: usize, id: Id, name: &str) {
-        let made = NewCertificate { certificate_pem: format!("certificate of {name}"), key_pem: "key".into() };
+        let made = NewCertificate { certificate_pem: format!("certificate of {name}"), key_pem: Some("key".into()) };
         let refused = !self.fair_weather && self.rng.u8(..8) == 0;
         let result = if refused { Err("no room for more".into()) } else { Ok(made) };
         self.nodes[node].core.certificate_issued(id, name, result, self.now);

@@ -24,8 +24,11 @@ const FOR_APPS: [&str; 3] = ["wire", "api", "remote"];
 /// Where `unsafe` may be.
 const UNSAFE: &str = "sys";
 
+/// What pure code may use of the library for cryptography.
+const PURE_CRYPTO: [&str; 2] = ["constant_time", "digest"];
+
 /// The crates that pure code may use.
-const PURE_CRATES: [&str; 4] = ["crc32c", "md5", "serde", "serde_json"];
+const PURE_CRATES: [&str; 5] = ["crc32c", "md5", "regex", "serde", "serde_json"];
 
 /// The modules of `std` that pure code may use.
 const PURE_STD: [&str; 20] = [
@@ -300,6 +303,7 @@ fn is_pure(segments: &[String]) -> bool {
             let item = items.is_some_and(|items| rest.first().is_some_and(|item| items.contains(item)));
             (PURE_STD.contains(&module) && !random) || item
         }
+        ["aws_lc_rs", module, ..] => PURE_CRYPTO.contains(&module),
         [name, ..] => PURE_CRATES.contains(&name),
         [] => true,
     }

@@ -6,7 +6,7 @@ mod ways;
 
 use std::fs;
 use std::io::{self, IsTerminal, Write};
-use std::path::PathBuf;
+use std::path::{self, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -14,13 +14,17 @@ use serde_json::{Map, Value};
 
 use super::command::{Args, CONFIG, Command, Failure, Operand, Opt, SECONDS_MAX};
 use super::exit;
-use super::progress::{self, Progress};
+use super::progress::{self, Done, Progress};
 use crate::api::{ConnectorApi, File, Level, SendMessage};
+use crate::remote::Remote;
 use input::Input;
 use report::Report;
 
 /// Time for a receipt or an answer, unless `--timeout` says otherwise.
 const TIMEOUT_DEFAULT: Duration = Duration::from_secs(10);
+
+/// Time for the connector to say how far a file is.
+const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 
 const TYPE: Operand = Operand { name: "TYPE", required: true, help: "the message type" };
 const DATA: Operand = Operand { name: "DATA", required: false, help: "the data; with - it is read from stdin" };
@@ -104,7 +108,7 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let api = ConnectorApi::from_file(args.config()?).map_err(exit::failure)?;
     let is_json = args.has(JSON.long) || !io::stdout().is_terminal();
     let mut report = Report::new(out, is_json);
-    let progress = plan.progress();
+    let progress = plan.progress(api.remote());
     let sent = match plan.wanted {
         Wanted::Sent => ways::send(&plan, &api, input, &mut report),
         Wanted::Receipt(level) => ways::with_receipts(&plan, &api, level, input, &mut report),
@@ -178,12 +182,19 @@ impl Plan {
         }
     }
 
-    /// For a file that somebody waits for.
-    fn progress(&self) -> Option<Progress> {
+    /// For a file that somebody waits for. How far it is, only those learn who may ask the connector.
+    fn progress(&self, remote: Remote) -> Option<Progress> {
         let file = self.file.as_ref().filter(|_| self.wanted != Wanted::Sent)?;
         let size = progress::size(fs::metadata(&file.path).ok()?.len());
         let name = file.path.file_name().unwrap_or_default().to_string_lossy();
-        Some(Progress::start(format!("{name}, {size}")))
+        let path = path::absolute(&file.path).ok()?.to_string_lossy().into_owned();
+        let remote = remote.timeout(LOOK_TIMEOUT);
+        let look = move || {
+            let files = remote.files().ok()?;
+            let it = files.iter().find(|file| !file.comes && file.name == path)?;
+            Some(Done { done: it.done, size: it.size })
+        };
+        Some(Progress::start(format!("{name}, {size}"), look))
     }
 }
 

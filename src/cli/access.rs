@@ -1,0 +1,148 @@
+//! `aioconnectorsctl blacklist …`, `whitelist …`, `ignore …` and `disconnect`: who may connect to a running server, and
+//! whose messages are dropped.
+
+use std::io::Write;
+use std::process::ExitCode;
+
+use super::command::{Args, CONFIG, Command, Failure, Operand, Opt};
+use crate::api::ConnectorApi;
+use crate::core::access::Entry;
+use crate::remote::{ClientEntry, ClientList, IgnoredPeers, Remote};
+
+const ENTRY: Operand = Operand {
+    name: "ENTRY",
+    required: true,
+    help: "an IP address, a subnet as 10.0.0.0/8, or a regular expression for names, matched from their start",
+};
+
+const ID: Opt = Opt { long: "id", value: None, help: "ENTRY is for names, even if it looks like an address" };
+
+const PEER: Operand = Operand { name: "PEER", required: true, help: "the peer's name" };
+
+const LISTS: &str = "The connector must run. It writes the change into its config file. The blacklist goes before the \
+whitelist; a whitelist without entries lets everybody in. An expression is matched from a name's start: 'client1' stands \
+for client10 as well, 'client1$' does not.";
+
+const IGNORING: &str = "The connector must run. It writes the change into its config file. Messages of peers that are \
+ignored are dropped, and those that programs send to them are refused.";
+
+const fn on_list(name: &'static str, summary: &'static str, run: super::command::Run) -> Command {
+    let details = LISTS;
+    Command { name, aliases: &[], summary, details, operands: &[CONFIG, ENTRY], options: &[ID], run }
+}
+
+const fn show(name: &'static str, summary: &'static str, run: super::command::Run) -> Command {
+    Command { name, aliases: &[], summary, details: "", operands: &[CONFIG], options: &[], run }
+}
+
+const fn ignore(
+    name: &'static str,
+    summary: &'static str,
+    operands: &'static [Operand],
+    run: super::command::Run,
+) -> Command {
+    Command { name, aliases: &[], summary, details: IGNORING, operands, options: &[], run }
+}
+
+/// See `summary`.
+pub const BLACKLIST_ADD: Command =
+    on_list("blacklist add", "Keep clients out of a running server, and disconnect them.", |args, _| {
+        change(args, ClientList::Black, Remote::add_client)
+    });
+/// See `summary`.
+pub const BLACKLIST_REMOVE: Command =
+    on_list("blacklist remove", "Take an entry away from a server's blacklist.", |args, _| {
+        change(args, ClientList::Black, Remote::remove_client)
+    });
+/// See `summary`.
+pub const BLACKLIST_LIST: Command =
+    show("blacklist list", "Print a server's blacklist.", |args, out| list(args, out, ClientList::Black));
+/// See `summary`.
+pub const WHITELIST_ADD: Command =
+    on_list("whitelist add", "Let clients into a running server; with a first entry, no others.", |args, _| {
+        change(args, ClientList::White, Remote::add_client)
+    });
+/// See `summary`.
+pub const WHITELIST_REMOVE: Command =
+    on_list("whitelist remove", "Take an entry away from a server's whitelist.", |args, _| {
+        change(args, ClientList::White, Remote::remove_client)
+    });
+/// See `summary`.
+pub const WHITELIST_LIST: Command =
+    show("whitelist list", "Print a server's whitelist.", |args, out| list(args, out, ClientList::White));
+/// See `summary`.
+pub const IGNORE_LIST: Command = show("ignore list", "Print whose messages a connector drops.", |args, out| {
+    writeln!(out, "{}", remote(args)?.ignored_peers().map_err(Failure::failed)?)?;
+    Ok(ExitCode::SUCCESS)
+});
+/// See `summary`.
+pub const IGNORE_PEER: Command =
+    ignore("ignore peer", "Drop the messages of one peer, and those for it.", &[CONFIG, PEER], |args, _| {
+        set_ignored(args, &IgnoredPeers::Peer(peer(args)?))
+    });
+/// See `summary`.
+pub const IGNORE_ALL: Command =
+    ignore("ignore all", "Drop the messages of all peers, and those for them.", &[CONFIG], |args, _| {
+        set_ignored(args, &IgnoredPeers::Everybody)
+    });
+/// See `summary`.
+pub const IGNORE_NONE: Command = ignore("ignore none", "Drop nobody's messages any more.", &[CONFIG], |args, _| {
+    set_ignored(args, &IgnoredPeers::Nobody)
+});
+/// See `summary`.
+pub const DISCONNECT: Command = Command {
+    name: "disconnect",
+    aliases: &["disconnect-client", "disconnect_client"],
+    summary: "End a client's connection to a running server; it may come again.",
+    details: "To keep it out, see 'blacklist add'. The exit code is 1 if it was not connected.",
+    operands: &[CONFIG, PEER],
+    options: &[],
+    run: |args, _| {
+        let name = peer(args)?;
+        match remote(args)?.disconnect_client(&name).map_err(Failure::failed)? {
+            true => Ok(ExitCode::SUCCESS),
+            false => Err(Failure::Failed(format!("{name} is not connected"))),
+        }
+    },
+};
+
+fn remote(args: &Args) -> Result<Remote, Failure> {
+    Ok(ConnectorApi::from_file(args.config()?).map_err(Failure::failed)?.remote())
+}
+
+fn operand(args: &Args, operand: &Operand) -> Result<String, Failure> {
+    let text = args.operand(operand.name).and_then(|text| text.to_str());
+    text.map(str::to_owned).ok_or_else(|| Failure::usage(format!("{} must be a text in UTF-8", operand.name)))
+}
+
+fn peer(args: &Args) -> Result<String, Failure> {
+    operand(args, &PEER)
+}
+
+fn change(
+    args: &Args,
+    list: ClientList,
+    change: fn(&Remote, ClientList, &ClientEntry) -> Result<(), crate::remote::RemoteError>,
+) -> Result<ExitCode, Failure> {
+    let text = operand(args, &ENTRY)?;
+    // No name has a slash, so what has one is meant for a subnet, be it a wrong one.
+    let is_ip = !args.has(ID.long) && (text.contains('/') || Entry::of_ip(&text).is_ok());
+    let entry = if is_ip { ClientEntry::Ip(text) } else { ClientEntry::Id(text) };
+    change(&remote(args)?, list, &entry).map_err(Failure::failed)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(args: &Args, out: &mut dyn Write, list: ClientList) -> Result<ExitCode, Failure> {
+    for entry in remote(args)?.clients(list).map_err(Failure::failed)? {
+        match entry {
+            ClientEntry::Id(text) => writeln!(out, "id  {text}")?,
+            ClientEntry::Ip(text) => writeln!(out, "ip  {text}")?,
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn set_ignored(args: &Args, peers: &IgnoredPeers) -> Result<ExitCode, Failure> {
+    remote(args)?.ignore_peers(peers).map_err(Failure::failed)?;
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,102 @@
+//! When certificates are looked at: warnings ahead of their end, and the renewal of a client's own.
+
+use std::time::{Duration, Instant};
+
+use super::security::{ClientSecurity, Security, ServerSecurity, unix_now};
+use super::shell::Shell;
+use crate::certs::pair::load_certificates;
+use crate::certs::{Certificate, Layout};
+
+/// Time between two looks at the certificates.
+const CHECK_PERIOD: Duration = Duration::from_secs(3600);
+
+/// Until a renewal that could not be asked for, or was not answered, is tried again.
+const RENEW_AGAIN: Duration = Duration::from_secs(60);
+
+/// A client's certificate is renewed when so much of its life is over.
+const RENEW_PERCENT: i64 = 80;
+
+/// When a certificate is to be renewed, in Unix seconds.
+fn renewal_time(certificate: &Certificate) -> i64 {
+    let life = certificate.not_after().saturating_sub(certificate.not_before());
+    certificate.not_before().saturating_add(life / 100 * RENEW_PERCENT)
+}
+
+impl Shell {
+    /// Looks at the certificates if it is time to, and has this client's own renewed if it is.
+    pub(super) fn check_certificates(&mut self, now: Instant) {
+        if self.certificates_at > now {
+            return;
+        }
+        let due = self.parts.security.check();
+        let wait =
+            due.map_or(CHECK_PERIOD, |due| Duration::from_secs(u64::try_from(due).unwrap_or(0)).min(CHECK_PERIOD));
+        self.certificates_at = now + if wait.is_zero() { RENEW_AGAIN } else { wait };
+        if wait.is_zero() && self.parts.connector.can_renew() {
+            log::info!(
+                "{RENEW_PERCENT} % of the life of this client's certificate is over: the server is asked to renew it"
+            );
+            let offer = self.parts.security.offer();
+            self.parts.connector.renew(&offer);
+            self.do_outputs(now);
+        }
+    }
+}
+
+impl Security {
+    /// When the certificate that this connector shows ends, in Unix seconds, if it shows one.
+    pub(super) fn ends(&self) -> Option<i64> {
+        match self {
+            Security::Plain => None,
+            Security::Server(server) => Some(server.own.borrow().pair.pair().certificate().not_after()),
+            Security::Client(client) if client.setup.way.is_without_certificate() => None,
+            Security::Client(client) => Some(client.folder.own_certificate(&client.setup.name).ok()?.not_after()),
+        }
+    }
+
+    /// Warns of certificates that end soon. In how many seconds, at the soonest, this client's own is to be renewed.
+    fn check(&self) -> Option<i64> {
+        match self {
+            Security::Plain => None,
+            Security::Server(server) => {
+                server.check();
+                None
+            }
+            Security::Client(client) => client.check(),
+        }
+    }
+}
+
+impl ServerSecurity {
+    fn check(&self) {
+        let (now, mut expiry, layout) = (unix_now(), self.expiry.borrow_mut(), Layout::new(&self.setup.dir));
+        expiry.look("the server's certificate", self.own.borrow().pair.pair().certificate(), now);
+        if self.registry.is_none() {
+            return;
+        }
+        let others = [
+            ("the CA for clients", layout.ca_certificate()),
+            ("the certificate that new clients share", layout.client_certificate("default")),
+        ];
+        for (what, path) in others {
+            for certificate in load_certificates(&path).unwrap_or_default() {
+                expiry.look(what, &certificate, now);
+            }
+        }
+    }
+}
+
+impl ClientSecurity {
+    fn check(&self) -> Option<i64> {
+        if self.setup.way.is_without_certificate() {
+            return None;
+        }
+        let (now, mut expiry) = (unix_now(), self.expiry.borrow_mut());
+        for server in self.folder.pinned_servers().unwrap_or_default() {
+            expiry.look("the server's certificate, as it is accepted here", &server, now);
+        }
+        let own = self.folder.own_certificate(&self.setup.name).ok()?;
+        expiry.look("this client's certificate", &own, now);
+        Some(renewal_time(&own).saturating_sub(now).max(0))
+    }
+}

@@ -1,0 +1,96 @@
+//! What a service manager is told: the datagrams of `sd_notify(3)`, on a socket of the test's.
+
+use std::os::unix::net::UnixDatagram;
+use std::process::Command;
+
+use nix::sys::signal::Signal;
+
+use crate::common::{Place, Process, Setup, free_port, wait};
+
+/// A daemon and the socket that it tells of itself.
+struct Service {
+    _place: Place,
+    socket: UnixDatagram,
+    process: Process,
+    told: Vec<String>,
+}
+
+impl Service {
+    fn start(watchdog: &str) -> Self {
+        let place = Place::new();
+        let path = place.file("notify");
+        let socket = UnixDatagram::bind(&path).unwrap();
+        socket.set_read_timeout(Some(wait::LIMIT)).unwrap();
+        let setup = Setup::server(&place, free_port());
+        let mut command = Command::new(env!("CARGO_BIN_EXE_aioconnectorsd"));
+        command.arg(setup.write()).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", watchdog);
+        Self {
+            socket,
+            process: Process::spawn("aioconnectorsd as a service", &mut command),
+            _place: place,
+            told: vec![],
+        }
+    }
+
+    /// Waits for a line; the others before it are dropped.
+    #[track_caller]
+    fn wait(&mut self, wanted: &str) -> String {
+        loop {
+            if let Some(at) = self.told.iter().position(|line| line.starts_with(wanted)) {
+                return self.told.drain(..=at).next_back().unwrap();
+            }
+            let mut buffer = [0; 4096];
+            let n = self.socket.recv(&mut buffer).unwrap_or_else(|error| panic!("{wanted} was not told: {error}"));
+            self.told.extend(String::from_utf8_lossy(&buffer[..n]).lines().map(str::to_owned));
+        }
+    }
+}
+
+#[test]
+fn a_service_manager_is_told_of_readiness_status_reload_and_end() {
+    let mut service = Service::start("");
+    service.wait("READY=1");
+    service.process.wait_said("runs: version");
+    assert_eq!(service.wait("STATUS="), "STATUS=Serving, no client is connected");
+    service.process.signal(Signal::SIGHUP);
+    service.wait("RELOADING=1");
+    let since: u64 = service.wait("MONOTONIC_USEC=").split_once('=').unwrap().1.parse().unwrap();
+    assert!(since > 0);
+    service.wait("READY=1");
+    service.process.signal(Signal::SIGTERM);
+    service.wait("STOPPING=1");
+    assert_eq!(service.process.exit_code(), 0);
+}
+
+#[test]
+fn the_watchdog_sees_whether_the_loop_turns() {
+    let mut service = Service::start("200000");
+    for _ in 0..3 {
+        service.wait("WATCHDOG=1");
+    }
+    service.process.signal(Signal::SIGSTOP);
+    // What was on its way before it stood still.
+    service.socket.set_nonblocking(true).unwrap();
+    wait::until("silence", || {
+        let mut buffer = [0; 4096];
+        let silent = service.socket.recv(&mut buffer).is_err();
+        std::thread::sleep(std::time::Duration::from_millis(400));
+        (silent && service.socket.recv(&mut buffer).is_err()).then_some(())
+    });
+    service.process.signal(Signal::SIGCONT);
+    service.socket.set_nonblocking(false).unwrap();
+    service.wait("WATCHDOG=1");
+}
+
+#[test]
+fn for_the_journal_lines_have_priorities_and_no_time_of_their_own() {
+    let place = Place::new();
+    let config = Setup::server(&place, free_port()).write();
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aioconnectorsd"));
+    let process = Process::spawn("aioconnectorsd", command.arg("--log-format=journal").arg(&config));
+    assert!(process.wait_said("runs: version").starts_with("<6>server "));
+    let mut command = Command::new(env!("CARGO_BIN_EXE_aioconnectorsd"));
+    let second = Process::spawn("another aioconnectorsd", command.arg("--log-format=json").arg(&config));
+    let line: serde_json::Value = serde_json::from_str(&second.wait_said("ERROR")).unwrap();
+    assert!(line["message"].as_str().is_some_and(|text| text.contains("c.json") || !text.is_empty()), "{line}");
+}
