@@ -142,6 +142,13 @@ impl FileSystem {
         self.state().sources.keys().filter(|path| path.starts_with(PUBLISHED)).count()
     }
 
+    /// Those of them that are not known by a key: a publisher that died may have left such a one.
+    pub fn published_for_good(&self) -> usize {
+        let state = self.state();
+        let is_known = |path: &String| state.parts.values().any(|part| part.kept.as_ref() == Some(path));
+        state.sources.keys().filter(|path| path.starts_with(PUBLISHED) && !is_known(path)).count()
+    }
+
     /// Bytes that are there of files that are not whole.
     pub fn partial(&self) -> usize {
         self.state().parts.values().filter(|p| !p.whole).map(|p| p.bytes.len()).sum()

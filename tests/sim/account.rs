@@ -123,7 +123,7 @@ impl World {
         for node in &self.nodes {
             assert_eq!(node.files.open(), 0, "{} has no file open", node.id);
             assert!(!self.profile.calm || node.files.remembered() == 0, "{} has forgotten what is over", node.id);
-            let kept = if self.profile.backups { 0 } else { node.files.published() };
+            let kept = if self.profile.backups { 0 } else { node.files.published_for_good() };
             assert_eq!(kept, 0, "{} has let go of what was published", node.id);
         }
         if self.profile.calm {

@@ -88,6 +88,12 @@ impl Model {
         !copy.lasts || whole.spare > 0 || whole.wild || is_first_kind
     }
 
+    /// What the broker had in memory, and had not taken over from its publishers, is published again.
+    pub fn broker_ended(&mut self) {
+        let copies = self.messages.iter_mut().filter(|m| matches!(m.part, Part::Copy(_)) && !m.lasts);
+        copies.for_each(|copy| copy.spare += u32::from(copy.entered));
+    }
+
     /// The end: which copies must have come.
     pub fn require_copies(&mut self) {
         for number in 0..self.messages.len() {

@@ -319,6 +319,9 @@ impl World {
             .ended(node, self.profile.bad_disks, &|message_type| receivers.contains(&(message_type, Manner::Resumes)));
         self.dials.retain(|d| d.node != node);
         self.questions.retain(|q| q.node != node);
+        if node == 0 {
+            self.model.broker_ended();
+        }
         let forgets = self.nodes[node].forgets;
         for message in self.model.messages.iter_mut().filter(|m| forgets && m.to == Some(node)) {
             message.spare_files += 1;
