@@ -142,6 +142,13 @@ impl FileSystem {
         self.state().sources.keys().filter(|path| path.starts_with(PUBLISHED)).count()
     }
 
+    /// Those of them that are not known by a key: a publisher that died may have left such a one.
+    pub fn published_for_good(&self) -> usize {
+        let state = self.state();
+        let is_known = |path: &String| state.parts.values().any(|part| part.kept.as_ref() == Some(path));
+        state.sources.keys().filter(|path| path.starts_with(PUBLISHED) && !is_known(path)).count()
+    }
+
     /// Bytes that are there of files that are not whole.
     pub fn partial(&self) -> usize {
         self.state().parts.values().filter(|p| !p.whole).map(|p| p.bytes.len()).sum()
@@ -411,7 +418,7 @@ impl Files for FileSystem {
         assert!(!state.later.iter().any(|l| l.0 == source), "what is worked on is not read");
         let (path, stamp, at) = state.source(source);
         assert!(!into.is_empty() && at + into.len() as u64 <= stamp.size, "no more is read than there is");
-        if state.faults.change_after.is_some_and(|after| at >= after) {
+        if !path.starts_with(PUBLISHED) && state.faults.change_after.is_some_and(|after| at >= after) {
             state.faults.change_after = None;
             state.next += 1;
             let next = state.next;

@@ -7,8 +7,10 @@ use aioconnectors::wire::admin::encode_request;
 use serde_json::{Map, Value};
 
 use crate::file_system::Faults;
+use crate::model::Message;
 use crate::network::{Pipe, Purpose};
 use crate::node::Node;
+use crate::published::Part;
 use crate::world::World;
 
 /// Time in which all must come to rest: longer than any timeout, and than what a client that was replaced waits.
@@ -93,6 +95,7 @@ impl World {
             let queued = self.queued(node);
             assert_eq!(queued, 0, "{} has delivered all that it has", self.nodes[node].id);
         }
+        self.model.require_copies();
         let mut missing: BTreeMap<(usize, Option<usize>, &str), Vec<usize>> = BTreeMap::new();
         for (number, message) in self.model.messages.iter().enumerate().filter(|(_, m)| m.is_missing()) {
             missing.entry((message.from, message.to, message.draft.message_type)).or_default().push(number);
@@ -120,6 +123,8 @@ impl World {
         for node in &self.nodes {
             assert_eq!(node.files.open(), 0, "{} has no file open", node.id);
             assert!(!self.profile.calm || node.files.remembered() == 0, "{} has forgotten what is over", node.id);
+            let kept = if self.profile.backups { 0 } else { node.files.published_for_good() };
+            assert_eq!(kept, 0, "{} has let go of what was published", node.id);
         }
         if self.profile.calm {
             self.check_all_delivered();
@@ -127,8 +132,8 @@ impl World {
     }
 
     fn check_all_delivered(&self) {
-        for (number, message) in self.model.messages.iter().enumerate().filter(|(_, m)| m.draft.message_type != "_ping")
-        {
+        let is_for_apps = |m: &Message| m.draft.message_type != "_ping" && !matches!(m.part, Part::Published(_));
+        for (number, message) in self.model.messages.iter().enumerate().filter(|(_, m)| is_for_apps(m)) {
             assert_eq!(message.delivered, 1, "message {number} of a calm world: {message:?}");
         }
         for node in &self.nodes {

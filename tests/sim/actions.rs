@@ -22,6 +22,7 @@ pub enum Action {
     /// The clock goes on for a while, however much happens.
     Wait,
     Send,
+    Publish,
     Ask,
     Ping,
     Answer,
@@ -51,10 +52,11 @@ pub enum Action {
     Backup,
 }
 
-const WEIGHTS: [(Action, u32); 19] = [
+const WEIGHTS: [(Action, u32); 20] = [
     (Action::Tick, 400),
     (Action::Wait, 12),
     (Action::Send, 260),
+    (Action::Publish, 260),
     (Action::Ask, 60),
     (Action::Ping, 15),
     (Action::Answer, 90),
@@ -75,7 +77,7 @@ const WEIGHTS: [(Action, u32); 19] = [
 
 impl Action {
     fn is_calm(self) -> bool {
-        matches!(self, Action::Tick | Action::Send | Action::Ask | Action::Ping | Action::Answer)
+        matches!(self, Action::Tick | Action::Send | Action::Publish | Action::Ask | Action::Ping | Action::Answer)
     }
 }
 
@@ -86,6 +88,7 @@ impl World {
         let may_be = |action: Action| match action {
             Action::Crash => profile.climate == Climate::Deadly,
             Action::Disk => profile.bad_disks,
+            Action::Publish if !profile.pubsub => false,
             Action::Backup => profile.backups,
             _ => !profile.calm || action.is_calm(),
         };
@@ -114,6 +117,7 @@ impl World {
                 self.wait(time);
             }
             Action::Send => self.send_some(),
+            Action::Publish => self.publish_some(),
             Action::Ask => self.ask(false),
             Action::Ping => self.ask(true),
             Action::Answer => self.answer(),
@@ -166,7 +170,7 @@ impl World {
         (self.nodes[to].id.clone(), Some(to))
     }
 
-    fn draft(&mut self, node: usize, style: Style) -> (Draft, Option<usize>) {
+    pub fn draft(&mut self, node: usize, style: Style) -> (Draft, Option<usize>) {
         let (mut destination, mut to) = self.destination(node);
         let refused = !self.profile.calm && self.rng.u8(..30) == 0;
         let message_type = SENT[if refused { self.rng.usize(3..5) } else { self.rng.usize(..3) }];
@@ -185,13 +189,24 @@ impl World {
         let source = self.nodes[node].id.clone();
         let waits_ack = self.profile.waits_ack && self.rng.u8(..6) == 0;
         let (request, response_id) = (None, None);
-        let file = self.file_size();
-        let draft =
-            Draft { message_type, source, destination, style, size, binary, request, response_id, waits_ack, file };
+        let (file, publishes) = (self.file_size(), false);
+        let draft = Draft {
+            message_type,
+            source,
+            destination,
+            style,
+            size,
+            binary,
+            request,
+            response_id,
+            waits_ack,
+            file,
+            publishes,
+        };
         (draft, to)
     }
 
-    fn post(&mut self, app: usize, draft: Draft, to: Option<usize>, answers: Option<usize>) -> usize {
+    pub fn post(&mut self, app: usize, draft: Draft, to: Option<usize>, answers: Option<usize>) -> usize {
         let from = self.senders[&app].node;
         let stored_at = |node: usize| &self.profile.nodes[node];
         let stored = (
@@ -215,7 +230,7 @@ impl World {
         number
     }
 
-    fn style(&mut self) -> Style {
+    pub fn style(&mut self) -> Style {
         [Style::Same, Style::SameWrong, Style::Numbered][self.rng.usize(..3)]
     }
 

@@ -21,6 +21,9 @@ const SECTOR: usize = 512;
 /// The file of the places.
 const PLACES: &str = "places";
 
+/// The file of the subscriptions.
+const SUBSCRIPTIONS: &str = "subscriptions";
+
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 struct Image {
     pages: Vec<u8>,
@@ -143,10 +146,19 @@ impl Disk {
 
     /// The memory of the places.
     pub fn places(&self, synced: bool) -> Memory {
+        self.table(PLACES, synced)
+    }
+
+    /// That of the subscriptions.
+    pub fn subscriptions(&self, synced: bool) -> Memory {
+        self.table(SUBSCRIPTIONS, synced)
+    }
+
+    fn table(&self, name: &str, synced: bool) -> Memory {
         let mut state = self.0.borrow_mut();
-        let data = state.files.entry(PLACES.to_owned()).or_default().written.data.clone();
+        let data = state.files.entry(name.to_owned()).or_default().written.data.clone();
         drop(state);
-        Memory::Durable(Box::new(self.handle(PLACES, data, Vec::new(), None, (0, Checkpoint::default()), synced)))
+        Memory::Durable(Box::new(self.handle(name, data, Vec::new(), None, (0, Checkpoint::default()), synced)))
     }
 
     fn handle(

@@ -22,6 +22,7 @@ mod message;
 mod model;
 mod network;
 mod node;
+mod published;
 mod receivers;
 mod shell;
 mod tap;
@@ -40,13 +41,19 @@ fn variable(name: &str) -> Option<u64> {
 }
 
 /// Runs one world from its beginning to its end.
-fn run(seed: u64, climate: Climate, steps: u64, trace: bool) -> World {
+fn run(seed: u64, climate: Climate, publishes: bool, steps: u64, trace: bool) -> World {
     let mut rng = Rng::with_seed(seed);
-    let profile = Profile::random(&mut rng, climate);
+    let mut profile = Profile::random(&mut rng, climate);
+    if publishes {
+        profile.publish(&mut rng);
+    }
     let mut world = World::new(profile, rng, trace);
     world.say(&format_args!("{:?}", world.profile));
-    if climate == Climate::Calm {
+    if climate == Climate::Calm || publishes {
+        // All that lasts has begun then.
+        let calm = world.fair_weather;
         world.come_to_rest();
+        world.fair_weather = calm;
     }
     for _ in 0..steps {
         world.step();
@@ -57,10 +64,10 @@ fn run(seed: u64, climate: Climate, steps: u64, trace: bool) -> World {
 }
 
 /// Runs the worlds of a test on all processors; or the one that was asked for.
-fn run_worlds(climate: Climate, first: u64, worlds: u64, steps: u64) {
+fn run_worlds(climate: Climate, publishes: bool, first: u64, worlds: u64, steps: u64) {
     let steps = variable("AIOCONNECTORS_SIM_STEPS").unwrap_or(steps);
     if let Some(seed) = variable("AIOCONNECTORS_SIM_SEED") {
-        run(seed, climate, steps, true);
+        run(seed, climate, publishes, steps, true);
         return;
     }
     let worlds = variable("AIOCONNECTORS_SIM_WORLDS").unwrap_or(worlds);
@@ -75,10 +82,10 @@ fn run_worlds(climate: Climate, first: u64, worlds: u64, steps: u64) {
                     if seed >= first + worlds {
                         break;
                     }
-                    if std::panic::catch_unwind(|| run(seed, climate, steps, false)).is_err() {
+                    if std::panic::catch_unwind(|| run(seed, climate, publishes, steps, false)).is_err() {
                         eprintln!(
                             "to see it again: AIOCONNECTORS_SIM_SEED={seed} cargo test --test sim {}",
-                            climate.test()
+                            if publishes { climate.test_of_publications() } else { climate.test() }
                         );
                         failed.lock().unwrap_or_else(PoisonError::into_inner).push(seed);
                     }
@@ -92,15 +99,30 @@ fn run_worlds(climate: Climate, first: u64, worlds: u64, steps: u64) {
 
 #[test]
 fn whatever_fails_every_message_is_accounted_for_and_none_comes_twice() {
-    run_worlds(Climate::Rough, 0, 120, 400);
+    run_worlds(Climate::Rough, false, 0, 120, 400);
 }
 
 #[test]
 fn where_nothing_fails_every_message_arrives() {
-    run_worlds(Climate::Calm, 1_000_000, 20, 400);
+    run_worlds(Climate::Calm, false, 1_000_000, 20, 400);
 }
 
 #[test]
 fn what_is_stored_outlasts_the_death_of_processes_and_machines() {
-    run_worlds(Climate::Deadly, 2_000_000, 400, 400);
+    run_worlds(Climate::Deadly, false, 2_000_000, 400, 400);
+}
+
+#[test]
+fn of_publications_none_comes_twice_whatever_fails() {
+    run_worlds(Climate::Rough, true, 3_000_000, 60, 400);
+}
+
+#[test]
+fn publications_all_arrive_where_nothing_fails() {
+    run_worlds(Climate::Calm, true, 4_000_000, 20, 400);
+}
+
+#[test]
+fn publications_for_those_who_last_outlast_the_death_of_processes_and_machines() {
+    run_worlds(Climate::Deadly, true, 5_000_000, 200, 400);
 }

@@ -25,6 +25,8 @@ pub struct Draft {
     pub waits_ack: bool,
     /// The length of its file.
     pub file: Option<usize>,
+    /// It is published.
+    pub publishes: bool,
 }
 
 /// What the app itself writes of the header.
@@ -50,6 +52,10 @@ impl Draft {
     pub fn header(&self, number: usize) -> Map<String, Value> {
         let mut header = Map::new();
         header.insert("message_type".into(), self.message_type.into());
+        if self.publishes {
+            header.insert("message_type".into(), "_pubsub".into());
+            header.insert("message_type_publish".into(), self.message_type.into());
+        }
         header.insert("sim".into(), json!({"nested": [1, 2.5, null], "é": "ü"}));
         match self.style {
             Style::Same => {
@@ -146,6 +152,9 @@ impl Draft {
         }
         expected.insert("source_id".into(), self.source.as_str().into());
         expected.insert("destination_id".into(), self.destination.as_str().into());
+        if self.publishes {
+            self.as_subscribers_see_it(&mut expected, &mut received);
+        }
         if self.request == Some(Request::WithoutId) {
             assert!(received["request_id"].is_string(), "message {number} was given a request_id");
             expected.insert("request_id".into(), received["request_id"].clone());
@@ -156,6 +165,20 @@ impl Draft {
 }
 
 impl Draft {
+    /// A publication comes from the broker, to nobody by name, with the path and the rights of the broker's file.
+    fn as_subscribers_see_it(&self, expected: &mut Map<String, Value>, received: &mut Value) {
+        for key in ["message_type_publish", "destination_id"] {
+            expected.remove(key);
+        }
+        expected.insert("message_type".into(), self.message_type.into());
+        expected.insert("source_id".into(), self.destination.as_str().into());
+        for with_file in [expected.get_mut("with_file"), received.get_mut("with_file")].into_iter().flatten() {
+            for key in ["src_path", "delete"] {
+                with_file.as_object_mut().and_then(|with_file| with_file.remove(key));
+            }
+        }
+    }
+
     /// On link 1 a file follows the app's own binary in one, and the header says where: that stays in it, as Python
     /// apps know it.
     fn forget_offset(&self, header: &mut Value) {

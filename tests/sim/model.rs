@@ -17,6 +17,8 @@
 //! missing, and the message say so, if something was done to it, on links of the first kind, and when the message comes
 //! again.
 //!
+//! What is published, and who gets it, is in `published`.
+//!
 //! A receipt takes excuses away: at level `stored` those of the source for types that are stored there, at level
 //! `delivered` all of the source. A message that was refused is not delivered.
 
@@ -27,6 +29,7 @@ use aioconnectors::wire::receipts::Level;
 use crate::apps::SESSIONS;
 use crate::file_system::FileSystem;
 use crate::message::{Draft, is_deleted, name, source};
+use crate::published::Part;
 
 /// How often a file comes again that was damaged.
 const AGAIN_MAX: u32 = 3;
@@ -74,6 +77,10 @@ pub struct Message {
     pub refused: bool,
     /// How often its file may come again besides, because it was dropped by a connector that then forgot it.
     pub spare_files: u32,
+    /// It is published, or a copy for a subscriber; whose subscription outlasts its link; and it must come.
+    pub part: Part,
+    pub lasts: bool,
+    pub required: bool,
     /// It came with the reason why its file did not.
     pub came_without_file: bool,
 }
@@ -103,6 +110,9 @@ impl Message {
             promised: None,
             refused: false,
             spare_files: 0,
+            part: Part::Whole,
+            lasts: false,
+            required: false,
             came_without_file: false,
         }
     }
@@ -120,6 +130,11 @@ impl Message {
     pub fn is_missing(&self) -> bool {
         // An answer is delivered when it is on its way to who asked.
         let is_own = self.draft.message_type == "_ping" || self.answers.is_some();
+        let is_own = match self.part {
+            Part::Whole => is_own,
+            Part::Published(_) => true,
+            Part::Copy(_) => !self.required,
+        };
         self.entered && self.delivered == 0 && !self.is_excused() && !is_own
     }
 }
@@ -158,24 +173,30 @@ impl Model {
         let message = &mut self.messages[number];
         assert!(!message.entered || in_session, "message {number} was written once: {message:?}");
         message.entered = true;
+        if let Part::Published(copies) = message.part.clone() {
+            copies.values().for_each(|copy| self.messages[*copy].entered = true);
+        }
     }
 
     /// An app that listens has got a message.
     pub fn deliver(&mut self, number: usize, node: usize, message_type: &str, bytes: &[u8]) {
         let message = &self.messages[number];
-        let error = message.draft.check(number, bytes);
+        let whole = self.whole_of(number);
+        let error = message.draft.check(whole, bytes);
         assert_eq!(message.to, Some(node), "message {number} came to the right connector");
         self.check_file(number, node, error);
         let message = &self.messages[number];
         assert_eq!(message.draft.message_type, message_type, "message {number} came to the right app");
         self.count(number);
         let message = &self.messages[number];
-        let stream = (message.stream, message.to, message.draft.message_type, message.draft.file.is_some());
-        if message.delivered > 1 || message.wild || message.unordered {
+        let published = &self.messages[whole];
+        let stream = (published.stream, message.to, message.draft.message_type, message.draft.file.is_some());
+        if message.delivered > 1 || [message, published].iter().any(|m| m.wild || m.unordered) {
             return;
         }
         let newest = self.newest.insert(stream, number);
-        let is_wild = newest.is_some_and(|newest| self.messages[newest].wild || self.messages[newest].unordered);
+        let is_free = |number: usize| self.messages[number].wild || self.messages[number].unordered;
+        let is_wild = newest.is_some_and(|newest| is_free(newest) || is_free(self.whole_of(newest)));
         assert!(newest < Some(number) || is_wild, "message {number} came after {newest:?} of the same app");
     }
 
@@ -185,13 +206,16 @@ impl Model {
         if message.draft.file.is_none() {
             return assert_eq!(error, None, "message {number} has no file");
         }
-        let came: Vec<_> = self.files[node].0.arrived_as(&name(number));
-        let whole = message.draft.file_bytes(number);
-        let was_changed = self.files[message.from].0.harmed(&source(number)) > 0;
-        let harmed = was_changed || message.wild;
-        let was_damaged = self.files[node].0.harmed(&name(number)) > AGAIN_MAX;
+        let sent = self.whole_of(number);
+        let published = &self.messages[sent];
+        let came: Vec<_> = self.files[node].0.arrived_as(&name(sent));
+        let whole = message.draft.file_bytes(sent);
+        let was_changed = self.files[published.from].0.harmed(&source(sent)) > 0;
+        let harmed = was_changed || message.wild || published.wild;
+        let was_damaged = [node, 0].iter().any(|at| self.files[*at].0.harmed(&name(sent)) > AGAIN_MAX);
         assert!(harmed || came.iter().all(|bytes| bytes == whole), "the file of message {number} is as it was sent");
-        let often = (message.spare + message.spare_files) as usize + 1;
+        let spare = if sent == number { 0 } else { published.spare + published.spare_files };
+        let often = (message.spare + message.spare_files + spare) as usize + 1;
         assert!(came.len() <= often || message.wild, "the file of {number} came {} times: {message:?}", came.len());
         let is_first_kind = !(self.files[message.from].1 && self.files[node].1);
         self.messages[number].came_without_file |= error.is_some();
@@ -199,7 +223,7 @@ impl Model {
         match error {
             None => assert!(!came.is_empty(), "the file of message {number} is there before it"),
             // What comes again may find its source removed.
-            Some(_) if harmed || was_damaged || is_first_kind || message.spare > 0 => {}
+            Some(_) if harmed || was_damaged || is_first_kind || message.spare > 0 || self.may_lack_file(number) => {}
             Some(error) => panic!("the file of message {number} did not come, {error}: {message:?}"),
         }
     }
@@ -210,10 +234,13 @@ impl Model {
             let is_there = self.files[message.from].0.has(&source(number));
             let has_come = message.to.is_some_and(|to| !self.files[to].0.arrived_as(&name(number)).is_empty());
             let is_first_kind = message.to.is_none_or(|to| !(self.files[message.from].1 && self.files[to].1));
+            if let Part::Copy(_) = message.part {
+                continue;
+            }
             // On link 1 a source goes when TCP has confirmed its bytes; what the receiver then cannot write, refuses or
             // loses with the message is gone.
             let may_be_lost = is_first_kind && (!is_calm || message.delivered == 0 || message.came_without_file);
-            let is_kept = is_there || has_come || may_be_lost;
+            let is_kept = is_there || has_come || may_be_lost || message.part != Part::Whole;
             assert!(is_kept, "the source of message {number} is gone, and it did not come: {message:?}");
             assert!(is_there || is_deleted(number), "the source of message {number} was to stay");
             if is_calm && !is_first_kind {
@@ -224,10 +251,14 @@ impl Model {
 
     fn count(&mut self, number: usize) {
         self.delivered += 1;
+        let whole = self.whole_of(number);
+        let (spare, is_wild) =
+            if whole == number { (0, false) } else { (self.messages[whole].spare, self.messages[whole].wild) };
         let message = &mut self.messages[number];
         message.delivered += 1;
         assert!(message.entered, "message {number} was sent whole: {message:?}");
-        assert!(message.delivered <= 1 + message.spare || message.wild, "message {number} comes again: {message:?}");
+        let most = 1 + message.spare + spare;
+        assert!(message.delivered <= most || message.wild || is_wild, "message {number} comes again: {message:?}");
     }
 
     /// The asker has got an answer.

@@ -12,6 +12,7 @@ use crate::disk::{Backup, Disk};
 use crate::file_system::FileSystem;
 use crate::files::NodeFiles;
 use crate::gates;
+use crate::published::patterns;
 
 /// The types that apps send; the last two are refused, here and there.
 pub const SENT: [&str; 5] = ["one", "two", "three", "unwanted", "forbidden"];
@@ -58,6 +59,8 @@ pub struct Profile {
     pub nodes: Vec<Traits>,
     /// The server asks about its clients.
     pub gates: bool,
+    /// The server is a broker, and clients subscribe.
+    pub pubsub: bool,
 }
 
 /// What differs from node to node.
@@ -66,9 +69,20 @@ pub struct Traits {
     pub link2: bool,
     pub persist_send: Covered,
     pub persist_recv: Covered,
+    /// What it subscribes to, in worlds with a broker.
+    pub subscribes: Vec<&'static str>,
 }
 
 impl Climate {
+    /// What names its test with publications.
+    pub fn test_of_publications(self) -> &'static str {
+        match self {
+            Climate::Calm => "publications_all_arrive",
+            Climate::Rough => "of_publications",
+            Climate::Deadly => "publications_for_those",
+        }
+    }
+
     /// What names its test.
     pub fn test(self) -> &'static str {
         match self {
@@ -96,7 +110,7 @@ impl Profile {
             let link2 = rng.u8(..5) > 0;
             let (persist_send, persist_recv) =
                 if stores { (covered(rng), covered(rng)) } else { (Covered::None, Covered::None) };
-            Traits { link2, persist_send, persist_recv }
+            Traits { link2, persist_send, persist_recv, subscribes: Vec::new() }
         });
         let nodes = nodes.collect();
         let sync = [Sync::Os, Sync::Always, Sync::Interval(Duration::from_millis(700))][rng.usize(..3)];
@@ -124,6 +138,7 @@ impl Profile {
             priorities,
             nodes,
             gates: rng.u8(..3) == 0,
+            pubsub: false,
         }
     }
 }
@@ -237,6 +252,9 @@ impl Node {
         if !self.forgets {
             let synced = profile.sync == Sync::Always;
             self.core.restore_places(self.disk.places(synced));
+            if profile.pubsub && self.role == Role::Server {
+                self.core.restore_subscriptions(self.disk.subscriptions(synced));
+            }
             for name in self.disk.names() {
                 let opened = self.disk.open(&self.id, &name, synced);
                 self.core.ring_opened(&name, opened, now);
@@ -292,8 +310,8 @@ fn settings(number: usize, lives: u64, id: &str, role: Role, profile: &Profile, 
         mode: profile.mode,
         send_types,
         recv_types: RECEIVED.iter().map(ToString::to_string).collect(),
-        pubsub_broker: false,
-        subscribe: Vec::new(),
+        pubsub_broker: profile.pubsub && role == Role::Server,
+        subscribe: patterns(&traits.subscribes),
         preserve_send_socket: profile.preserve_send_socket,
         preserve_receive_socket: profile.preserve_receive_socket,
         connect_timeout: Duration::from_secs(10),

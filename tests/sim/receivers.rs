@@ -148,6 +148,7 @@ impl World {
     fn receive(&mut self, app: usize, visit: usize, message: usize, bytes: &[u8]) {
         let receiver = &mut self.receivers[app];
         let (node, message_type) = (receiver.node, receiver.message_type);
+        let message = self.model.seen_at(message, node);
         let (on, is_new) = (receiver.visits[visit].number, receiver.is_new(visit));
         self.say(&format_args!("{message_type} of {node} gets {message} on {on}, new: {is_new}"));
         if is_new {
@@ -155,7 +156,8 @@ impl World {
             self.think_of_answer(node, message, bytes);
         } else {
             // It comes again: its file may be gone.
-            let _error = self.model.messages[message].draft.check(message, bytes);
+            let whole = self.model.whole_of(message);
+            let _error = self.model.messages[message].draft.check(whole, bytes);
             let delivered = self.model.messages[message].delivered;
             let wild = self.model.messages[message].wild;
             assert!(delivered > 0 || wild, "message {message} has a number that was used before");

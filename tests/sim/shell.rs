@@ -235,7 +235,8 @@ impl World {
                 }
             }
             Purpose::Link { first_kind: true, .. } => {
-                read.extend(sides[side].read.pass(&bytes).into_iter().filter_map(|seen| seen.message));
+                let seen = sides[side].read.pass(&bytes).into_iter().filter_map(|seen| seen.message);
+                read.extend(seen.map(|number| self.model.seen_at(number, node)));
                 for message in read.iter().filter(|_| !discarding) {
                     self.model.messages[*message].arrived = true;
                 }
@@ -324,6 +325,12 @@ impl World {
             let all = sides[side].written_total;
             for seen in sides[side].written.pass(&written) {
                 let Some(message) = seen.message else { continue };
+                let towards = match purpose {
+                    Purpose::Link { client, .. } if node == 0 => client,
+                    Purpose::Link { .. } => 0,
+                    _ => node,
+                };
+                let message = self.model.seen_at(message, towards);
                 sides[side].handed.push((message, seen.end, all));
                 let message = &mut self.model.messages[message];
                 if purpose == Purpose::Receive {

@@ -12,6 +12,7 @@ use crate::gates::Question;
 use crate::model::{Model, Outcome};
 use crate::network::{Connection, Owner, Pipe, Purpose};
 use crate::node::{Node, Profile, RECEIVED};
+use crate::published::PUBLISHED;
 use crate::receivers::{Manner, Receiver};
 
 /// More rounds than this without a step of the clock: something goes round in circles.
@@ -68,6 +69,13 @@ impl World {
         for node in 0..nodes.len() {
             for message_type in RECEIVED {
                 // With one message a connection, that is over before the app is heard.
+                let ways = if profile.preserve_receive_socket { 3 } else { 1 };
+                let manner = [Manner::Silent, Manner::Acknowledges, Manner::Resumes][rng.usize(..ways)];
+                receivers.push(Receiver::new(node, message_type, manner));
+            }
+        }
+        for node in 1..nodes.len() {
+            for message_type in PUBLISHED.iter().filter(|_| profile.pubsub) {
                 let ways = if profile.preserve_receive_socket { 3 } else { 1 };
                 let manner = [Manner::Silent, Manner::Acknowledges, Manner::Resumes][rng.usize(..ways)];
                 receivers.push(Receiver::new(node, message_type, manner));
@@ -311,6 +319,9 @@ impl World {
             .ended(node, self.profile.bad_disks, &|message_type| receivers.contains(&(message_type, Manner::Resumes)));
         self.dials.retain(|d| d.node != node);
         self.questions.retain(|q| q.node != node);
+        if node == 0 {
+            self.model.broker_ended();
+        }
         let forgets = self.nodes[node].forgets;
         for message in self.model.messages.iter_mut().filter(|m| forgets && m.to == Some(node)) {
             message.spare_files += 1;
