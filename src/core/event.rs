@@ -442,7 +442,9 @@ impl fmt::Display for Event {
                 write!(f, "connection with {remote} ended before its peer was known: {cause}")
             }
             Event::LinkRefused { remote: None, cause } => write!(f, "no connection: {cause}"),
-            Event::MoreRefused { count } => write!(f, "{count} more connections ended before their peers were known"),
+            Event::MoreRefused { count } => {
+                write!(f, "{count} more connections ended within a second, before their peers were known")
+            }
             Event::AppRefused { caller, cause } => {
                 write!(f, "connection of {} closed: {cause}", who(caller.as_ref(), "a sending app"))
             }
