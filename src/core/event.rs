@@ -493,16 +493,16 @@ impl fmt::Display for Event {
             Event::SubscriptionRefused { peer, pattern, why } => {
                 write!(f, "{} does not get {:?}: {why}", printable(peer), printable(pattern))
             }
-            Event::SubscriptionEnded { peer, count } => write!(
-                f,
-                "{count} subscription{} of {} ended: what is published is not kept for {} any more",
-                if *count == 1 { "" } else { "s" },
-                printable(peer),
-                if *count == 1 { "it" } else { "them" },
-            ),
+            Event::SubscriptionEnded { peer, count } => told_of_ended_subscriptions(f, peer, *count),
             Event::Dropped { entry, messages } => write!(f, "{}", Drops { entry, messages: *messages }),
         }
     }
+}
+
+fn told_of_ended_subscriptions(f: &mut fmt::Formatter<'_>, peer: &str, count: usize) -> fmt::Result {
+    let (plural, them) = if count == 1 { ("", "it") } else { ("s", "them") };
+    let peer = printable(peer);
+    write!(f, "{count} subscription{plural} of {peer} ended: what is published is not kept for {them} any more")
 }
 
 /// Most characters of what an admin says that are told.

@@ -12,6 +12,7 @@ pub mod expiry;
 pub mod hooks;
 pub mod listener;
 mod open;
+mod outputs;
 pub mod rings;
 pub mod security;
 pub mod session;

@@ -25,8 +25,7 @@ use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
 use super::to_core::ToCore;
 use super::tokens::ActiveTokens;
-use crate::config;
-use crate::core::{Cause, Connector, Id, Output, Secured};
+use crate::core::{Cause, Connector, Id, Secured};
 use crate::files::DiskFiles;
 use crate::wire::names::SocketPaths;
 
@@ -105,7 +104,7 @@ pub enum Wish {
 pub(super) struct Entry {
     id: Id,
     pub(super) stream: Stream,
-    kind: Kind,
+    pub(super) kind: Kind,
     /// The core takes no more for now.
     paused: bool,
     /// It is in the list of those to be read.
@@ -169,7 +168,7 @@ pub struct Shell {
     /// Connections that may have something to read.
     to_read: Vec<Id>,
     /// Connections that may have something to send.
-    to_write: Vec<Id>,
+    pub(super) to_write: Vec<Id>,
     pub(super) lingering: HashMap<Token, (Stream, Instant)>,
     closed: usize,
     pub(super) accept_again: Option<Instant>,
@@ -519,50 +518,7 @@ impl Shell {
         self.do_outputs(now);
     }
 
-    pub(super) fn do_outputs(&mut self, now: Instant) {
-        while let Some(output) = self.parts.connector.poll_output() {
-            match output {
-                Output::Write(id) => self.to_write.push(id),
-                Output::Resume(id) => self.resume(id),
-                Output::Close(id) => self.close(id, now),
-                Output::Dial(id) => self.dial(id, now),
-                Output::DialApp(id, message_type) => self.dial_app(id, &message_type, now),
-                Output::OpenRing(name) => {
-                    let opened = self.parts.rings.open(&name);
-                    self.parts.connector.ring_opened(&name, opened, now);
-                }
-                Output::Confirm(id) => self.confirm(id, now),
-                Output::RemoveRemains(id) => {
-                    let result = self.parts.rings.remove_remains(&self.parts.connector);
-                    self.parts.connector.remains_removed(id, result, now);
-                }
-                Output::Ask(id, question) => self.ask(id, question, now),
-                Output::Issue(..)
-                | Output::Store(..)
-                | Output::Renew(..)
-                | Output::StoreNext(..)
-                | Output::DeleteCertificate(..)
-                | Output::DeleteOwnCertificate(..) => self.certificate_output(output, now),
-                Output::SaveConfig(id, change) => {
-                    let file = self.parts.config_file.as_deref();
-                    let result = file.map_or(Ok(()), |file| config::save(file, &change));
-                    self.parts.connector.config_saved(id, result, now);
-                }
-                Output::Token(id, work) => self.token_work(id, work, now),
-                Output::Tell(event) => self.tell(&event, now),
-                Output::Stopped => self.ended = true,
-            }
-        }
-    }
-
-    /// Tells the core how much of what was sent on a link has arrived.
-    fn confirm(&mut self, id: Id, now: Instant) {
-        let Some(entry) = self.entry(id).filter(|entry| matches!(entry.kind, Kind::Link(_))) else { return };
-        let bytes = entry.stream.confirmed();
-        self.parts.connector.confirmed(id, bytes, now);
-    }
-
-    fn resume(&mut self, id: Id) {
+    pub(super) fn resume(&mut self, id: Id) {
         if let Some(entry) = self.entry(id) {
             entry.paused = false;
         }
@@ -571,7 +527,7 @@ impl Shell {
 
     /// Lets go of a connection. The end of a link is waited for, because closing a socket that still has something to
     /// read makes TCP throw away what the other side has not read yet.
-    fn close(&mut self, id: Id, now: Instant) {
+    pub(super) fn close(&mut self, id: Id, now: Instant) {
         self.looked_up.take_if(|waiting| *waiting == id);
         self.parts.hooks.clients.forget(id);
         self.parts.tokens.forget(id);
