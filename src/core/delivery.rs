@@ -29,6 +29,8 @@ pub(super) struct Inbox {
     pub durable: bool,
     /// It is to lie in a file that is not open: nothing comes in.
     pub lacks_file: bool,
+    /// Its file is being opened for the first time: what comes waits for that.
+    pub opening: bool,
     /// The life of its numbers.
     pub epoch: u64,
     /// It waits to be saved.
@@ -69,6 +71,7 @@ impl Inbox {
             ring,
             durable: false,
             lacks_file: false,
+            opening: false,
             epoch,
             listed: false,
             runs: VecDeque::new(),
@@ -145,6 +148,10 @@ impl Connector {
     /// Puts a message of `peer`, which came on `link`, into an inbox.
     pub(super) fn deliver(&mut self, index: usize, parts: &[&[u8]], peer: Id, link: Id, now: Instant) -> Step {
         let inbox = &mut self.inboxes[index];
+        if inbox.opening {
+            inbox.blocked.push(link);
+            return Step::Blocked;
+        }
         if inbox.lacks_file {
             return self.drop_message(peer, index, Reason::StoreFailed, now);
         }

@@ -162,6 +162,8 @@ impl Connector {
 
     fn inbox_opened(&mut self, name: &RingName, index: usize, opened: Result<Opened, String>, now: Instant) {
         let inbox = &mut self.inboxes[index];
+        let was_waited_for = std::mem::take(&mut inbox.opening);
+        let waiting = if was_waited_for { std::mem::take(&mut inbox.blocked) } else { Vec::new() };
         match opened {
             Ok(Opened { memory, recovered }) => {
                 inbox.epoch = recovered.header.epoch;
@@ -177,6 +179,7 @@ impl Connector {
             }
         }
         self.go_on(index);
+        self.unblock(waiting, now);
     }
 
     /// Before anything comes into a queue that was opened, what its last records say is known and kept.

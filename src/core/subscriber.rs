@@ -163,6 +163,7 @@ impl Connector {
             inbox.lacks_file = true;
             // Not while what is stored from before is given: it comes of itself.
             if self.began.is_some() {
+                inbox.opening = true;
                 self.outputs.push_back(Output::OpenRing(RingName::Inbox { message_type: message_type.to_owned() }));
             }
         }

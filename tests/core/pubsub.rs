@@ -1,6 +1,6 @@
 //! Publish and subscribe, as long as all are there.
 
-use aioconnectors::core::{Cause, Event, OnFull};
+use aioconnectors::core::{Cause, Covered, Event, OnFull};
 use aioconnectors::wire::admin::encode_request;
 use aioconnectors::wire::topics::{SUBSCRIPTIONS_MAX, Subscribes};
 use serde_json::{Value, json};
@@ -214,6 +214,22 @@ fn a_client_says_what_it_subscribes_to_on_plain_links_and_ends_it_before_it_leav
     assert_eq!(rig.read_apps(), [("news".to_owned(), b"1".to_vec())]);
     rig.stop();
     assert_eq!(said(&mut rig), [ends]);
+}
+
+#[test]
+fn what_comes_by_a_pattern_waits_until_the_file_for_its_type_is_open() {
+    let mut rig = Rig::client_with(|s| {
+        (s.link2, s.subscribe) = (false, crate::pubsub_net::patterns(&["news.*"]));
+        s.persist_recv = Covered::All;
+    });
+    let id = rig.up();
+    // All of it in one piece: the file is asked for at the first message.
+    let all: Vec<u8> = [b"1", b"2", b"3"].iter().flat_map(|data| typed_from("news.x", SERVER, *data)).collect();
+    rig.input(id, &all);
+    assert!(rig.is_resumed(id), "the link was held up, and goes on");
+    rig.input(id, b"");
+    let data: Vec<u8> = rig.read_apps().into_iter().flat_map(|(_, data)| data).collect();
+    assert_eq!((data, rig.ledger()), (b"123".to_vec(), vec![]));
 }
 
 #[test]
