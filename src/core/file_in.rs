@@ -145,19 +145,20 @@ impl Connector {
             return None;
         };
         let is_its_own = self.settings.role == Role::Client || header.source_id.as_deref() == Some(&lane.peer);
-        let refused = if !is_its_own {
-            Some("its message names another source_id than the peer's own")
+        let refused = |why: &str| Some(FileError::Refused(why.to_owned()));
+        let untaken = if !is_its_own {
+            refused("its message names another source_id than the peer's own")
         } else if header.publishes.is_some() && header.message_type == control::PUBSUB {
             self.why_not_published(&header, now)
         } else if self.inbox_for(&header.message_type).is_none() {
-            Some("its message's type is not received")
+            refused("its message's type is not received")
         } else if self.refused_from(peer, &header).is_some() {
-            Some("its message is not let through")
+            refused("its message is not let through")
         } else {
             None
         };
-        let begun = match refused {
-            Some(why) => Err(FileError::Refused(why.to_owned())),
+        let begun = match untaken {
+            Some(why) => Err(why),
             None if self.transfers.targets >= FILES_OPEN => {
                 Err(FileError::Later(format!("{FILES_OPEN} files are open already")))
             }

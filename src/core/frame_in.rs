@@ -153,7 +153,7 @@ impl Connector {
         let mut path = None;
         let refused = if is_published { self.why_not_published(header, now) } else { None };
         let target = if let Some(why) = refused {
-            Target::Failed(why.to_owned())
+            Target::Failed(why.to_string())
         } else if is_published || self.inbox_of_type.contains_key(header.message_type.as_ref()) {
             let incoming = Incoming { key: None, header: head.header(), size: size as u64, stamp: Stamp::default() };
             let begun = if is_published {

@@ -63,18 +63,21 @@ pub(super) struct Copying {
 
 impl Connector {
     /// Why a publication's file is not taken, if that is known from its header.
-    pub(super) fn why_not_published(&mut self, header: &Header<'_>, now: Instant) -> Option<&'static str> {
+    pub(super) fn why_not_published(&mut self, header: &Header<'_>, now: Instant) -> Option<FileError> {
+        let refused = |why: &str| Some(FileError::Refused(why.to_owned()));
         if !self.settings.pubsub_broker {
-            return Some("this connector is no broker of publications");
+            return refused("this connector is no broker of publications");
         }
         let message_type = header.publishes.as_deref().unwrap_or_default();
         if crate::wire::topics::check_published(message_type).is_err() {
-            return Some("its message's type cannot be published");
+            return refused("its message's type cannot be published");
         }
         match self.topic_for(message_type, true, now) {
             Ok(Some(_)) => None,
-            Ok(None) => Some("nobody has subscribed to its message's type"),
-            Err(_) => Some("there are too many types, or no room for them"),
+            Ok(None) => refused("nobody has subscribed to its message's type"),
+            // A disk may have room again.
+            Err(Reason::StoreFailed) => Some(FileError::Later("no room for messages of its type".to_owned())),
+            Err(_) => refused("there are too many types"),
         }
     }
 
