@@ -32,7 +32,7 @@ const PER_ADDRESS: usize = 50;
 /// Threads that connect.
 const THREADS: usize = 8;
 
-/// What a client may cost, bytes (`DESIGN.md` of the project).
+/// What a client may cost, bytes: the aim of the project.
 const GOAL: f64 = 40_000.0;
 
 /// Time for all of them to be known to the server.
