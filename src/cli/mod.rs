@@ -17,6 +17,7 @@ mod exit;
 pub mod help;
 pub mod interrupt;
 pub mod known;
+pub mod man;
 mod message_json;
 pub mod ping;
 pub mod print_config_templates;
