@@ -1,6 +1,6 @@
 //! The table of all config keys. The parser, the templates and the man page come from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -160,12 +160,19 @@ macro_rules! keys {
         pub struct Config {
             $(#[doc = $help] pub $name: $type,)*
             /// Keys that the file gives.
-            pub(super) given: BTreeSet<&'static str>,
+            pub(super) given: BTreeMap<&'static str, Value>,
         }
 
         impl Config {
             pub(super) fn build(reader: &mut Reader) -> Self {
-                Self { $($name: reader.get(stringify!($name)),)* given: reader.given_keys() }
+                Self { $($name: reader.get(stringify!($name)),)* given: reader.given_values() }
+            }
+
+            /// The keys in which another config differs from this one.
+            #[must_use]
+            pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+                let all = [$((stringify!($name), self.$name != other.$name)),*];
+                all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
             }
         }
     };

@@ -111,8 +111,8 @@ pub(super) enum Kind {
     App(App),
     /// An app that receives.
     Delivery(Delivery),
-    /// An admin, and what came of its request.
-    Admin(Vec<u8>),
+    /// An admin, and what came of its request; none once it was whole.
+    Admin(Option<Vec<u8>>),
 }
 
 /// A connection to an app that receives.

@@ -9,6 +9,7 @@ use super::durable::RingName;
 use super::file_link::{FILE_AGAIN, FileTrouble};
 use super::gate::{Gate, Question};
 use super::ledger::{Entry, Reason};
+use super::life::LifeWork;
 use super::rules::Caller;
 use super::slots::Id;
 use super::token_event::TokenEvent;
@@ -66,6 +67,8 @@ pub enum Output {
     Resume(Id),
     /// Close the connection; its id is of no use any more.
     Close(Id),
+    /// An admin stops or starts the connector, or wants something of its owner.
+    Life(LifeWork),
     /// Tell the operator.
     Tell(Event),
     /// All is drained, or the time for it is over.

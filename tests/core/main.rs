@@ -18,6 +18,7 @@ mod files_late;
 mod garbage;
 mod gates;
 mod handshake;
+mod life;
 mod limits;
 mod link2;
 mod link2_faults;
