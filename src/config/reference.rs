@@ -144,8 +144,11 @@ pub static TOPICS: &[Topic] = &[
                  {\"id\": \".*\", \"send_types\": [], \"recv_types\": []}]",
             )
             .reloaded(),
-            own("local_rules", "[{\"user\": \"root\", \"send_types\": [\"orders.>\"], \"recv_types\": []}, {\"gid\": 0}]")
-                .reloaded(),
+            own(
+                "local_rules",
+                "[{\"user\": \"root\", \"send_types\": [\"orders.>\"], \"recv_types\": []}, {\"gid\": 0}]",
+            )
+            .reloaded(),
             python("everybody_can_send_messages", "false"),
             python("receive_from_any_connector_owner", "false"),
         ],
@@ -266,7 +269,8 @@ mod tests {
             let key = Key::find(entry.name).unwrap();
             let value: Value = serde_json::from_str(entry.example).unwrap_or_else(|e| panic!("{}: {e}", entry.name));
             assert_ne!(value, key.default_value(), "{}", entry.name);
-            let text = format!(r#"{{"client_name": "c", "use_ssl": true, "ssl_allow_all": true, "{}": {value}}}"#, key.name);
+            let text =
+                format!(r#"{{"client_name": "c", "use_ssl": true, "ssl_allow_all": true, "{}": {value}}}"#, key.name);
             match (Config::parse(&text, Path::new("example.json")), key.effect) {
                 (Ok(loaded), _) => {
                     let mut notices = loaded.warnings.iter().filter(|warning| warning.key == entry.name);
