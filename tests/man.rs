@@ -9,6 +9,9 @@ use aioconnectors::cli::man::config_page;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/man");
 
+/// All pages.
+const PAGES: [&str; 4] = ["aioconnectors.7", "aioconnectors.json.5", "aioconnectorsctl.1", "aioconnectorsd.8"];
+
 fn pages() -> Vec<PathBuf> {
     let mut pages: Vec<PathBuf> =
         fs::read_dir(FOLDER).expect("man/").map(|entry| entry.expect("a page").path()).collect();
@@ -68,16 +71,15 @@ fn man_has_nothing_to_warn_of_in_any_page() {
 }
 
 #[test]
-fn every_page_that_a_page_names_is_there() {
-    let names: Vec<String> =
-        pages().iter().map(|page| page.file_name().expect("a name").to_string_lossy().into_owned()).collect();
+fn pages_name_only_pages_that_there_are() {
     for page in pages() {
         let text =
             fs::read_to_string(&page).expect("a page").replace("\\-", "-").replace("\\fB", "").replace("\\fR", "");
+        let text = text.replace(" (", "(");
         for word in text.split([' ', ',', '\n']).filter(|word| word.starts_with("aioconnectors")) {
             let Some((name, rest)) = word.split_once('(') else { continue };
             let file = format!("{name}.{}", rest.split(')').next().unwrap_or_default());
-            assert!(names.contains(&file), "{} names {word}", page.display());
+            assert!(PAGES.contains(&file.as_str()), "{} names {word}", page.display());
         }
     }
 }
