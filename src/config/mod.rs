@@ -10,6 +10,7 @@ mod nearest;
 pub mod owner;
 mod path;
 mod reader;
+pub mod reference;
 mod rules;
 mod save;
 mod setting;
