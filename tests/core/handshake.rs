@@ -113,9 +113,9 @@ fn a_client_with_a_shared_certificate_gets_its_own_and_comes_again() {
     let new = NewCertificate { certificate_pem: "CERT\n".into(), key_pem: Some("KEY\n".into()) };
     let issued = IssuedCertificate { new: new.clone(), serial: "0A".into() };
     server.core.certificate_issued(theirs, "c1", Ok(issued), server.now);
+    client.input(ours, &server.sent(theirs));
     let told = "the certificate 0A is accepted for client c1, which enrolled from 10.0.0.9:4000";
     assert!(server.events().iter().any(|event| event.is_audited() && event.to_string() == told));
-    client.input(ours, &server.sent(theirs));
     assert!(server.is_closed(theirs));
     assert!(client.outputs.contains(&Output::Store(ours, new)));
     client.core.certificate_stored(ours, Ok(()), client.now);
