@@ -198,7 +198,9 @@ keys! {
         name, instead of being pinned.";
     client_max_queued_bytes: u64 = "0", Bytes(0, TIB), Now, Manager,
         "Server: how many bytes may wait for a client in all its queues together, those on disk included; 0 for no such \
-        limit.";
+        limit. What a client has sent and waits for programs of the server does not count: it lies in one queue a type \
+        with what others have sent, which has a limit of its own and slows its senders when it is full; `client_rules` \
+        bound what each client sends.";
     client_name: Option<String> = "null", Free, Now, Both,
         "Client: its name, which is its id: letters, digits, `-`, `_` and `:`, 128 at most. A client must have one.";
     client_rules: Vec<ClientRule> = "[]", Free, Now, Manager,

@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::admin_access::KeyChange;
 use super::durable::RingName;
+use super::enrolment::IssuedTo;
 use super::file_link::{FILE_AGAIN, FileTrouble};
 use super::gate::{Gate, Question};
 use super::ledger::{Entry, Reason};
@@ -297,10 +298,7 @@ pub enum Event {
         after: Duration,
     },
     /// A client was given a certificate.
-    Issued {
-        /// Its name.
-        client: String,
-    },
+    Issued(IssuedTo),
     /// This client has got a certificate of its own.
     Enrolled,
     /// The server does not renew this client's certificate.
@@ -399,7 +397,7 @@ impl Event {
     #[must_use]
     pub fn concern(&self) -> Concern {
         let ends_well = match self {
-            Event::PeerUp { .. } | Event::Issued { .. } | Event::Enrolled => true,
+            Event::PeerUp { .. } | Event::Issued(_) | Event::Enrolled => true,
             Event::PeerDown { cause, .. } | Event::LinkRefused { cause, .. } => {
                 let on_purpose = matches!(cause, Cause::Revoked | Cause::OwnDeleted);
                 on_purpose
@@ -417,7 +415,7 @@ impl Event {
     #[must_use]
     pub fn is_audited(&self) -> bool {
         match self {
-            Event::Issued { .. }
+            Event::Issued(_)
             | Event::Enrolled
             | Event::Token(_)
             | Event::MoreRefused { .. }
@@ -465,7 +463,7 @@ impl fmt::Display for Event {
                  what comes for it is dropped until it reads",
                 after.as_secs_f32()
             ),
-            Event::Issued { client } => write!(f, "a certificate was issued for client {client}"),
+            Event::Issued(issued) => issued.fmt(f),
             Event::NotRenewed { why } => {
                 write!(f, "the server does not renew this client's certificate: {}", printable(why))
             }

@@ -67,6 +67,7 @@ pub use access::Access;
 pub use admin_access::KeyChange;
 pub use connector::{Connector, Reading};
 pub use durable::{Opened, RingName};
+pub use enrolment::{IssuedCertificate, IssuedTo};
 pub use event::{Cause, Concern, Event, Output, Secured};
 pub use file_link::FileTrouble;
 pub use gate::{Gate, Gates, Question};
