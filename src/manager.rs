@@ -433,7 +433,7 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     let security = security(config)?;
     let (links, target) = match config.role() {
         Role::Server => (Some(listener::tcp(&host, port, config.reuse_server_sockaddr)?), None),
-        Role::Client => (None, Some(Target { host, port, bind: config.client_bind_ip.clone() })),
+        Role::Client => (None, Some(Target { host: host.clone(), port, bind: config.client_bind_ip.clone() })),
     };
     let admins = listener::unix(&paths.commander(), 0o660, config.reuse_uds_path_commander_server)?;
     let apps_mode = if config.everybody_can_send_messages { 0o777 } else { 0o770 };
@@ -451,7 +451,7 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     files.set_hook(Box::new(hooks.folders(&runner)));
     let files = Some(files);
     let tokens = active_tokens(config, hooks, &runner);
-    let (hooks, signals, config_file) = (ActiveHooks::new(hooks, runner), None, None);
+    let (hooks, signals, config_file, server) = (ActiveHooks::new(hooks, runner), None, None, (host, port));
     Ok(Parts {
         connector,
         security,
@@ -461,6 +461,7 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
         admins,
         paths,
         rings,
+        server,
         config_file,
         files,
         hooks,

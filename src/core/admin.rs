@@ -16,6 +16,9 @@ use crate::wire::admin::{self, Request};
 /// The command that removes files of queues: the shell has them.
 const DELETE_REMAINS: &str = "delete_previous_persistence_remains";
 
+/// The command that tells all numbers: the shell has some of them.
+const SHOW_STATUS: &str = "show_status";
+
 impl Connector {
     /// Bytes of an admin's connection; the answer goes out as soon as the request is whole.
     pub(super) fn admin_input(&mut self, id: Id, bytes: &[u8], now: Instant) {
@@ -35,6 +38,10 @@ impl Connector {
             Ok(Some(request)) if request.command == DELETE_REMAINS => {
                 received.clear();
                 self.outputs.push_back(Output::RemoveRemains(id));
+            }
+            Ok(Some(request)) if request.command == SHOW_STATUS => {
+                received.clear();
+                self.outputs.push_back(Output::ShowStatus(id));
             }
             Ok(Some(request)) if request.command.starts_with(revocation::DELETE) => {
                 received.clear();
@@ -59,6 +66,11 @@ impl Connector {
             Err(why) => json!({"status": false, "msg": why}),
         };
         self.finish(id, admin::encode_answer(&answer.to_string()), Cause::Done, now);
+    }
+
+    /// How all stands, in JSON.
+    pub fn status_shown(&mut self, id: Id, status: &Value, now: Instant) {
+        self.finish(id, admin::encode_answer(&status.to_string()), Cause::Done, now);
     }
 
     /// The answer to an admin's request, as the Python connector words it.

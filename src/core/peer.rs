@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::age::Ages;
 use super::feed::FeedSlot;
 use super::file_lane::{FileLane, Stage};
 use super::frame_out::{self, Sources};
@@ -44,6 +45,9 @@ pub(super) struct Lane {
     /// Link 2: the peer has said that it took over all records with smaller numbers. Others are given up without its
     /// word: on a link of the first kind, or to make room.
     pub taken: u64,
+    /// Its row in the counts.
+    pub row: usize,
+    pub ages: Ages,
     /// It lies in a file.
     pub durable: bool,
     /// It was the peer's under another name: it is sent before the lane of its type, and gets nothing new.
@@ -87,6 +91,8 @@ impl Lane {
             epoch,
             begins: 0,
             taken: 0,
+            row: 0,
+            ages: Ages::default(),
             durable,
             is_old: false,
             ring: None,

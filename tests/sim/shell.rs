@@ -37,6 +37,7 @@ impl World {
                 }
                 Output::Confirm(id) => self.confirm(node, id),
                 Output::RemoveRemains(_)
+                | Output::ShowStatus(_)
                 | Output::SaveConfig(..)
                 | Output::Token(..)
                 | Output::DeleteCertificate(..)
