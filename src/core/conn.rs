@@ -182,10 +182,6 @@ pub(super) struct Link {
     pub feed: Option<usize>,
     /// On a broker: how the publications of the last header go on.
     pub published: Option<Box<PublishMemo>>,
-    /// The row in the counts of its publications, once there was one.
-    pub publications: Option<usize>,
-    /// When the first keep-alive went out that is not answered.
-    pub asked_at: Option<Instant>,
 }
 
 impl Link {
@@ -215,8 +211,6 @@ impl Link {
             heard: false,
             feed: None,
             published: None,
-            publications: None,
-            asked_at: None,
         }
     }
 
@@ -271,9 +265,9 @@ pub(super) struct LinkMemo {
     pub header: Vec<u8>,
     /// What the header says of the frame's parts.
     pub with_binary: bool,
-    pub inbox: usize,
     /// The row in the counts.
-    pub row: usize,
+    pub row: u32,
+    pub inbox: usize,
 }
 
 /// A header of a peer's publication, and what becomes of frames that have the same.

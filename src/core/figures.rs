@@ -379,21 +379,21 @@ impl Connector {
         feeds.sum()
     }
 
-    /// A publication of a peer has come on this link.
-    pub(super) fn publication_came(&mut self, id: Id, peer: Id, bytes: usize) {
-        let known = self.conns.get(id).and_then(|conn| conn.link()?.publications);
+    /// A publication of a peer has come.
+    pub(super) fn publication_came(&mut self, peer: Id, bytes: usize) {
+        let known = self.peers.get(peer).and_then(|peer| peer.publications);
         let row = known.unwrap_or_else(|| self.row_of(peer, crate::wire::control::PUBSUB));
         if known.is_none()
-            && let Some(link) = self.conns.get_mut(id).and_then(|conn| conn.link_mut())
+            && let Some(peer) = self.peers.get_mut(peer)
         {
-            link.publications = Some(row);
+            peer.publications = Some(row);
         }
         self.traffic.received(row, bytes);
     }
 
     pub(super) fn link_came_up(&mut self, peer: &str, now: Instant) {
         if let Some(links) = self.traffic.links_mut(peer) {
-            (links.up, links.since) = (links.up + 1, Some(now));
+            (links.up, links.since, links.asked_at) = (links.up + 1, Some(now), None);
         }
     }
 
@@ -403,11 +403,20 @@ impl Connector {
         }
     }
 
+    /// A keep-alive goes to the server.
+    pub(super) fn keep_alive_asked(&mut self, now: Instant) {
+        if let Some(links) = self.traffic.links_mut(&self.settings.server_id) {
+            links.asked_at.get_or_insert(now);
+        }
+    }
+
     /// The answer to a keep-alive has come.
-    pub(super) fn round_trip(&mut self, peer: Id, asked_at: Option<Instant>, now: Instant) {
+    pub(super) fn keep_alive_answered(&mut self, peer: Id, now: Instant) {
         let Some(peer) = self.peers.get(peer) else { return };
-        if let (Some(at), Some(links)) = (asked_at, self.traffic.links_mut(&peer.name)) {
-            links.round_trip = Some(now.saturating_duration_since(at));
+        if let Some(links) = self.traffic.links_mut(&peer.name)
+            && let Some(asked_at) = links.asked_at.take()
+        {
+            links.round_trip = Some(now.saturating_duration_since(asked_at));
         }
     }
 }

@@ -87,7 +87,7 @@ impl Connector {
     fn remember_inbox(&mut self, id: Id, frame: &Frame<'_>, inbox: usize, row: usize) {
         if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
             let with_binary = frame.binary().is_some();
-            link.memo = Some(LinkMemo { header: frame.header().to_vec(), with_binary, inbox, row });
+            link.memo = Some(LinkMemo { header: frame.header().to_vec(), with_binary, row: row as u32, inbox });
         }
     }
 }

@@ -264,7 +264,7 @@ impl Connector {
             && memo.header == frame.header()
             && memo.with_binary == frame.binary().is_some()
         {
-            return self.deliver((memo.inbox, memo.row), &[frame.bytes()], peer, id, now);
+            return self.deliver((memo.inbox, memo.row as usize), &[frame.bytes()], peer, id, now);
         }
         if let State::Up { peer } = state
             && let Some(published) = self.publish_again(id, frame, None, now)
@@ -422,9 +422,8 @@ impl Connector {
             self.timers.disarm(Timer::KeepAliveAnswer(id));
             if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
                 link.unanswered = 0;
-                let asked_at = link.asked_at.take();
-                self.round_trip(peer, asked_at, now);
             }
+            self.keep_alive_answered(peer, now);
         } else if let Some(asker) = self.take_asker(peer, header) {
             self.answer_app(asker, frame.bytes().to_vec(), now);
         }
@@ -449,9 +448,7 @@ impl Connector {
         let question = control::ping(&self.settings.id, &self.settings.server_id, control::KEEP_ALIVE_ID);
         self.send_control(id, question);
         self.timers.arm_if_idle(Timer::KeepAliveAnswer(id), now + settings.timeout);
-        if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
-            link.asked_at.get_or_insert(now);
-        }
+        self.keep_alive_asked(now);
         self.timers.arm(Timer::KeepAlive(id), now + settings.period);
     }
 

@@ -355,7 +355,7 @@ impl Connector {
             && memo.header == frame.header()
             && memo.with_binary == frame.binary().is_some()
         {
-            let way = (memo.inbox, memo.row);
+            let way = (memo.inbox, memo.row as usize);
             return self.keep_message(way, frame.bytes(), origin, now);
         }
         if let Some(published) = self.publish_again(id, frame, Some(origin), now) {

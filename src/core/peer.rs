@@ -22,6 +22,8 @@ pub(super) struct Peer {
     pub link: Option<Id>,
     /// Its outbox. A lane stays where it is for as long as the peer is known.
     pub lanes: Vec<Lane>,
+    /// The row in the counts of its publications, once there was one.
+    pub publications: Option<usize>,
     /// Whose turn it is of the classes of its lanes.
     pub turns: Turns,
     /// Its subscriptions' numbers on the link.
@@ -330,7 +332,8 @@ impl Peers {
             return id;
         }
         let (lanes, feeds, requests) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let peer = Peer { name: name.to_owned(), link: None, lanes, turns: classes.turns(), feeds, requests };
+        let (name_of, turns) = (name.to_owned(), classes.turns());
+        let peer = Peer { name: name_of, link: None, lanes, publications: None, turns, feeds, requests };
         let id = self.slots.insert(peer);
         self.names.insert(name.to_owned(), id);
         id

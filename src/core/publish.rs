@@ -70,7 +70,7 @@ impl Connector {
         }
         self.places.receive(origin.slot, origin.count);
         if !matches!(published, Published::Refused(_)) {
-            self.publication_came(id, peer, frame.bytes().len());
+            self.publication_came(peer, frame.bytes().len());
         }
         match published {
             Published::Stored if self.stored.last() != Some(&origin.slot) => self.stored.push(origin.slot),
@@ -223,7 +223,7 @@ impl Connector {
                 return Step::Blocked;
             }
             Published::Refused(reason) => self.count_publication(peer, frame, reason, now),
-            Published::Stored | Published::Taken { .. } => self.publication_came(id, peer, frame.bytes().len()),
+            Published::Stored | Published::Taken { .. } => self.publication_came(peer, frame.bytes().len()),
         }
         if let Some(number) = transport_id {
             self.send_control(id, control::ack(&self.settings.id, number));

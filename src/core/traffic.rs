@@ -97,6 +97,8 @@ pub(super) struct Links {
     pub up: u64,
     /// When the last one came up, or went down.
     pub since: Option<Instant>,
+    /// When the first keep-alive went out that is not answered.
+    pub asked_at: Option<Instant>,
     /// From the last keep-alive to its answer.
     pub round_trip: Option<Duration>,
 }
