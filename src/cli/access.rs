@@ -4,8 +4,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::command::{Args, CONFIG, Command, Failure, Operand, Opt};
-use crate::api::ConnectorApi;
+use super::command::{Args, Command, Failure, Operand, Opt};
+use super::exit;
+use super::target::{CONFIG_OPTION, CONNECTOR, NAME, Target};
 use crate::core::access::Entry;
 use crate::remote::{ClientEntry, ClientList, IgnoredPeers, Remote};
 
@@ -28,11 +29,19 @@ ignored are dropped, and those that programs send to them are refused.";
 
 const fn on_list(name: &'static str, summary: &'static str, run: super::command::Run) -> Command {
     let details = LISTS;
-    Command { name, aliases: &[], summary, details, operands: &[CONFIG, ENTRY], options: &[ID], run }
+    Command {
+        name,
+        aliases: &[],
+        summary,
+        details,
+        operands: &[CONNECTOR, ENTRY],
+        options: &[ID, CONFIG_OPTION, NAME],
+        run,
+    }
 }
 
 const fn show(name: &'static str, summary: &'static str, run: super::command::Run) -> Command {
-    Command { name, aliases: &[], summary, details: "", operands: &[CONFIG], options: &[], run }
+    Command { name, aliases: &[], summary, details: "", operands: &[CONNECTOR], options: &[CONFIG_OPTION, NAME], run }
 }
 
 const fn ignore(
@@ -41,7 +50,7 @@ const fn ignore(
     operands: &'static [Operand],
     run: super::command::Run,
 ) -> Command {
-    Command { name, aliases: &[], summary, details: IGNORING, operands, options: &[], run }
+    Command { name, aliases: &[], summary, details: IGNORING, operands, options: &[CONFIG_OPTION, NAME], run }
 }
 
 /// See `summary`.
@@ -72,21 +81,21 @@ pub const WHITELIST_LIST: Command =
     show("whitelist list", "Print a server's whitelist.", |args, out| list(args, out, ClientList::White));
 /// See `summary`.
 pub const IGNORE_LIST: Command = show("ignore list", "Print whose messages a connector drops.", |args, out| {
-    writeln!(out, "{}", remote(args)?.ignored_peers().map_err(Failure::failed)?)?;
+    writeln!(out, "{}", remote(args)?.ignored_peers().map_err(exit::refusal)?)?;
     Ok(ExitCode::SUCCESS)
 });
 /// See `summary`.
 pub const IGNORE_PEER: Command =
-    ignore("ignore peer", "Drop the messages of one peer, and those for it.", &[CONFIG, PEER], |args, _| {
+    ignore("ignore peer", "Drop the messages of one peer, and those for it.", &[CONNECTOR, PEER], |args, _| {
         set_ignored(args, &IgnoredPeers::Peer(peer(args)?))
     });
 /// See `summary`.
 pub const IGNORE_ALL: Command =
-    ignore("ignore all", "Drop the messages of all peers, and those for them.", &[CONFIG], |args, _| {
+    ignore("ignore all", "Drop the messages of all peers, and those for them.", &[CONNECTOR], |args, _| {
         set_ignored(args, &IgnoredPeers::Everybody)
     });
 /// See `summary`.
-pub const IGNORE_NONE: Command = ignore("ignore none", "Drop nobody's messages any more.", &[CONFIG], |args, _| {
+pub const IGNORE_NONE: Command = ignore("ignore none", "Drop nobody's messages any more.", &[CONNECTOR], |args, _| {
     set_ignored(args, &IgnoredPeers::Nobody)
 });
 /// See `summary`.
@@ -95,11 +104,11 @@ pub const DISCONNECT: Command = Command {
     aliases: &["disconnect-client", "disconnect_client"],
     summary: "End a client's connection to a running server; it may come again.",
     details: "To keep it out, see 'blacklist add'. The exit code is 1 if it was not connected.",
-    operands: &[CONFIG, PEER],
-    options: &[],
+    operands: &[CONNECTOR, PEER],
+    options: &[CONFIG_OPTION, NAME],
     run: |args, _| {
         let name = peer(args)?;
-        match remote(args)?.disconnect_client(&name).map_err(Failure::failed)? {
+        match remote(args)?.disconnect_client(&name).map_err(exit::refusal)? {
             true => Ok(ExitCode::SUCCESS),
             false => Err(Failure::Failed(format!("{name} is not connected"))),
         }
@@ -107,7 +116,7 @@ pub const DISCONNECT: Command = Command {
 };
 
 fn remote(args: &Args) -> Result<Remote, Failure> {
-    Ok(ConnectorApi::from_file(args.config()?).map_err(Failure::failed)?.remote())
+    Ok(Target::new(args)?.remote())
 }
 
 fn operand(args: &Args, operand: &Operand) -> Result<String, Failure> {
@@ -128,12 +137,12 @@ fn change(
     // No name has a slash, so what has one is meant for a subnet, be it a wrong one.
     let is_ip = !args.has(ID.long) && (text.contains('/') || Entry::of_ip(&text).is_ok());
     let entry = if is_ip { ClientEntry::Ip(text) } else { ClientEntry::Id(text) };
-    change(&remote(args)?, list, &entry).map_err(Failure::failed)?;
+    change(&remote(args)?, list, &entry).map_err(exit::refusal)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn list(args: &Args, out: &mut dyn Write, list: ClientList) -> Result<ExitCode, Failure> {
-    for entry in remote(args)?.clients(list).map_err(Failure::failed)? {
+    for entry in remote(args)?.clients(list).map_err(exit::refusal)? {
         match entry {
             ClientEntry::Id(text) => writeln!(out, "id  {text}")?,
             ClientEntry::Ip(text) => writeln!(out, "ip  {text}")?,
@@ -143,6 +152,6 @@ fn list(args: &Args, out: &mut dyn Write, list: ClientList) -> Result<ExitCode, 
 }
 
 fn set_ignored(args: &Args, peers: &IgnoredPeers) -> Result<ExitCode, Failure> {
-    remote(args)?.ignore_peers(peers).map_err(Failure::failed)?;
+    remote(args)?.ignore_peers(peers).map_err(exit::refusal)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -16,6 +16,8 @@ pub mod enroll;
 mod exit;
 pub mod help;
 pub mod interrupt;
+pub mod known;
+pub mod man;
 mod message_json;
 pub mod ping;
 pub mod print_config_templates;
@@ -24,6 +26,7 @@ pub mod receive;
 pub mod replace_server_certificate;
 pub mod send;
 pub mod spool;
+pub mod target;
 pub mod test_publish_messages;
 pub mod test_receive_messages;
 pub mod test_send_messages;
@@ -36,6 +39,7 @@ use std::process::ExitCode;
 use lexopt::Arg;
 
 use crate::config::nearest;
+use crate::version::Version;
 pub use command::{Args, CONFIG, Command, Failure, Operand, Opt, Request, Run};
 
 /// The program's name, as it is typed.
@@ -184,7 +188,7 @@ fn command_help(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Fail
 }
 
 fn write_version(program: &str, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    writeln!(out, "{program} {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "{program} {Version}")?;
     Ok(ExitCode::SUCCESS)
 }
 
