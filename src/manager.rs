@@ -417,7 +417,7 @@ fn parts(config: &Config, hooks: &Hooks, admins: Option<UnixServer>) -> Result<P
     let security = security(config)?;
     let target = match config.role() {
         Role::Server => None,
-        Role::Client => Some(Target { host, port, bind: config.client_bind_ip.clone() }),
+        Role::Client => Some(Target { host: host.clone(), port, bind: config.client_bind_ip.clone() }),
     };
     let admins = match admins.filter(|admins| admins.path() == paths.commander()) {
         Some(admins) => admins,
@@ -438,7 +438,7 @@ fn parts(config: &Config, hooks: &Hooks, admins: Option<UnixServer>) -> Result<P
     files.set_hook(Box::new(hooks.folders(&runner)));
     let files = Some(files);
     let tokens = active_tokens(config, hooks, &runner);
-    let (hooks, signals, config_file) = (ActiveHooks::new(hooks, runner), None, None);
+    let (hooks, signals, config_file, server) = (ActiveHooks::new(hooks, runner), None, None, (host, port));
     Ok(Parts {
         connector,
         security,
@@ -447,6 +447,7 @@ fn parts(config: &Config, hooks: &Hooks, admins: Option<UnixServer>) -> Result<P
         admins,
         paths,
         rings,
+        server,
         config_file,
         files,
         hooks,

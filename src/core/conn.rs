@@ -265,6 +265,8 @@ pub(super) struct LinkMemo {
     pub header: Vec<u8>,
     /// What the header says of the frame's parts.
     pub with_binary: bool,
+    /// The row in the counts.
+    pub row: u32,
     pub inbox: usize,
 }
 

@@ -35,6 +35,7 @@ use super::subscriber::received_types;
 use super::timers::{Timer, Timers};
 use super::token_link::Tokens;
 use super::topics::Topics;
+use super::traffic::Traffic;
 use crate::ring::Ring;
 use crate::wire::frame::{Deframer, Frame, FrameError, Part, Unit};
 use crate::wire::names::Role;
@@ -136,6 +137,7 @@ pub struct Connector {
     /// Bytes of a file on their way out on a link of the first kind.
     pub(super) piece: Piece,
     pub(super) ledger: Ledger,
+    pub(super) traffic: Traffic,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
     /// Why the last attempt to get a link failed; none once there is one.
@@ -191,6 +193,7 @@ impl Connector {
             transfers: Transfers::default(),
             piece: Piece::default(),
             ledger: Ledger::default(),
+            traffic: Traffic::default(),
             timers: Timers::default(),
             backoff,
             dial_failure: None,

@@ -41,6 +41,8 @@ pub enum Output {
     Confirm(Id),
     /// Remove the files of queues that are of no use any more, for this admin; report `remains_removed`.
     RemoveRemains(Id),
+    /// Tell this admin how all stands; report `status_shown`.
+    ShowStatus(Id),
     /// Write a change that this admin has made into the config file; report `config_saved`.
     SaveConfig(Id, KeyChange),
     /// Ask whether the client of this link may go on; report `answered`.

@@ -17,6 +17,7 @@ use super::dial::{Resolver, Target};
 use super::doors::Doors;
 use super::hooks::ActiveHooks;
 use super::listener::UnixServer;
+use super::meter::Meter;
 use super::rings::Rings;
 use super::security::{Secure, Security};
 use super::session::{Handler, Session};
@@ -71,6 +72,8 @@ pub struct Parts {
     pub paths: SocketPaths,
     /// Where queues are stored.
     pub rings: Rings,
+    /// The address of the server, as the config has it.
+    pub server: (String, u16),
     /// Where the config is from: what admins change is written there.
     pub config_file: Option<PathBuf>,
     /// Files that messages bring; the core gets them when the loop can be woken for them.
@@ -100,7 +103,7 @@ pub enum Wish {
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    id: Id,
+    pub(super) id: Id,
     pub(super) stream: Stream,
     pub(super) kind: Kind,
     /// The core takes no more for now.
@@ -162,7 +165,7 @@ pub struct Shell {
     /// The connection whose server's name is being looked up.
     pub(super) looked_up: Option<Id>,
     buffers: Buffers,
-    connections: Vec<Option<Entry>>,
+    pub(super) connections: Vec<Option<Entry>>,
     /// Connections that may have something to read.
     to_read: Vec<Id>,
     /// Connections that may have something to send.
@@ -188,6 +191,7 @@ pub struct Shell {
     works: bool,
     /// When the certificates are looked at.
     pub(super) certificates_at: Instant,
+    pub(super) meter: Meter,
 }
 
 impl Shell {
@@ -237,6 +241,7 @@ impl Shell {
             owner_work: Vec::new(),
             works: false,
             certificates_at: now,
+            meter: Meter::default(),
         };
         shell.parts.connector.start(now);
         shell.do_outputs(now);
@@ -284,6 +289,7 @@ impl Shell {
         self.rest_as_ordered(now);
         self.let_go(now);
         self.accept_again(now);
+        self.measure_turn(now);
         if self.ended && self.lingering.is_empty() {
             return Ok(Wish::End);
         }

@@ -38,6 +38,7 @@ impl World {
                 Output::Confirm(id) => self.confirm(node, id),
                 Output::RemoveRemains(_)
                 | Output::Life(_)
+                | Output::ShowStatus(_)
                 | Output::SaveConfig(..)
                 | Output::Token(..)
                 | Output::DeleteCertificate(..)
