@@ -49,6 +49,7 @@ mod control;
 mod daemon;
 mod error;
 mod limits;
+mod route;
 mod security;
 mod service;
 mod tokens;
@@ -74,6 +75,7 @@ use access::access;
 use active::ActiveConnector;
 use control::Order;
 use limits::limits;
+use route::route;
 use security::security;
 use service::Service;
 use tokens::{active_tokens, set_tokens};
@@ -84,7 +86,6 @@ use crate::core::{Connector, Covered, KeepAlive, Mode, OnFull, Settings, Sync};
 use crate::files::{self, DiskFiles, OwnFolders};
 use crate::hooks::{Hook, Hooks, Program, ProgramError, Runner};
 use crate::logger;
-use crate::net::dial::Target;
 use crate::net::hooks::ActiveHooks;
 use crate::net::listener;
 use crate::net::rings::Rings;
@@ -188,7 +189,7 @@ impl ConnectorManager {
     /// # Errors
     /// [`ApiError::ClientName`], [`ApiError::PathTooLong`].
     pub fn api(&self) -> Result<ConnectorApi, ApiError> {
-        let Address { host, port } = &self.config.server_sockaddr;
+        let Address { host, port } = &self.config.server_sockaddr.first;
         let builder = match self.config.role() {
             Role::Server => ConnectorApi::server(host, *port),
             Role::Client => ConnectorApi::client(&self.config.id()).server_address(host, *port),
@@ -429,18 +430,19 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     let access = access(config).map_err(|(key, error)| StartError::List { key, error })?;
     // Before the sockets, which may be taken over from another connector: not if it still works with these queues.
     let spool = open_spool(config, &settings)?;
-    let Address { host, port } = config.server_sockaddr.clone();
+    let Address { host, port } = &config.server_sockaddr.first;
     let security = security(config)?;
-    let (links, target) = match config.role() {
-        Role::Server => (Some(listener::tcp(&host, port, config.reuse_server_sockaddr)?), None),
-        Role::Client => (None, Some(Target { host, port, bind: config.client_bind_ip.clone() })),
+    let runner = Runner::new(&settings.id, config.hook_timeout);
+    let (links, route) = match config.role() {
+        Role::Server => (Some(listener::tcp(host, *port, config.reuse_server_sockaddr)?), None),
+        Role::Client => (None, Some(route(config, hooks, &runner).map_err(StartError::Proxy)?)),
     };
     let admins = listener::unix(&paths.commander(), 0o660, config.reuse_uds_path_commander_server)?;
     let apps_mode = if config.everybody_can_send_messages { 0o777 } else { 0o770 };
     let apps = listener::unix(&paths.send(), apps_mode, config.reuse_uds_path_send_to_connector)?;
     let rings = Rings::new(spool, &settings.id, settings.max_ring_bytes);
-    let runner = Runner::new(&settings.id, config.hook_timeout);
     let mut connector = Connector::new(settings);
+    connector.set_servers(route::server_names(config), config.server_return_after);
     connector.set_gates(ActiveHooks::gates(hooks, config.hook_timeout));
     connector.set_access(access);
     connector.set_limits(limits(config));
@@ -456,7 +458,7 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
         connector,
         security,
         links,
-        target,
+        route,
         apps,
         admins,
         paths,
