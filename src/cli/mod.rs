@@ -16,6 +16,7 @@ pub mod enroll;
 mod exit;
 pub mod help;
 pub mod interrupt;
+pub mod menu;
 mod message_json;
 pub mod ping;
 pub mod print_config_templates;
@@ -58,6 +59,7 @@ pub static COMMANDS: &[Command] = &[
     send::COMMAND,
     receive::COMMAND,
     chat::COMMAND,
+    menu::COMMAND,
     ping::COMMAND,
     test_send_messages::COMMAND,
     test_publish_messages::COMMAND,
