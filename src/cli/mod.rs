@@ -17,6 +17,7 @@ pub mod help;
 pub mod interrupt;
 pub mod known;
 pub mod man;
+pub mod menu;
 mod message_json;
 pub mod ping;
 pub mod print_config_templates;
@@ -61,6 +62,7 @@ pub static COMMANDS: &[Command] = &[
     send::COMMAND,
     receive::COMMAND,
     chat::COMMAND,
+    menu::COMMAND,
     ping::COMMAND,
     test_send_messages::COMMAND,
     test_publish_messages::COMMAND,

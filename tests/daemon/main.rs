@@ -23,6 +23,7 @@ mod hooks;
 mod hostile;
 mod hot;
 mod http_proxy;
+mod life;
 mod odd_days;
 mod peers;
 mod receipts;
