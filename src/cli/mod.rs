@@ -15,6 +15,7 @@ pub mod demo;
 pub mod enroll;
 mod exit;
 pub mod help;
+pub mod human;
 pub mod interrupt;
 pub mod known;
 pub mod man;
@@ -25,7 +26,9 @@ mod progress;
 pub mod receive;
 pub mod replace_server_certificate;
 pub mod send;
+pub mod show;
 pub mod spool;
+pub mod table;
 pub mod target;
 pub mod test_publish_messages;
 pub mod test_receive_messages;
@@ -65,6 +68,12 @@ pub static COMMANDS: &[Command] = &[
     test_send_messages::COMMAND,
     test_publish_messages::COMMAND,
     test_receive_messages::COMMAND,
+    show::CONNECTORS,
+    show::STATUS,
+    show::PEERS,
+    show::QUEUES,
+    show::LEDGER,
+    show::FILES,
     access::BLACKLIST_ADD,
     access::BLACKLIST_REMOVE,
     access::BLACKLIST_LIST,
