@@ -38,6 +38,8 @@ pub mod store;
 pub mod sys;
 #[cfg(feature = "daemon")]
 pub mod tokens;
+#[cfg(feature = "daemon")]
+pub mod version;
 
 /// The examples of the README, which must compile.
 #[cfg(doctest)]

@@ -92,6 +92,7 @@ use crate::net::shell::{Parts, Shell, Wish};
 use crate::net::stop::Signals;
 use crate::store::{Spool, StoreError};
 use crate::sys::size_limit::ignore_size_signal;
+use crate::version::Version;
 use crate::wire::names::{self, Role};
 
 /// Events that are taken from the poller at a time.
@@ -249,7 +250,7 @@ impl ConnectorManager {
         parts.config_file = self.file.clone();
         let mut shell = Shell::new(parts)?;
         let active = ActiveConnector::add(config);
-        let (version, links) = (env!("CARGO_PKG_VERSION"), describe_links(config));
+        let (version, links) = (Version, describe_links(config));
         let origin = self.file.as_deref().map(|file| format!(", config {}", file.display())).unwrap_or_default();
         log::info!("{} runs: version {version}, {links}{origin}", describe(config));
         self.control.serves(shell.waker());

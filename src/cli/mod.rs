@@ -42,6 +42,7 @@ use std::process::ExitCode;
 use lexopt::Arg;
 
 use crate::config::nearest;
+use crate::version::Version;
 pub use command::{Args, CONFIG, Command, Failure, Operand, Opt, Request, Run};
 
 /// The program's name, as it is typed.
@@ -196,7 +197,7 @@ fn command_help(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Fail
 }
 
 fn write_version(program: &str, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    writeln!(out, "{program} {}", env!("CARGO_PKG_VERSION"))?;
+    writeln!(out, "{program} {Version}")?;
     Ok(ExitCode::SUCCESS)
 }
 

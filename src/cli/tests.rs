@@ -179,7 +179,7 @@ fn daemon(args: &[&str]) -> Outcome {
 fn the_daemon_takes_one_config_file() {
     assert_eq!(daemon(&["c.json"]).code, ExitCode::from(7));
     assert!(daemon(&["--help"]).out.contains("Usage: aioconnectorsd [--log-format FORMAT] CONFIG\n"));
-    assert_eq!(daemon(&["-V"]).out, concat!("aioconnectorsd ", env!("CARGO_PKG_VERSION"), "\n"));
+    assert_eq!(daemon(&["-V"]).out, format!("aioconnectorsd {}\n", crate::version::Version));
     assert_eq!(daemon(&["--log-format", "json", "c.json"]).code, ExitCode::from(8));
     for args in [&[][..], &["a", "b"], &["--daemonize"], &["--log-format=xml", "c.json"]] {
         let Outcome { code, err, .. } = daemon(args);
