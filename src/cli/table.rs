@@ -20,6 +20,9 @@ const COLUMNS_MIN: usize = 20;
 /// Between two columns.
 const GAP: usize = 2;
 
+/// A value beside its name has at least so much room, whatever the terminal has.
+const ROOM_MIN: usize = 8;
+
 /// Shown for what is not known, or not there.
 const NOTHING: &str = "-";
 
@@ -216,13 +219,15 @@ impl Table {
     }
 
     fn write_blocks(&self, shown: &[usize], width: usize, out: &mut dyn Write) -> io::Result<()> {
+        let left = shown.iter().map(|index| self.columns[*index].title.len()).max().unwrap_or(0) + GAP;
         for (number, row) in self.rows.iter().enumerate() {
             if number > 0 {
                 writeln!(out)?;
             }
-            let says = shown.iter().filter(|index| !row[**index].is_nothing());
-            let pairs = says.map(|index| (self.columns[*index].title.to_lowercase(), row[*index].shown.clone()));
-            write_pairs(&pairs.collect::<Vec<_>>(), width, out)?;
+            for index in shown.iter().filter(|index| !row[**index].is_nothing()) {
+                let title = self.columns[*index].title.to_lowercase();
+                write_pair(&title, &row[*index].shown, left, width, out)?;
+            }
         }
         Ok(())
     }
@@ -234,12 +239,14 @@ impl Table {
 /// Those of `out`.
 pub fn write_pairs(pairs: &[(String, String)], width: usize, out: &mut dyn Write) -> io::Result<()> {
     let left = pairs.iter().map(|(name, _)| name.chars().count()).max().unwrap_or(0) + GAP;
-    let room = width.saturating_sub(left).max(8);
-    for (name, value) in pairs {
-        for (number, line) in wrap(value, room).iter().enumerate() {
-            let name = if number == 0 { name.as_str() } else { "" };
-            writeln!(out, "{name:left$}{line}")?;
-        }
+    pairs.iter().try_for_each(|(name, value)| write_pair(name, value, left, width, out))
+}
+
+fn write_pair(name: &str, value: &str, left: usize, width: usize, out: &mut dyn Write) -> io::Result<()> {
+    let room = width.saturating_sub(left).max(ROOM_MIN);
+    for (number, line) in wrap(value, room).iter().enumerate() {
+        let name = if number == 0 { name } else { "" };
+        writeln!(out, "{name:left$}{line}")?;
     }
     Ok(())
 }
@@ -252,13 +259,13 @@ pub fn wrap(text: &str, width: usize) -> Vec<String> {
     for word in text.split(' ') {
         let mut word: Vec<char> = word.chars().collect();
         let used = line.chars().count();
-        if used > 0 && used + 1 + word.len() > width {
+        if used > 0 && used.saturating_add(1 + word.len()) > width {
             lines.push(std::mem::take(&mut line));
         } else if used > 0 {
             line.push(' ');
         }
-        while word.len() > width {
-            let rest = word.split_off(width);
+        while word.len() > width.max(1) {
+            let rest = word.split_off(width.max(1));
             lines.push(word.into_iter().collect());
             word = rest;
         }

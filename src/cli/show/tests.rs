@@ -140,7 +140,7 @@ client1      up     1d 00h  1 ms      12  800 ms  1203441        88
         "{plain}"
     );
     assert!(
-        plain.contains("\nwarehouse-7\taway\t-\t311.0\t-\t40000\t1234567890\t310.0\t0\t17\t1700\t0\t0\t0\t-\t-\n"),
+        plain.contains("\nwarehouse-7\taway\t-\t311\t-\t40000\t1234567890\t310\t0\t17\t1700\t0\t0\t0\t-\t-\n"),
         "{plain}"
     );
 }
