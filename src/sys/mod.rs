@@ -8,5 +8,6 @@ pub mod peer_groups;
 pub mod process;
 pub mod size_limit;
 pub mod terminal;
+pub mod usage;
 
 pub use map::Map;

@@ -1,5 +1,6 @@
 //! The manual pages.
 
+pub mod config_page;
 mod ctl_page;
 mod daemon_page;
 pub mod roff;
@@ -11,8 +12,8 @@ use roff::Page;
 /// When the text of a page was changed last.
 pub const DATE: &str = "2026-11-23";
 
-/// The pages that are made of the tables of commands.
-pub const NAMES: [&str; 2] = ["aioconnectorsctl", "aioconnectorsd"];
+/// All pages.
+pub const NAMES: [&str; 4] = ["aioconnectorsctl", "aioconnectorsd", "aioconnectors.json", "aioconnectors"];
 
 /// The page `name`, with or without its section behind it, as in `aioconnectorsctl.1`. `None` if there is none.
 #[must_use]
@@ -20,6 +21,8 @@ pub fn page(name: &str) -> Option<String> {
     match name {
         "aioconnectorsctl" | "aioconnectorsctl.1" => Some(ctl_page::page()),
         "aioconnectorsd" | "aioconnectorsd.8" => Some(daemon_page::page()),
+        "aioconnectors.json" | "aioconnectors.json.5" => Some(config_page::page()),
+        "aioconnectors" | "aioconnectors.7" => Some(include_str!("../../../man/aioconnectors.7").to_owned()),
         _ => None,
     }
 }
