@@ -1,6 +1,6 @@
 //! The table of all config keys. The parser, the templates and the man page come from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -160,12 +160,19 @@ macro_rules! keys {
         pub struct Config {
             $(#[doc = $help] pub $name: $type,)*
             /// Keys that the file gives.
-            pub(super) given: BTreeSet<&'static str>,
+            pub(super) given: BTreeMap<&'static str, Value>,
         }
 
         impl Config {
             pub(super) fn build(reader: &mut Reader) -> Self {
-                Self { $($name: reader.get(stringify!($name)),)* given: reader.given_keys() }
+                Self { $($name: reader.get(stringify!($name)),)* given: reader.given_values() }
+            }
+
+            /// The keys in which another config differs from this one.
+            #[must_use]
+            pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+                let all = [$((stringify!($name), self.$name != other.$name)),*];
+                all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
             }
         }
     };
@@ -191,7 +198,9 @@ keys! {
         name, instead of being pinned.";
     client_max_queued_bytes: u64 = "0", Bytes(0, TIB), Now, Manager,
         "Server: how many bytes may wait for a client in all its queues together, those on disk included; 0 for no such \
-        limit.";
+        limit. What a client has sent and waits for programs of the server does not count: it lies in one queue a type \
+        with what others have sent, which has a limit of its own and slows its senders when it is full; `client_rules` \
+        bound what each client sends.";
     client_name: Option<String> = "null", Free, Now, Both,
         "Client: its name, which is its id: letters, digits, `-`, `_` and `:`, 128 at most. A client must have one.";
     client_rules: Vec<ClientRule> = "[]", Free, Now, Manager,

@@ -111,8 +111,8 @@ pub(super) enum Kind {
     App(App),
     /// An app that receives.
     Delivery(Delivery),
-    /// An admin, and what came of its request.
-    Admin(Vec<u8>),
+    /// An admin, and what came of its request; none once it was whole.
+    Admin(Option<Vec<u8>>),
 }
 
 /// A connection to an app that receives.
@@ -265,6 +265,8 @@ pub(super) struct LinkMemo {
     pub header: Vec<u8>,
     /// What the header says of the frame's parts.
     pub with_binary: bool,
+    /// The row in the counts.
+    pub row: u32,
     pub inbox: usize,
 }
 

@@ -21,6 +21,7 @@ use super::frame_out::Piece;
 use super::gate::Gates;
 use super::invitations::Enrolment;
 use super::ledger::Ledger;
+use super::life::Life;
 use super::limits::Crowd;
 use super::link2;
 use super::peer::Peers;
@@ -34,6 +35,7 @@ use super::subscriber::received_types;
 use super::timers::{Timer, Timers};
 use super::token_link::Tokens;
 use super::topics::Topics;
+use super::traffic::Traffic;
 use crate::ring::Ring;
 use crate::wire::frame::{Deframer, Frame, FrameError, Part, Unit};
 use crate::wire::names::Role;
@@ -135,6 +137,7 @@ pub struct Connector {
     /// Bytes of a file on their way out on a link of the first kind.
     pub(super) piece: Piece,
     pub(super) ledger: Ledger,
+    pub(super) traffic: Traffic,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
     /// Why the last attempt to get a link failed; none once there is one.
@@ -143,6 +146,8 @@ pub struct Connector {
     pub(super) scratch: Vec<u8>,
     pub(super) stopping: bool,
     pub(super) stopped: bool,
+    /// What admins want of both.
+    pub(super) life: Life,
 }
 
 impl Connector {
@@ -188,6 +193,7 @@ impl Connector {
             transfers: Transfers::default(),
             piece: Piece::default(),
             ledger: Ledger::default(),
+            traffic: Traffic::default(),
             timers: Timers::default(),
             backoff,
             dial_failure: None,
@@ -195,6 +201,7 @@ impl Connector {
             scratch: vec![0; SCRATCH],
             stopping: false,
             stopped: false,
+            life: Life::default(),
         }
     }
 
@@ -228,13 +235,6 @@ impl Connector {
     /// An app's connection was accepted.
     pub fn accept_app(&mut self) -> Id {
         self.conns.insert(Conn::new(Kind::App(App::default()), self.settings.max_message_size))
-    }
-
-    /// An admin's connection was accepted. It is for one request, which must come in time.
-    pub fn accept_admin(&mut self, now: Instant) -> Id {
-        let id = self.conns.insert(Conn::new(Kind::Admin(Vec::new()), 0));
-        self.timers.arm(Timer::Handshake(id), now + HANDSHAKE_TIMEOUT);
-        id
     }
 
     pub(super) fn add_link(&mut self, remote: Option<SocketAddr>) -> Id {
@@ -451,6 +451,7 @@ impl Connector {
             Kind::App(app) => self.app_closed(id, app, conn.caller, cause, now),
             Kind::Delivery(delivery) => self.delivery_closed(&delivery, conn.progress, cause, now),
             Kind::Admin(_) => {
+                self.life.admins.retain(|admin| *admin != id);
                 if let Cause::BadInput(_) | Cause::HandshakeTimeout(_) = cause {
                     self.tell(Event::AdminRefused { cause });
                 }
@@ -523,7 +524,8 @@ impl Connector {
                 Timer::Sync => self.sync_now(now),
                 Timer::Report => self.report(),
                 Timer::Tidy => self.tidy(now),
-                Timer::Shutdown => self.end(now),
+                Timer::Shutdown => self.time_is_over(now),
+                Timer::Begin => self.begin_due(),
             }
         }
         self.check_drained(now);

@@ -6,9 +6,11 @@ use std::time::Duration;
 
 use super::admin_access::KeyChange;
 use super::durable::RingName;
+use super::enrolment::IssuedTo;
 use super::file_link::{FILE_AGAIN, FileTrouble};
 use super::gate::{Gate, Question};
 use super::ledger::{Entry, Reason};
+use super::life::LifeWork;
 use super::rules::Caller;
 use super::slots::Id;
 use super::token_event::TokenEvent;
@@ -39,6 +41,8 @@ pub enum Output {
     Confirm(Id),
     /// Remove the files of queues that are of no use any more, for this admin; report `remains_removed`.
     RemoveRemains(Id),
+    /// Tell this admin how all stands; report `status_shown`.
+    ShowStatus(Id),
     /// Write a change that this admin has made into the config file; report `config_saved`.
     SaveConfig(Id, KeyChange),
     /// Ask whether the client of this link may go on; report `answered`.
@@ -66,6 +70,8 @@ pub enum Output {
     Resume(Id),
     /// Close the connection; its id is of no use any more.
     Close(Id),
+    /// An admin stops or starts the connector, or wants something of its owner.
+    Life(LifeWork),
     /// Tell the operator.
     Tell(Event),
     /// All is drained, or the time for it is over.
@@ -294,10 +300,7 @@ pub enum Event {
         after: Duration,
     },
     /// A client was given a certificate.
-    Issued {
-        /// Its name.
-        client: String,
-    },
+    Issued(IssuedTo),
     /// This client has got a certificate of its own.
     Enrolled,
     /// The server does not renew this client's certificate.
@@ -396,7 +399,7 @@ impl Event {
     #[must_use]
     pub fn concern(&self) -> Concern {
         let ends_well = match self {
-            Event::PeerUp { .. } | Event::Issued { .. } | Event::Enrolled => true,
+            Event::PeerUp { .. } | Event::Issued(_) | Event::Enrolled => true,
             Event::PeerDown { cause, .. } | Event::LinkRefused { cause, .. } => {
                 let on_purpose = matches!(cause, Cause::Revoked | Cause::OwnDeleted);
                 on_purpose
@@ -414,7 +417,7 @@ impl Event {
     #[must_use]
     pub fn is_audited(&self) -> bool {
         match self {
-            Event::Issued { .. }
+            Event::Issued(_)
             | Event::Enrolled
             | Event::Token(_)
             | Event::MoreRefused { .. }
@@ -462,7 +465,7 @@ impl fmt::Display for Event {
                  what comes for it is dropped until it reads",
                 after.as_secs_f32()
             ),
-            Event::Issued { client } => write!(f, "a certificate was issued for client {client}"),
+            Event::Issued(issued) => issued.fmt(f),
             Event::NotRenewed { why } => {
                 write!(f, "the server does not renew this client's certificate: {}", printable(why))
             }

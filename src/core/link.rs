@@ -125,6 +125,7 @@ impl Connector {
         let Some(link) = conn.link_mut() else { return };
         (link.state, link.up_since) = (State::Up { peer: peer_id }, Some(now));
         let (remote, link2) = (link.remote, link.link2.is_some());
+        self.link_came_up(name, now);
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
         let (old, mid_frame) = (peer.link, peer.mid_frame().is_some());
         let mid_frame = mid_frame || self.feed_is_begun(peer_id);
@@ -188,6 +189,7 @@ impl Connector {
         let waiting = if *cause == Cause::Replaced { Vec::new() } else { peer.take_blocked() };
         let name = peer.name.clone();
         self.end_of_subscriber(peer_id);
+        self.link_went_down(&name, now);
         self.tell(Event::PeerDown { peer: name, cause: cause.clone() });
         self.fail_requests(peer_id, now);
         self.unblock(waiting, now);
@@ -262,7 +264,7 @@ impl Connector {
             && memo.header == frame.header()
             && memo.with_binary == frame.binary().is_some()
         {
-            return self.deliver(memo.inbox, &[frame.bytes()], peer, id, now);
+            return self.deliver((memo.inbox, memo.row as usize), &[frame.bytes()], peer, id, now);
         }
         if let State::Up { peer } = state
             && let Some(published) = self.publish_again(id, frame, None, now)
@@ -421,6 +423,7 @@ impl Connector {
             if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
                 link.unanswered = 0;
             }
+            self.keep_alive_answered(peer, now);
         } else if let Some(asker) = self.take_asker(peer, header) {
             self.answer_app(asker, frame.bytes().to_vec(), now);
         }
@@ -445,6 +448,7 @@ impl Connector {
         let question = control::ping(&self.settings.id, &self.settings.server_id, control::KEEP_ALIVE_ID);
         self.send_control(id, question);
         self.timers.arm_if_idle(Timer::KeepAliveAnswer(id), now + settings.timeout);
+        self.keep_alive_asked(now);
         self.timers.arm(Timer::KeepAlive(id), now + settings.period);
     }
 

@@ -60,6 +60,7 @@ impl Connector {
             return lane;
         }
         let mut lane = Lane::new(name, class, epoch, durable);
+        lane.row = self.traffic.row(&peer.name, message_type);
         lane.ring = (!durable).then(|| Ring::heap(limit, sequence, true));
         peer.lanes.push(lane);
         peer.lanes.len() - 1
@@ -70,6 +71,7 @@ impl Connector {
         let class = self.classes.of(lane_of(name).0);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
         let mut lane = Lane::new(name, class, 0, true);
+        lane.row = self.traffic.row(&peer.name, lane_of(name).0);
         lane.is_old = true;
         peer.lanes.push(lane);
         peer.lanes.len() - 1
@@ -126,7 +128,8 @@ impl Connector {
         if self.access.client_queue_max.is_some_and(|most| peer.used().saturating_add(length) > most) {
             return self.too_much_for_client(app, peer_id, lane, now);
         }
-        let Some(ring) = &mut peer.lanes[lane].ring else { return Queued::Taken };
+        let entry = &mut peer.lanes[lane];
+        let Some(ring) = &mut entry.ring else { return Queued::Taken };
         ring.set_next_sequence(self.stamp);
         let used = beside + ring.used();
         let pushed = if beside > 0 && used + length > limit {
@@ -137,7 +140,8 @@ impl Connector {
         match pushed {
             Ok(number) => {
                 self.stamp = number + 1;
-                if peer.lanes[lane].durable {
+                entry.ages.came(number, ring, now);
+                if entry.durable {
                     self.list(RingRef::Outbox(peer_id, lane));
                 } else {
                     self.lies_in_memory(letter.origin, now);
@@ -268,6 +272,9 @@ impl Connector {
         });
         let pushed = ring.push(parts, letter.flags, letter.origin);
         self.stamp = self.stamp.max(ring.next_sequence());
+        if let Ok(number) = pushed {
+            entry.ages.came(number, ring, now);
+        }
         if durable {
             self.list(RingRef::Outbox(peer_id, lane));
         } else {

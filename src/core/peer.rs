@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::age::Ages;
 use super::feed::FeedSlot;
 use super::file_lane::{FileLane, Stage};
 use super::frame_out::{self, Sources};
@@ -21,6 +22,8 @@ pub(super) struct Peer {
     pub link: Option<Id>,
     /// Its outbox. A lane stays where it is for as long as the peer is known.
     pub lanes: Vec<Lane>,
+    /// The row in the counts of its publications, once there was one.
+    pub publications: Option<usize>,
     /// Whose turn it is of the classes of its lanes.
     pub turns: Turns,
     /// Its subscriptions' numbers on the link.
@@ -44,6 +47,9 @@ pub(super) struct Lane {
     /// Link 2: the peer has said that it took over all records with smaller numbers. Others are given up without its
     /// word: on a link of the first kind, or to make room.
     pub taken: u64,
+    /// Its row in the counts.
+    pub row: usize,
+    pub ages: Ages,
     /// It lies in a file.
     pub durable: bool,
     /// It was the peer's under another name: it is sent before the lane of its type, and gets nothing new.
@@ -87,6 +93,8 @@ impl Lane {
             epoch,
             begins: 0,
             taken: 0,
+            row: 0,
+            ages: Ages::default(),
             durable,
             is_old: false,
             ring: None,
@@ -324,7 +332,8 @@ impl Peers {
             return id;
         }
         let (lanes, feeds, requests) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let peer = Peer { name: name.to_owned(), link: None, lanes, turns: classes.turns(), feeds, requests };
+        let (name_of, turns) = (name.to_owned(), classes.turns());
+        let peer = Peer { name: name_of, link: None, lanes, publications: None, turns, feeds, requests };
         let id = self.slots.insert(peer);
         self.names.insert(name.to_owned(), id);
         id

@@ -46,6 +46,8 @@ pub enum Timer {
     Tidy,
     /// Draining has lasted long enough.
     Shutdown,
+    /// A connector that rests begins again.
+    Begin,
 }
 
 /// At most one deadline for each [`Timer`].

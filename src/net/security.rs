@@ -11,9 +11,9 @@ use super::expiry::Expiry;
 use super::session::Session;
 use super::tls::{self, ClientTls, Clients, Refusals, ServerTls, Servers, TlsError};
 use crate::certs::{
-    self, Certificate, ClientFolder, Identity, Issuing, Layout, Pair, Registry, SharedRegistry, WatchedPair,
+    self, Certificate, ClientFolder, Identity, Issued, Issuing, Layout, Pair, Registry, SharedRegistry, WatchedPair,
 };
-use crate::core::Secured;
+use crate::core::{IssuedCertificate, Secured};
 use crate::logger::AUDIT;
 use crate::wire::control::{NewCertificate, Offer};
 use crate::wire::link::ALPN;
@@ -37,6 +37,8 @@ pub struct ServerSecurity {
     pub(super) registry: Option<SharedRegistry>,
     pub(super) setup: ServerSetup,
     pub(super) expiry: RefCell<Expiry>,
+    /// When the certificates of all clients are looked at next, in Unix seconds.
+    pub(super) clients_at: Cell<i64>,
 }
 
 /// What a server shows, and the settings with it.
@@ -226,7 +228,13 @@ impl ServerSecurity {
         let pair = WatchedPair::open(layout.server_certificate(), layout.server_key(), unix_now())?;
         let registry = if setup.anyone { None } else { Some(SharedRegistry::new(setup.registry()?)) };
         let tls = server_tls(&pair, registry.as_ref())?;
-        Ok(Self { own: RefCell::new(Own { pair, tls }), registry, setup, expiry: RefCell::default() })
+        Ok(Self {
+            own: RefCell::new(Own { pair, tls }),
+            registry,
+            setup,
+            expiry: RefCell::default(),
+            clients_at: Cell::default(),
+        })
     }
 
     /// The settings for the next connection: with another certificate, if there is one now.
@@ -309,6 +317,11 @@ impl ClientSecurity {
         }
     }
 
+    /// The serial number of this client's own certificate.
+    fn own_serial(&self) -> Option<String> {
+        self.folder.own_certificate(&self.setup.name).ok().map(|certificate| certificate.serial().to_owned())
+    }
+
     /// Whether it is the shared certificate's turn: the own one was shown last, and did not lead to a link.
     fn is_turn_of_shared(&self) -> bool {
         let refused = self.turns.opened.replace(false) && !self.turns.up.replace(false);
@@ -332,6 +345,12 @@ fn is_shown(registry: &SharedRegistry, name: &str, certificate: &Certificate) {
         Ok(false) => {}
         Err(e) => log::warn!("the certificate of client {name} before {serial} is still accepted: {e}"),
     }
+}
+
+/// What a client is told of a certificate that was made for it.
+fn told(issued: Issued) -> IssuedCertificate {
+    let new = NewCertificate { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem };
+    IssuedCertificate { new, serial: issued.serial }
 }
 
 impl Security {
@@ -397,26 +416,22 @@ impl Security {
     ///
     /// # Errors
     /// Why not.
-    pub fn issue(&self, name: &str, offer: &Offer) -> Result<NewCertificate, String> {
+    pub fn issue(&self, name: &str, offer: &Offer) -> Result<IssuedCertificate, String> {
         let Security::Server(ServerSecurity { registry: Some(registry), .. }) = self else {
             return Err("this connector issues no certificates".to_owned());
         };
-        let issued = registry.enrol(name, offer).map_err(|e| e.to_string())?;
-        log::info!(target: AUDIT, "the certificate {} is accepted for client {name}", issued.serial);
-        Ok(NewCertificate { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem })
+        registry.enrol(name, offer).map(told).map_err(|e| e.to_string())
     }
 
     /// Accepts a client's next certificate beside the one that it has.
     ///
     /// # Errors
     /// Why not.
-    pub fn renew(&self, name: &str, offer: &Offer) -> Result<NewCertificate, String> {
+    pub fn renew(&self, name: &str, offer: &Offer) -> Result<IssuedCertificate, String> {
         let Security::Server(ServerSecurity { registry: Some(registry), .. }) = self else {
             return Err("this connector issues no certificates".to_owned());
         };
-        let issued = registry.renew(name, offer).map_err(|e| e.to_string())?;
-        log::info!(target: AUDIT, "the certificate {} is accepted for client {name}, as its next", issued.serial);
-        Ok(NewCertificate { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem })
+        registry.renew(name, offer).map(told).map_err(|e| e.to_string())
     }
 
     /// Takes the certificate of a client back; its serial numbers. With `only_link` its files stay.
@@ -435,13 +450,15 @@ impl Security {
         deleted.map_err(|e| e.to_string())
     }
 
-    /// Deletes this client's own certificate.
+    /// Deletes this client's own certificate; its serial number, if there was one that could be read.
     ///
     /// # Errors
     /// Why not.
-    pub fn delete_own(&self) -> Result<(), String> {
+    pub fn delete_own(&self) -> Result<Option<String>, String> {
         let Security::Client(client) = self else { return Err("this connector shows no certificate".to_owned()) };
-        client.folder.delete(&client.setup.name).map(drop).map_err(|e| e.to_string())
+        let serial = client.own_serial();
+        client.folder.delete(&client.setup.name).map_err(|e| e.to_string())?;
+        Ok(serial)
     }
 
     /// What this client offers to the server that it asks for a certificate: nothing if it can keep no key, and then the
@@ -455,15 +472,17 @@ impl Security {
         })
     }
 
-    /// Keeps the certificate that the server issued.
+    /// Keeps the certificate that the server issued; its serial number.
     ///
     /// # Errors
     /// Why not.
-    pub fn store(&self, new: &NewCertificate) -> Result<(), String> {
+    pub fn store(&self, new: &NewCertificate) -> Result<String, String> {
         let Security::Client(client) = self else { return Err("this connector asks for no certificates".to_owned()) };
         // The next connection has a certificate of its own to show.
         client.turns.opened.set(false);
         let stored = client.folder.store(&client.setup.name, &new.certificate_pem, new.key_pem.as_deref(), unix_now());
-        stored.map_err(|e| e.to_string())
+        stored.map_err(|e| e.to_string())?;
+        // What was stored can be read.
+        Ok(client.own_serial().unwrap_or_default())
     }
 }

@@ -10,13 +10,14 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::buffers::{Buffers, READ_SIZE};
 use super::dial::{Resolver, Target};
+use super::doors::Doors;
 use super::hooks::ActiveHooks;
 use super::listener::UnixServer;
+use super::meter::Meter;
 use super::rings::Rings;
 use super::security::{Secure, Security};
 use super::session::{Handler, Session};
@@ -25,7 +26,7 @@ use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
 use super::to_core::ToCore;
 use super::tokens::ActiveTokens;
-use crate::core::{Cause, Connector, Id, Secured};
+use crate::core::{Cause, Connector, Id, OwnerWork, Secured};
 use crate::files::DiskFiles;
 use crate::wire::names::SocketPaths;
 
@@ -44,8 +45,8 @@ const LAST_READ: usize = 4 * 1024 * 1024;
 /// Time that a turn gives to connections of which it is not known yet who is there.
 const HANDSHAKES_TIME: Duration = Duration::from_millis(2);
 
-const LINKS: Token = Token(0);
-const APPS: Token = Token(1);
+pub(super) const LINKS: Token = Token(0);
+pub(super) const APPS: Token = Token(1);
 const ADMINS: Token = Token(2);
 const SIGNALS: Token = Token(3);
 const WAKER: Token = Token(4);
@@ -61,18 +62,18 @@ pub struct Parts {
     pub connector: Connector,
     /// How links are protected.
     pub security: Security,
-    /// A server's listener.
-    pub links: Option<TcpListener>,
+    /// Where links and apps come in.
+    pub doors: Doors,
     /// A client's server.
     pub target: Option<Target>,
-    /// Where apps connect to send.
-    pub apps: UnixServer,
     /// Where admins connect.
     pub admins: UnixServer,
     /// Where the other sockets are.
     pub paths: SocketPaths,
     /// Where queues are stored.
     pub rings: Rings,
+    /// The address of the server, as the config has it.
+    pub server: (String, u16),
     /// Where the config is from: what admins change is written there.
     pub config_file: Option<PathBuf>,
     /// Files that messages bring; the core gets them when the loop can be woken for them.
@@ -102,7 +103,7 @@ pub enum Wish {
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    id: Id,
+    pub(super) id: Id,
     pub(super) stream: Stream,
     pub(super) kind: Kind,
     /// The core takes no more for now.
@@ -164,7 +165,7 @@ pub struct Shell {
     /// The connection whose server's name is being looked up.
     pub(super) looked_up: Option<Id>,
     buffers: Buffers,
-    connections: Vec<Option<Entry>>,
+    pub(super) connections: Vec<Option<Entry>>,
     /// Connections that may have something to read.
     to_read: Vec<Id>,
     /// Connections that may have something to send.
@@ -182,10 +183,15 @@ pub struct Shell {
     /// A signal to stop has come.
     pub(super) told_to_end: bool,
     pub(super) wish: Wish,
+    /// An admin has ordered a rest, a hard one if this says so.
+    pub(super) rest_ordered: Option<bool>,
+    /// What admins want of the owner of the loop.
+    pub(super) owner_work: Vec<OwnerWork>,
     /// There is more to do for files.
     works: bool,
     /// When the certificates are looked at.
     pub(super) certificates_at: Instant,
+    pub(super) meter: Meter,
 }
 
 impl Shell {
@@ -196,10 +202,7 @@ impl Shell {
     pub fn new(mut parts: Parts) -> io::Result<Self> {
         let poll = Poll::new()?;
         let registry = poll.registry();
-        if let Some(links) = &mut parts.links {
-            registry.register(links, LINKS, Interest::READABLE)?;
-        }
-        registry.register(&mut parts.apps.listener, APPS, Interest::READABLE)?;
+        parts.doors.register(registry, LINKS, APPS)?;
         registry.register(&mut parts.admins.listener, ADMINS, Interest::READABLE)?;
         if let Some(signals) = &mut parts.signals {
             signals.register(registry, SIGNALS)?;
@@ -234,8 +237,11 @@ impl Shell {
             ended: false,
             told_to_end: false,
             wish: Wish::GoOn,
+            rest_ordered: None,
+            owner_work: Vec::new(),
             works: false,
             certificates_at: now,
+            meter: Meter::default(),
         };
         shell.parts.connector.start(now);
         shell.do_outputs(now);
@@ -280,8 +286,10 @@ impl Shell {
         self.write_all(now);
         self.parts.connector.settle(now);
         self.do_outputs(now);
+        self.rest_as_ordered(now);
         self.let_go(now);
         self.accept_again(now);
+        self.measure_turn(now);
         if self.ended && self.lingering.is_empty() {
             return Ok(Wish::End);
         }

@@ -142,6 +142,12 @@ impl Stream {
         self.writable |= event.is_writable() || event.is_error();
     }
 
+    /// What TLS the two sides speak, as OpenSSL words it; none without TLS, or before that is known.
+    #[must_use]
+    pub fn tls_version(&self) -> Option<&'static str> {
+        self.session.as_ref()?.tls_version()
+    }
+
     /// Whether bytes wait for room in the socket.
     #[must_use]
     pub fn has_pending(&self) -> bool {

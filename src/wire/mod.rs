@@ -1,6 +1,7 @@
 //! Bytes to meaning and back, without state and without I/O: the formats that connectors, apps and admins speak.
 
 pub mod admin;
+pub mod admin_arguments;
 pub mod control;
 pub mod deframer;
 pub mod file;
