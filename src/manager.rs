@@ -51,6 +51,7 @@ mod daemon;
 mod doors;
 mod error;
 mod limits;
+mod route;
 mod security;
 mod service;
 mod tokens;
@@ -77,6 +78,7 @@ use access::access;
 use active::ActiveConnector;
 use control::Order;
 use limits::limits;
+use route::route;
 use security::security;
 use service::Service;
 use tokens::{active_tokens, set_tokens};
@@ -87,7 +89,6 @@ use crate::core::{Connector, Covered, KeepAlive, Mode, OnFull, Settings, Sync};
 use crate::files::{self, DiskFiles, OwnFolders};
 use crate::hooks::{Hook, Hooks, Program, ProgramError, Runner};
 use crate::logger;
-use crate::net::dial::Target;
 use crate::net::doors::Doors;
 use crate::net::hooks::ActiveHooks;
 use crate::net::listener::{self, UnixServer};
@@ -195,7 +196,7 @@ impl ConnectorManager {
     /// # Errors
     /// [`ApiError::ClientName`], [`ApiError::PathTooLong`].
     pub fn api(&self) -> Result<ConnectorApi, ApiError> {
-        let Address { host, port } = &self.config.server_sockaddr;
+        let Address { host, port } = &self.config.server_sockaddr.first;
         let builder = match self.config.role() {
             Role::Server => ConnectorApi::server(host, *port),
             Role::Client => ConnectorApi::client(&self.config.id()).server_address(host, *port),
@@ -413,11 +414,12 @@ fn parts(config: &Config, hooks: &Hooks, admins: Option<UnixServer>) -> Result<P
     let access = access(config).map_err(|(key, error)| StartError::List { key, error })?;
     // Before the sockets, which may be taken over from another connector: not if it still works with these queues.
     let spool = open_spool(config, &settings)?;
-    let Address { host, port } = config.server_sockaddr.clone();
+    let Address { host, port } = config.server_sockaddr.first.clone();
     let security = security(config)?;
-    let target = match config.role() {
+    let runner = Runner::new(&settings.id, config.hook_timeout);
+    let route = match config.role() {
         Role::Server => None,
-        Role::Client => Some(Target { host: host.clone(), port, bind: config.client_bind_ip.clone() }),
+        Role::Client => Some(route(config, hooks, &runner).map_err(StartError::Proxy)?),
     };
     let admins = match admins.filter(|admins| admins.path() == paths.commander()) {
         Some(admins) => admins,
@@ -425,8 +427,8 @@ fn parts(config: &Config, hooks: &Hooks, admins: Option<UnixServer>) -> Result<P
     };
     let doors = Doors::open(doors::places(config))?;
     let rings = Rings::new(spool, &settings.id, settings.max_ring_bytes);
-    let runner = Runner::new(&settings.id, config.hook_timeout);
     let mut connector = Connector::new(settings);
+    connector.set_servers(route::server_names(config), config.server_return_after);
     connector.set_gates(ActiveHooks::gates(hooks, config.hook_timeout));
     connector.set_access(access);
     connector.set_limits(limits(config));
@@ -443,7 +445,7 @@ fn parts(config: &Config, hooks: &Hooks, admins: Option<UnixServer>) -> Result<P
         connector,
         security,
         doors,
-        target,
+        route,
         admins,
         paths,
         rings,

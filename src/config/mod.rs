@@ -31,7 +31,7 @@ pub use owner::{Owner, OwnerError, find_owner};
 pub use save::save;
 pub use template::Templates;
 pub use values::{
-    Address, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy,
+    Address, Addresses, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy,
     ProxyAuthorization, Rotate, VerifyPeer,
 };
 

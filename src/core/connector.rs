@@ -29,6 +29,7 @@ use super::places::Places;
 use super::priority::Classes;
 use super::receipts::Session;
 use super::requests::Requests;
+use super::servers::Servers;
 use super::settings::{CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, Settings, TIDY_PERIOD};
 use super::slots::{Id, Slots};
 use super::subscriber::received_types;
@@ -140,8 +141,8 @@ pub struct Connector {
     pub(super) traffic: Traffic,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
-    /// Why the last attempt to get a link failed; none once there is one.
-    pub(super) dial_failure: Option<Cause>,
+    /// The addresses of a client's server.
+    pub(super) servers: Servers,
     pub(super) outputs: VecDeque<Output>,
     pub(super) scratch: Vec<u8>,
     pub(super) stopping: bool,
@@ -158,6 +159,7 @@ impl Connector {
         let inboxes: Vec<Inbox> = types.iter().map(|t| Inbox::new(t, settings.seed)).collect();
         let inbox_of_type = types.into_iter().zip(0..).collect();
         let classes = Classes::new(&settings.priorities);
+        let servers = Servers::new(vec![settings.server_id.clone()], None);
         let (backoff, stamp) = (Backoff::new(settings.seed), settings.start_sequence);
         Self {
             settings,
@@ -196,7 +198,7 @@ impl Connector {
             traffic: Traffic::default(),
             timers: Timers::default(),
             backoff,
-            dial_failure: None,
+            servers,
             outputs: VecDeque::new(),
             scratch: vec![0; SCRATCH],
             stopping: false,
@@ -519,6 +521,7 @@ impl Connector {
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Rate(id) => self.rate_over(id, now),
                 Timer::Redial => self.dial(now),
+                Timer::Return => self.go_back(now),
                 Timer::Files => self.files_again(now),
                 Timer::StoreAgain => self.store_again(now),
                 Timer::Sync => self.sync_now(now),

@@ -13,12 +13,14 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::buffers::{Buffers, READ_SIZE};
-use super::dial::{Resolver, Target};
+use super::dial::Resolver;
 use super::doors::Doors;
 use super::hooks::ActiveHooks;
 use super::listener::UnixServer;
 use super::meter::Meter;
+use super::open::Dialled;
 use super::rings::Rings;
+use super::route::Route;
 use super::security::{Secure, Security};
 use super::session::{Handler, Session};
 use super::stop::Signals;
@@ -64,8 +66,8 @@ pub struct Parts {
     pub security: Security,
     /// Where links and apps come in.
     pub doors: Doors,
-    /// A client's server.
-    pub target: Option<Target>,
+    /// A client's way to its server.
+    pub route: Option<Route>,
     /// Where admins connect.
     pub admins: UnixServer,
     /// Where the other sockets are.
@@ -141,7 +143,9 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct LinkEntry {
     /// It was dialled and is not open yet.
-    opening: bool,
+    pub(super) opening: bool,
+    /// The proxy that it was dialled to has been reached.
+    pub(super) reached: bool,
     /// What is known of the peer once TLS is done, on a client.
     known: Option<Secured>,
     refusals: Refusals,
@@ -152,7 +156,7 @@ pub(super) struct LinkEntry {
 impl LinkEntry {
     pub(super) fn new(secure: Secure, opening: bool) -> (Option<Session>, Self) {
         let Secure { session, known, refusals, shown } = secure;
-        (session, Self { opening, known, refusals, shown })
+        (session, Self { opening, reached: false, known, refusals, shown })
     }
 }
 
@@ -162,8 +166,8 @@ pub struct Shell {
     pub(super) parts: Parts,
     pub(super) waker: Arc<Waker>,
     pub(super) resolver: Resolver,
-    /// The connection whose server's name is being looked up.
-    pub(super) looked_up: Option<Id>,
+    /// Connections to be opened to names that are being looked up.
+    pub(super) dialled: HashMap<Id, Dialled>,
     buffers: Buffers,
     pub(super) connections: Vec<Option<Entry>>,
     /// Connections that may have something to read.
@@ -223,7 +227,7 @@ impl Shell {
             parts,
             waker,
             resolver,
-            looked_up: None,
+            dialled: HashMap::new(),
             buffers: Buffers::default(),
             connections: Vec::new(),
             to_read: Vec::new(),
@@ -355,7 +359,7 @@ impl Shell {
     }
 
     /// Has a connection read in this turn.
-    fn list(&mut self, id: Id) {
+    pub(super) fn list(&mut self, id: Id) {
         if let Some(entry) = self.entry(id)
             && !entry.listed
             && entry.stream.readable
@@ -377,28 +381,6 @@ impl Shell {
         if can_write {
             self.to_write.push(id);
         }
-    }
-
-    /// A connection that was dialled is open, or has failed.
-    fn opening_event(&mut self, id: Id, now: Instant) {
-        let Some(entry) = self.entry(id) else { return };
-        let Some(socket) = entry.stream.tcp() else { return };
-        match (socket.take_error(), socket.peer_addr()) {
-            (Ok(Some(error)) | Err(error), _) => {
-                self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
-            }
-            (Ok(None), Err(_)) => return,
-            (Ok(None), Ok(remote)) => {
-                if let Kind::Link(link) = &mut entry.kind {
-                    link.opening = false;
-                }
-                self.parts.connector.opened(id, Some(remote), now);
-                self.parts.security.is_open();
-                self.secure(id, now);
-                self.list(id);
-            }
-        }
-        self.do_outputs(now);
     }
 
     /// Begins TLS, or, without it, tells the core that there is none.
@@ -536,7 +518,7 @@ impl Shell {
     /// Lets go of a connection. The end of a link is waited for, because closing a socket that still has something to
     /// read makes TCP throw away what the other side has not read yet.
     pub(super) fn close(&mut self, id: Id, now: Instant) {
-        self.looked_up.take_if(|waiting| *waiting == id);
+        self.forget_dialled(id);
         self.parts.hooks.clients.forget(id);
         self.parts.tokens.forget(id);
         let Some(slot) = self.connections.get_mut(id.index()) else { return };
