@@ -173,9 +173,7 @@ mod tests {
         let text = page.into_text();
         assert!(text.contains(".TH P 1 2026-01-02 \"aioconnectors "), "{text}");
         assert!(
-            text.contains(
-                ".SH \"a \\(dqb\\(dq\"\n\\&.dot begins it.\nNext one.\n\\fBc\\fR d e.g. f.\n.PP\nMore.\n"
-            ),
+            text.contains(".SH \"a \\(dqb\\(dq\"\n\\&.dot begins it.\nNext one.\n\\fBc\\fR d e.g. f.\n.PP\nMore.\n"),
             "{text}"
         );
         assert!(text.ends_with(".EX\n\\&.x\n\\(aqy\n.EE\n.RE\n"), "{text}");
