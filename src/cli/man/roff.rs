@@ -54,6 +54,16 @@ impl Page {
         self.sentences(text, ".IP");
     }
 
+    /// What comes next belongs to the last item, up to [`end_inner`](Self::end_inner).
+    pub fn begin_inner(&mut self) {
+        self.line(".RS");
+    }
+
+    /// The end of what belongs to an item.
+    pub fn end_inner(&mut self) {
+        self.line(".RE");
+    }
+
     /// Lines that are shown as they are.
     pub fn example(&mut self, text: &str) {
         self.line(".PP\n.RS 4\n.EX");
