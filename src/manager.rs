@@ -49,6 +49,7 @@ mod control;
 mod daemon;
 mod error;
 mod limits;
+mod scrapes;
 mod security;
 mod service;
 mod tokens;
@@ -74,6 +75,7 @@ use access::access;
 use active::ActiveConnector;
 use control::Order;
 use limits::limits;
+use scrapes::scrapes;
 use security::security;
 use service::Service;
 use tokens::{active_tokens, set_tokens};
@@ -439,6 +441,7 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     let admins = listener::unix(&paths.commander(), 0o660, config.reuse_uds_path_commander_server)?;
     let apps_mode = if config.everybody_can_send_messages { 0o777 } else { 0o770 };
     let apps = listener::unix(&paths.send(), apps_mode, config.reuse_uds_path_send_to_connector)?;
+    let scrapes = scrapes(config)?;
     let rings = Rings::new(spool, &settings.id, settings.max_ring_bytes);
     let runner = Runner::new(&settings.id, config.hook_timeout);
     let mut connector = Connector::new(settings);
@@ -467,6 +470,7 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
         files,
         hooks,
         tokens,
+        scrapes,
         signals,
         shutdown_timeout,
         send_timeout,

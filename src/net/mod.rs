@@ -16,6 +16,7 @@ mod meter;
 mod open;
 mod outputs;
 pub mod rings;
+pub mod scrapes;
 pub mod security;
 pub mod session;
 pub mod shell;
