@@ -22,6 +22,7 @@ mod enrolment;
 mod hooks;
 mod hostile;
 mod hot;
+mod metrics;
 mod odd_days;
 mod peers;
 mod receipts;
