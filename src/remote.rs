@@ -11,6 +11,7 @@
 
 mod access;
 mod connect;
+mod life;
 mod tokens;
 
 use std::fmt;
@@ -23,6 +24,7 @@ use serde_json::{Map, Value};
 
 pub use access::{ClientEntry, ClientList, IgnoredPeers};
 pub(crate) use connect::connect;
+pub use life::{Reloaded, STOP_TIMEOUT};
 
 use crate::wire::admin::{ANSWER_MAX, encode_request};
 

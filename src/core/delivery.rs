@@ -347,7 +347,7 @@ impl Connector {
     }
 
     pub(super) fn dial_app(&mut self, index: usize) {
-        if self.inboxes[index].conn.is_some() || self.inboxes[index].ring.is_empty() {
+        if self.stopped || self.inboxes[index].conn.is_some() || self.inboxes[index].ring.is_empty() {
             return;
         }
         let base = self.inboxes[index].given_up();
@@ -417,7 +417,8 @@ impl Connector {
     /// Looks whether the app has taken some of what is in its inbox.
     pub(super) fn check_unread(&mut self, index: usize, now: Instant) {
         let inbox = &mut self.inboxes[index];
-        if inbox.ring.is_empty() {
+        // While the connector rests no app can read.
+        if inbox.ring.is_empty() || self.stopped {
             return;
         }
         self.timers.arm(Timer::Unread(index), now + self.settings.send_timeout);

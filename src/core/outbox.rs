@@ -158,7 +158,7 @@ impl Connector {
     /// All that waits for a client is as much as may: its apps wait where they would for a lane, or it is refused.
     fn too_much_for_client(&mut self, app: Id, peer_id: Id, lane: usize, now: Instant) -> Queued {
         let Some(peer) = self.peers.get(peer_id) else { return Queued::Taken };
-        let (goes_on, entry) = (peer.link.is_some(), &peer.lanes[lane]);
+        let (goes_on, entry) = (peer.is_there(), &peer.lanes[lane]);
         match self.on_full(&entry.message_type) {
             Some(OnFull::Block) => {
                 // Another lane may be the one that empties: it is looked again.
@@ -196,7 +196,7 @@ impl Connector {
         let lane = &peer.lanes[lane];
         let Some(ring) = lane.ring.as_ref().filter(|ring| ring.unsent_bytes() >= OUTBOX_HIGH) else { return false };
         // What lies in a file may wait there for a peer that has said that it has no room, and for files.
-        let connected = peer.link.is_some() && !(lane.durable && (lane.stopped || lane.files.is_some()));
+        let connected = peer.is_there() && !(lane.durable && (lane.stopped || lane.files.is_some()));
         match self.on_full(&lane.message_type) {
             None => connected,
             Some(OnFull::Block) => connected || ring.used() >= self.lane_limit(lane),
@@ -221,7 +221,7 @@ impl Connector {
         now: Instant,
     ) -> Queued {
         let Some(peer) = self.peers.get(peer_id) else { return Queued::Taken };
-        let (connected, entry) = (peer.link.is_some(), &peer.lanes[lane]);
+        let (connected, entry) = (peer.is_there(), &peer.lanes[lane]);
         let waits = entry.len() > 0;
         let policy = self.on_full(&entry.message_type);
         let reason = match &error {

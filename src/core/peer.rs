@@ -20,6 +20,8 @@ pub(super) struct Peer {
     pub name: String,
     /// The link that carries its messages.
     pub link: Option<Id>,
+    /// That link has ended because another is about to take its place: what is sent waits for that.
+    pub moves: bool,
     /// Its outbox. A lane stays where it is for as long as the peer is known.
     pub lanes: Vec<Lane>,
     /// The row in the counts of its publications, once there was one.
@@ -196,6 +198,11 @@ impl Lane {
 const KEPT_FOR_URGENT: usize = 16;
 
 impl Peer {
+    /// It has a link, or is about to have another.
+    pub fn is_there(&self) -> bool {
+        self.link.is_some() || self.moves
+    }
+
     /// Nothing is in its outbox, and nobody waits for it.
     pub fn is_idle(&self) -> bool {
         let has_feeds = self.feeds.iter().any(|slot| matches!(slot, FeedSlot::Of(_)));
@@ -333,7 +340,7 @@ impl Peers {
         }
         let (lanes, feeds, requests) = (Vec::new(), Vec::new(), BTreeMap::new());
         let (name_of, turns) = (name.to_owned(), classes.turns());
-        let peer = Peer { name: name_of, link: None, lanes, publications: None, turns, feeds, requests };
+        let peer = Peer { name: name_of, link: None, moves: false, lanes, publications: None, turns, feeds, requests };
         let id = self.slots.insert(peer);
         self.names.insert(name.to_owned(), id);
         id

@@ -38,6 +38,7 @@ impl Shell {
                     self.parts.connector.config_saved(id, result, now);
                 }
                 Output::Token(id, work) => self.token_work(id, work, now),
+                Output::Life(work) => self.life_work(work, now),
                 Output::Tell(event) => self.tell(&event, now),
                 Output::Stopped => self.ended = true,
             }

@@ -10,16 +10,18 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::buffers::{Buffers, READ_SIZE};
-use super::dial::{Resolver, Target};
+use super::dial::Resolver;
+use super::doors::Doors;
 use super::hooks::ActiveHooks;
 use super::listener::UnixServer;
 use super::meter::Meter;
+use super::open::Dialled;
 use super::rings::Rings;
 use super::scrapes::{ScrapeListener, Scrapes};
+use super::route::Route;
 use super::security::{Secure, Security};
 use super::session::{Handler, Session};
 use super::stop::Signals;
@@ -27,7 +29,7 @@ use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
 use super::to_core::ToCore;
 use super::tokens::ActiveTokens;
-use crate::core::{Cause, Connector, Id, Secured};
+use crate::core::{Cause, Connector, Id, OwnerWork, Secured};
 use crate::files::DiskFiles;
 use crate::wire::names::SocketPaths;
 
@@ -46,8 +48,8 @@ const LAST_READ: usize = 4 * 1024 * 1024;
 /// Time that a turn gives to connections of which it is not known yet who is there.
 const HANDSHAKES_TIME: Duration = Duration::from_millis(2);
 
-const LINKS: Token = Token(0);
-const APPS: Token = Token(1);
+pub(super) const LINKS: Token = Token(0);
+pub(super) const APPS: Token = Token(1);
 const ADMINS: Token = Token(2);
 const SIGNALS: Token = Token(3);
 const WAKER: Token = Token(4);
@@ -66,12 +68,10 @@ pub struct Parts {
     pub connector: Connector,
     /// How links are protected.
     pub security: Security,
-    /// A server's listener.
-    pub links: Option<TcpListener>,
-    /// A client's server.
-    pub target: Option<Target>,
-    /// Where apps connect to send.
-    pub apps: UnixServer,
+    /// Where links and apps come in.
+    pub doors: Doors,
+    /// A client's way to its server.
+    pub route: Option<Route>,
     /// Where admins connect.
     pub admins: UnixServer,
     /// Where the other sockets are.
@@ -149,7 +149,9 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct LinkEntry {
     /// It was dialled and is not open yet.
-    opening: bool,
+    pub(super) opening: bool,
+    /// The proxy that it was dialled to has been reached.
+    pub(super) reached: bool,
     /// What is known of the peer once TLS is done, on a client.
     known: Option<Secured>,
     refusals: Refusals,
@@ -160,7 +162,7 @@ pub(super) struct LinkEntry {
 impl LinkEntry {
     pub(super) fn new(secure: Secure, opening: bool) -> (Option<Session>, Self) {
         let Secure { session, known, refusals, shown } = secure;
-        (session, Self { opening, known, refusals, shown })
+        (session, Self { opening, reached: false, known, refusals, shown })
     }
 }
 
@@ -170,8 +172,8 @@ pub struct Shell {
     pub(super) parts: Parts,
     pub(super) waker: Arc<Waker>,
     pub(super) resolver: Resolver,
-    /// The connection whose server's name is being looked up.
-    pub(super) looked_up: Option<Id>,
+    /// Connections to be opened to names that are being looked up.
+    pub(super) dialled: HashMap<Id, Dialled>,
     buffers: Buffers,
     pub(super) connections: Vec<Option<Entry>>,
     /// Connections that may have something to read.
@@ -191,6 +193,10 @@ pub struct Shell {
     /// A signal to stop has come.
     pub(super) told_to_end: bool,
     pub(super) wish: Wish,
+    /// An admin has ordered a rest, a hard one if this says so.
+    pub(super) rest_ordered: Option<bool>,
+    /// What admins want of the owner of the loop.
+    pub(super) owner_work: Vec<OwnerWork>,
     /// There is more to do for files.
     works: bool,
     /// When the certificates are looked at.
@@ -207,10 +213,7 @@ impl Shell {
     pub fn new(mut parts: Parts) -> io::Result<Self> {
         let poll = Poll::new()?;
         let registry = poll.registry();
-        if let Some(links) = &mut parts.links {
-            registry.register(links, LINKS, Interest::READABLE)?;
-        }
-        registry.register(&mut parts.apps.listener, APPS, Interest::READABLE)?;
+        parts.doors.register(registry, LINKS, APPS)?;
         registry.register(&mut parts.admins.listener, ADMINS, Interest::READABLE)?;
         if let Some(scrapes) = &mut parts.scrapes {
             scrapes.register(registry)?;
@@ -234,7 +237,7 @@ impl Shell {
             parts,
             waker,
             resolver,
-            looked_up: None,
+            dialled: HashMap::new(),
             buffers: Buffers::default(),
             connections: Vec::new(),
             to_read: Vec::new(),
@@ -248,6 +251,8 @@ impl Shell {
             ended: false,
             told_to_end: false,
             wish: Wish::GoOn,
+            rest_ordered: None,
+            owner_work: Vec::new(),
             works: false,
             certificates_at: now,
             meter: Meter::default(),
@@ -296,6 +301,7 @@ impl Shell {
         self.write_all(now);
         self.parts.connector.settle(now);
         self.do_outputs(now);
+        self.rest_as_ordered(now);
         self.let_go(now);
         self.accept_again(now);
         self.serve_scrapes(now);
@@ -369,7 +375,7 @@ impl Shell {
     }
 
     /// Has a connection read in this turn.
-    fn list(&mut self, id: Id) {
+    pub(super) fn list(&mut self, id: Id) {
         if let Some(entry) = self.entry(id)
             && !entry.listed
             && entry.stream.readable
@@ -391,28 +397,6 @@ impl Shell {
         if can_write {
             self.to_write.push(id);
         }
-    }
-
-    /// A connection that was dialled is open, or has failed.
-    fn opening_event(&mut self, id: Id, now: Instant) {
-        let Some(entry) = self.entry(id) else { return };
-        let Some(socket) = entry.stream.tcp() else { return };
-        match (socket.take_error(), socket.peer_addr()) {
-            (Ok(Some(error)) | Err(error), _) => {
-                self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
-            }
-            (Ok(None), Err(_)) => return,
-            (Ok(None), Ok(remote)) => {
-                if let Kind::Link(link) = &mut entry.kind {
-                    link.opening = false;
-                }
-                self.parts.connector.opened(id, Some(remote), now);
-                self.parts.security.is_open();
-                self.secure(id, now);
-                self.list(id);
-            }
-        }
-        self.do_outputs(now);
     }
 
     /// Begins TLS, or, without it, tells the core that there is none.
@@ -554,7 +538,7 @@ impl Shell {
     /// Lets go of a connection. The end of a link is waited for, because closing a socket that still has something to
     /// read makes TCP throw away what the other side has not read yet.
     pub(super) fn close(&mut self, id: Id, now: Instant) {
-        self.looked_up.take_if(|waiting| *waiting == id);
+        self.forget_dialled(id);
         self.parts.hooks.clients.forget(id);
         self.parts.tokens.forget(id);
         let Some(slot) = self.connections.get_mut(id.index()) else { return };

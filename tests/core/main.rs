@@ -19,6 +19,7 @@ mod files_late;
 mod garbage;
 mod gates;
 mod handshake;
+mod life;
 mod limits;
 mod link2;
 mod link2_faults;

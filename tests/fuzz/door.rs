@@ -3,7 +3,8 @@
 
 use aioconnectors::core::tokens::TokenHash;
 use aioconnectors::core::{
-    Event, Id, Invitation, Invitations, Mode, Output, Secured, Settings, TokenTable, TokenWork, Tokens,
+    Event, Id, Invitation, Invitations, IssuedCertificate, Mode, Output, Secured, Settings, TokenTable, TokenWork,
+    Tokens,
 };
 use aioconnectors::wire::admin::{encode_request, parse_request};
 use aioconnectors::wire::control::{self, Control, HANDSHAKE_NO_SSL, HANDSHAKE_SSL, HELLO, NewCertificate, own_frame};
@@ -171,7 +172,8 @@ impl Door {
                     let offer = core.take_offer(id);
                     let key_pem = offer.certificate_pem.is_none().then(|| "key".to_owned());
                     let new = |certificate_pem| NewCertificate { certificate_pem, key_pem };
-                    core.certificate_issued(id, &name, of("certificate").map(new), now);
+                    let made = |text| IssuedCertificate { new: new(text), serial: "01".to_owned() };
+                    core.certificate_issued(id, &name, of("certificate").map(made), now);
                 }
                 Output::Store(id, _) => core.certificate_stored(id, of("").map(drop), now),
                 Output::Token(id, TokenWork::Issue(name)) => {
