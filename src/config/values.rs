@@ -1,6 +1,7 @@
 //! The types of config values that the standard library has no type for.
 
 use std::fmt;
+use std::net::SocketAddr;
 use std::ops::Deref;
 use std::path::PathBuf;
 use std::str::FromStr;
@@ -25,6 +26,15 @@ impl fmt::Display for Address {
             write!(f, "{}:{}", self.host, self.port)
         }
     }
+}
+
+/// Where programs connect that read the metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricsListen {
+    /// At a Unix socket.
+    Unix(PathBuf),
+    /// At a loopback address.
+    Tcp(SocketAddr),
 }
 
 /// The addresses of a server: one, or, on a client, several, the preferred one first.

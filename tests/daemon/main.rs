@@ -22,6 +22,7 @@ mod enrolment;
 mod hooks;
 mod hostile;
 mod hot;
+mod metrics;
 mod http_proxy;
 mod life;
 mod odd_days;
