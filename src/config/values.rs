@@ -1,7 +1,7 @@
 //! The types of config values that the standard library has no type for.
 
 use std::fmt;
-use std::ops::Deref;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -59,6 +59,12 @@ impl Deref for Addresses {
 
     fn deref(&self) -> &Address {
         &self.first
+    }
+}
+
+impl DerefMut for Addresses {
+    fn deref_mut(&mut self) -> &mut Address {
+        &mut self.first
     }
 }
 

@@ -205,6 +205,12 @@ impl Connector {
         }
     }
 
+    /// A client's link has been up for [`STABLE_PERIOD`]: failures before it count no more.
+    pub(super) fn link_lasts(&mut self) {
+        self.backoff.reset();
+        self.servers.tried = 0;
+    }
+
     fn go_back_later(&mut self, now: Instant) -> Option<Duration> {
         // Clients that left a server together do not come back all at once.
         let wait = self.backoff.jitter(self.servers.return_wait()?);

@@ -33,6 +33,7 @@ mod renewal;
 mod requests;
 mod revocation;
 mod rig;
+mod servers;
 mod stop;
 mod tokens;
 mod wait_for_ack;
