@@ -51,7 +51,7 @@ mod error;
 mod limits;
 mod security;
 mod service;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::collections::BTreeSet;
 use std::fs;
