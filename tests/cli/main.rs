@@ -5,6 +5,7 @@
 mod common;
 
 mod chat;
+mod doctor;
 mod files;
 mod programs;
 mod receive;

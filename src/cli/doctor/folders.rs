@@ -11,6 +11,7 @@ use nix::sys::statvfs::statvfs;
 use super::super::progress::size;
 use super::patient::{Patient, user_name};
 use super::report::Report;
+use crate::config::Coverage;
 use crate::wire::names::Role;
 
 const PART: &str = "folders";
@@ -112,7 +113,8 @@ fn private(patient: &Patient, path: &Path, folder: &Metadata, report: &mut Repor
 /// Each disk once.
 fn disks<'a>(patient: &Patient, paths: impl Iterator<Item = &'a Path>, report: &mut Report) {
     let mut seen = BTreeSet::new();
-    let stores = patient.config.disk_persistence_send.covers("") || patient.config.disk_persistence_recv.covers("");
+    let config = &patient.config;
+    let stores = [&config.disk_persistence_send, &config.disk_persistence_recv].iter().any(|c| **c != Coverage::None);
     for path in paths {
         let Some(path) = path.ancestors().find(|path| path.exists()) else { continue };
         let Ok(device) = fs::metadata(path).map(|folder| folder.dev()) else { continue };

@@ -54,6 +54,14 @@ pub(super) fn check(patient: &Patient, report: &mut Report) {
             );
         }
     };
+    if let Some(stream) = reach(found, bind, report).filter(|_| config.use_ssl) {
+        handshake(patient, stream, report);
+    }
+}
+
+/// A connection with one of these addresses. If one does not answer, that is an error only if all others do not.
+fn reach(found: Vec<SocketAddr>, bind: Option<IpAddr>, report: &mut Report) -> Option<TcpStream> {
+    let mut failed = Vec::new();
     let mut reached = None;
     for at in found.into_iter().take(ADDRESSES_MAX) {
         match connect(at, bind) {
@@ -61,15 +69,15 @@ pub(super) fn check(patient: &Patient, report: &mut Report) {
                 report.ok(PART, format!("{at} accepts connections"));
                 reached.get_or_insert(stream);
             }
-            Err(error) => {
-                let (what, advice) = unreachable(&error);
-                report.error(PART, format!("{at} {what}: {error}"), advice);
-            }
+            Err(error) => failed.push((at, error)),
         }
     }
-    if let Some(stream) = reached.filter(|_| config.use_ssl) {
-        handshake(patient, stream, report);
+    for (at, error) in failed {
+        let (what, advice) = unreachable(&error);
+        let what = format!("{at} {what}: {error}");
+        if reached.is_some() { report.warning(PART, what, advice) } else { report.error(PART, what, advice) }
     }
+    reached
 }
 
 /// Does this on a thread, which is left alone if it takes too long.
