@@ -13,6 +13,7 @@ pub mod create_connector;
 pub mod daemon;
 pub mod delete_certificate;
 pub mod demo;
+pub mod doctor;
 pub mod enroll;
 mod exit;
 pub mod help;
@@ -64,6 +65,7 @@ pub static COMMANDS: &[Command] = &[
     demo::COMMAND,
     print_config_templates::COMMAND,
     check_config::COMMAND,
+    doctor::COMMAND,
     create_certificates::COMMAND,
     replace_server_certificate::COMMAND,
     create_connector::COMMAND,
