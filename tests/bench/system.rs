@@ -16,8 +16,9 @@ use crate::{Failure, cpu, process};
 /// Time until the first message must have come through.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
-/// Between two probes.
+/// Between two probes at first, and at most; in between a twentieth of the time so far. To some a probe is much work.
 const PROBE: Duration = Duration::from_millis(5);
+const PROBE_MAX: Duration = Duration::from_millis(250);
 
 /// Messages come in at all sources and out of the sink.
 pub struct Flow {
@@ -155,7 +156,7 @@ impl System {
             let Flow { sources, sink } = &mut self.flows[flow];
             // While it starts, it may close the connection.
             _ = sources[source].probe();
-            if sink.wait_probe(PROBE)? {
+            if sink.wait_probe((start.elapsed() / 20).clamp(PROBE, PROBE_MAX))? {
                 return Ok(Instant::now());
             }
             self.brokers.check()?;
