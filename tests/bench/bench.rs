@@ -202,7 +202,8 @@ fn run(options: &Options) -> Result<bool, Failure> {
     let kinds = Kinds::find(options, &mut book);
     book.print_about();
     let result = measure(folder.path(), options, &kinds, &mut book);
-    // What was found out until something failed counts too.
+    // What was found out until something failed counts too, and what has failed.
+    book.print_absent();
     book.print_rows();
     book.print_facts();
     if let Some(file) = &options.json {

@@ -14,10 +14,10 @@ use aioconnectors::wire::names::{Role, SocketPaths};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
+use crate::ours::{CLIENT, CONNECT_TIMEOUT, plan_of};
 use crate::process::{bytes_sent_to, megabytes as megabytes_of, memory, signal};
 use crate::pump::Pump;
 use crate::report::Book;
-use crate::ours::{CLIENT, CONNECT_TIMEOUT, plan_of};
 use crate::{Failure, cpu};
 
 /// The type of messages with files.

@@ -21,8 +21,8 @@ use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 use crate::Failure;
-use crate::report::Book;
 use crate::ours::{CONNECT_TIMEOUT, plan_of};
+use crate::report::Book;
 
 /// Clients.
 pub const CLIENTS: usize = 10_000;

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use crate::ours::{connectors, plan, pump, python_plan};
-use crate::report::{Book, PUMP};
+use crate::report::{Book, JETSTREAM, LEAF, PUMP};
 use crate::rivals::{mosquitto, nats, python};
 use crate::system::System;
 use crate::{Failure, Options};
@@ -86,19 +86,23 @@ impl Kinds {
         let mut about = |name: &str, version: &str, settings: &str| {
             book.about.push([name, version, settings].map(str::to_owned));
         };
-        about(PUMP, "rustls", "Unix socket, TLS, TCP, TLS, Unix socket: the same bytes, no messages in mind; the limit");
+        about(
+            PUMP,
+            "rustls",
+            "Unix socket, TLS, TCP, TLS, Unix socket: the same bytes, no messages in mind; the limit",
+        );
         about("ours, TLS", &version, "TLS with a certificate for each client; apps over Unix sockets");
         about("ours, plain", &version, "the same without TLS");
         about("ours, disk", &version, "TLS, stored at both ends, persistence_sync \"os\": a kill loses nothing");
         let mut absent = Vec::new();
         match nats::found() {
             Some(version) => {
-                about("NATS leaf", &version, nats::SETTINGS);
-                about("JetStream, ingest", &version, nats::STREAM_SETTINGS);
-                all.push(kind("NATS leaf", false, false, MANY, Start::Nats));
-                all.push(kind("JetStream, ingest", false, true, ONE, Start::JetStream));
+                about(LEAF, &version, nats::SETTINGS);
+                about(JETSTREAM, &version, nats::STREAM_SETTINGS);
+                all.push(kind(LEAF, false, false, MANY, Start::Nats));
+                all.push(kind(JETSTREAM, false, true, ONE, Start::JetStream));
             }
-            None => absent.push(["NATS leaf", "nats-server is not installed (apt install nats-server)"]),
+            None => absent.push([LEAF, "nats-server is not installed (apt install nats-server)"]),
         }
         match mosquitto::found() {
             Some(version) => {

@@ -14,7 +14,7 @@ use std::time::{Duration, Instant};
 use aioconnectors::wire::frame::encode;
 use aioconnectors::wire::names::{Role, SocketPaths};
 
-use crate::client::{Connection, Heard, Number, Place, Speech};
+use crate::client::{Connection, Heard, Number, PATIENCE, Place, Speech};
 use crate::kinds::{Kind, Kinds};
 use crate::ours::{ASK, CLIENT};
 use crate::report::Book;
@@ -55,26 +55,31 @@ pub fn run(folder: &Path, options: &Options, kinds: &Kinds, book: &mut Book) -> 
     fs::create_dir(&folder)?;
     let is_asked = |kind: &&Kind| !kind.durable && kind.has_tls() && kind.has_processes();
     let wanted: Vec<&Kind> = kinds.all.iter().filter(is_asked).collect();
-    let systems = throughput::start(&folder, &wanted, 1)?;
+    let running = throughput::start(&folder, &wanted, 1, book)?;
     let seconds = options.seconds.unwrap_or(if options.quick { 1 } else { SECONDS });
     let mut asked = Vec::new();
-    for (at, (kind, system)) in wanted.into_iter().zip(systems).enumerate() {
+    for (at, mut one) in running.into_iter().enumerate() {
+        let Some(system) = &one.system else { continue };
+        let kind = one.kind;
         let rate = if kind.is_python() { PYTHON_RATE } else { options.rate };
-        let way = answerer(kind, &system, &folder.join(at.to_string()))?;
-        // Until the first one is answered; then connections are open and memory is touched.
-        let start = Instant::now();
-        while way.ask(rate, (rate / 2).max(1))?.lost() > 0 {
-            if start.elapsed() > crate::client::PATIENCE {
-                return Err(format!("{}: requests are not answered", kind.name).into());
-            }
+        match answerer(kind, system, &folder.join(at.to_string())).and_then(|way| way.warm_up(rate)) {
+            Ok(way) => asked.push((one, way, rate)),
+            Err(e) => one.give_up(NAME, e, book)?,
         }
-        asked.push((kind, system, way, rate));
     }
     let mut whole = true;
     for repeat in 1..=options.repeats {
-        for (kind, system, way, rate) in &asked {
+        for (one, way, rate) in &mut asked {
+            let (rate, kind) = (*rate, one.kind);
+            let Some(system) = &one.system else { continue };
             let before = system.brokers.cpu();
-            let answers = way.ask(*rate, rate * seconds)?;
+            let answers = match way.ask(rate, rate * seconds) {
+                Ok(answers) => answers,
+                Err(e) => {
+                    one.give_up(NAME, e, book)?;
+                    continue;
+                }
+            };
             let after = system.brokers.cpu();
             let cpu: Duration = (0..2).map(|side| after[side].saturating_sub(before[side])).sum();
             let case = format!("{NAME}: requests and answers of {SIZE} bytes");
@@ -193,6 +198,17 @@ impl Schedule {
 static ROUND: AtomicUsize = AtomicUsize::new(1);
 
 impl Way {
+    /// Asks until requests are answered: then connections are open and memory is touched.
+    fn warm_up(self, rate: u32) -> Result<Self, Failure> {
+        let start = Instant::now();
+        while self.ask(rate, (rate / 2).max(1))?.lost() > 0 {
+            if start.elapsed() > PATIENCE {
+                return Err("requests are not answered".into());
+            }
+        }
+        Ok(self)
+    }
+
     /// Sends so many requests at this rate, and takes their answers.
     fn ask(&self, rate: u32, count: u32) -> Result<Answers, Failure> {
         let round = ROUND.fetch_add(1, Ordering::Relaxed) as u16;

@@ -81,7 +81,13 @@ fn fact_bar(fact: &Fact, with_what: bool) -> Option<Bar> {
     let name = if with_what { format!("{} {}", fact.system, short(&fact.what)) } else { fact.system.clone() };
     let lost = fact.lost.filter(|lost| *lost > 0).map_or(String::new(), |lost| format!(", {lost} LOST"));
     let label = format!("{}{lost}", thousands(spread.median));
-    let colour = if fact.system.starts_with("ours") { OURS } else if is_limit(&fact.system) { LIMIT } else { OTHERS };
+    let colour = if fact.system.starts_with("ours") {
+        OURS
+    } else if is_limit(&fact.system) {
+        LIMIT
+    } else {
+        OTHERS
+    };
     Some(Bar { name, colour, spread, label })
 }
 

@@ -19,9 +19,9 @@ use serde_json::{Value, json};
 
 use crate::Failure;
 use crate::client::{Number, Place, Sink, Source, Speech};
+use crate::ours::{CLIENT, CONNECT_TIMEOUT, plan_of};
 use crate::process::memory;
 use crate::report::Book;
-use crate::ours::{CLIENT, CONNECT_TIMEOUT, plan_of};
 
 /// What is published.
 const NEWS: &str = "news";

@@ -75,12 +75,14 @@ impl Row {
         })
     }
 
-    fn line(&self, pump: Option<f64>) -> Option<String> {
+    /// The medians, with how they compare to the pump's and to those of NATS.
+    fn line(&self, [pump, nats]: [Option<f64>; 2]) -> Option<String> {
         let rate = self.rate()?;
         let cpu = self.cpu();
         let share = pump.map_or(String::new(), |pump| format!("{:.0} %", rate.median / pump * 100.0));
+        let times = nats.map_or(String::new(), |nats| format!("{:.2} x", rate.median / nats));
         Some(format!(
-            "{:<24} {:>10.0} {:>9.0}-{:<9.0} {:>7.1}  {}{:>8.2} {share:>6} {:>9}{}",
+            "{:<24} {:>10.0} {:>9.0}-{:<9.0} {:>7.1}  {}{:>8.2} {share:>6} {times:>7} {:>9}{}",
             self.system,
             rate.median,
             rate.least,
@@ -140,6 +142,10 @@ impl Book {
         for [name, version, settings] in &self.about {
             println!("{name:<24} {version}; {settings}");
         }
+        self.print_absent();
+    }
+
+    pub fn print_absent(&self) {
         for [name, why] in &self.absent {
             println!("{name:<24} ABSENT: {why}");
         }
@@ -163,13 +169,17 @@ impl Book {
                     cores()
                 );
                 println!(
-                    "{:<24} {:>10} {:>19} {:>7}  {parts}{:>8} {:>6} {:>9}",
-                    "", "msg/s", "least-most", "MB/s", "all", "pump", "lost"
+                    "{:<24} {:>10} {:>19} {:>7}  {parts}{:>8} {:>6} {:>7} {:>9}",
+                    "", "msg/s", "least-most", "MB/s", "all", "pump", "NATS", "lost"
                 );
             }
-            let is_pump = |other: &&Row| (other.case, other.size) == (row.case, row.size) && other.system == PUMP;
-            let pump = self.rows.iter().find(is_pump).and_then(Row::rate).map(|rate| rate.median);
-            if let Some(line) = row.line(pump) {
+            let rate_of = |names: &[&str]| {
+                let is_it =
+                    |other: &&Row| (other.case, other.size) == (row.case, row.size) && names.contains(&other.system);
+                self.rows.iter().find(is_it).and_then(Row::rate).map(|rate| rate.median)
+            };
+            let others = [rate_of(&[PUMP]), rate_of(&[LEAF, JETSTREAM])];
+            if let Some(line) = row.line(others) {
                 println!("{line}");
             }
         }
@@ -191,9 +201,10 @@ impl Book {
 
     /// Everything, for machines.
     pub fn json(&self) -> String {
-        let about = self.about.iter().map(|[name, version, settings]| {
-            json!({"name": name, "version": version, "settings": settings})
-        });
+        let about = self
+            .about
+            .iter()
+            .map(|[name, version, settings]| json!({"name": name, "version": version, "settings": settings}));
         let absent = self.absent.iter().map(|[name, why]| json!({"name": name, "why": why}));
         let facts = self.facts.iter().map(|fact| {
             let median = Spread::of(fact.values.iter().copied()).map(|spread| spread.median);
@@ -209,6 +220,10 @@ impl Book {
 
 /// The name of the bare pump, which the others are compared with.
 pub const PUMP: &str = "TLS pump";
+
+/// The names of the rival that the aims of the project speak of.
+pub const LEAF: &str = "NATS leaf";
+pub const JETSTREAM: &str = "JetStream, ingest";
 
 fn cores() -> usize {
     std::thread::available_parallelism().map_or(0, usize::from)

@@ -20,8 +20,8 @@ use aioconnectors::wire::header::{Header, MessageId};
 use aioconnectors::wire::names::{Role, SocketPaths};
 
 use crate::files::{FileWay, TYPE as FILE, make_source, pumped, settings};
-use crate::pump::Pump;
 use crate::ours::{CLIENT, CONNECT_TIMEOUT, MESSAGE_TYPE, plan_of};
+use crate::pump::Pump;
 use crate::report::Book;
 use crate::{Failure, cpu};
 
@@ -143,9 +143,8 @@ pub fn answer_all(socket: PathBuf, entry: PathBuf) -> Result<(), Failure> {
                 let Some(request) = header.request_id else { continue };
                 // A Python connector knows a request by its type as well.
                 let (id, kind) = (request.to_json(), &header.message_type);
-                let header = format!(
-                    r#"{{"message_type": "{kind}", "destination_id": "{CLIENT}", "response_id": {id}}}"#
-                );
+                let header =
+                    format!(r#"{{"message_type": "{kind}", "destination_id": "{CLIENT}", "response_id": {id}}}"#);
                 encode(header.as_bytes(), frame.data(), None, &mut out)?;
             }
             to.write_all(&out)?;

@@ -1,5 +1,7 @@
 //! What carries messages from apps to apps, running, and one measurement of it.
 
+use std::fs;
+use std::path::Path;
 use std::sync::atomic::{AtomicU16, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -91,7 +93,8 @@ impl Brokers {
         self.pids().map(|pids| process::megabytes(*pids.first()?, "VmRSS"))
     }
 
-    fn check(&mut self) -> Result<(), Failure> {
+    /// An error if a process has ended.
+    pub fn check(&mut self) -> Result<(), Failure> {
         match self {
             Brokers::Pump(_) => Ok(()),
             Brokers::Pair(pair, more) => {
@@ -114,6 +117,10 @@ impl Brokers {
     }
 
     pub fn start_again(&mut self, far_end: bool) -> Result<(), Failure> {
+        if let Brokers::Pair(pair, _) = self {
+            let connector = if far_end { pair.server() } else { pair.client() };
+            remove_sockets(&connector.config().with_extension(""))?;
+        }
         match self {
             Brokers::Pump(_) => Ok(()),
             Brokers::Pair(pair, _) if far_end => Ok(pair.server_mut().start_again()?),
@@ -122,6 +129,18 @@ impl Brokers {
             Brokers::Others { near, .. } => near.iter_mut().take(1).try_for_each(Broker::start_again),
         }
     }
+}
+
+/// Removes the sockets that a connector in this folder listened on: the Python package does not start while they are there.
+fn remove_sockets(folder: &Path) -> Result<(), Failure> {
+    for entry in fs::read_dir(folder)? {
+        let path = entry?.path();
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        if name.starts_with("uds_path_commander") || name.starts_with("uds_path_send") {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
 }
 
 /// What is sent.

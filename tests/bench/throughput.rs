@@ -93,28 +93,22 @@ pub fn run(folder: &Path, options: &Options, kinds: &Kinds, book: &mut Book) -> 
             continue;
         }
         eprintln!("starting {} of {} clients each", wanted.len(), group.clients);
-        let mut systems = start(&folder, &wanted, group.clients)?;
-        let mut rows = Vec::new();
-        for (case, size) in works {
-            for (which, (kind, system)) in wanted.iter().zip(&mut systems).enumerate() {
-                let work = Work { size, messages: 0, both_ways: case.both_ways };
-                if case.both_ways && system.flows.len() < 2 {
-                    continue;
-                }
-                let messages = calibrate(system, work, seconds, options.messages)?;
-                let row = Row { case: case.name, system: kind.name, is_ours: kind.is_ours, size, repeats: vec![] };
-                rows.push((which, Work { messages, ..work }, row));
-            }
-        }
+        let mut running = start(&folder, &wanted, group.clients, book)?;
+        let mut rows = prepare(&works, &mut running, seconds, options, book)?;
         for repeat in 1..=options.repeats {
             for (which, work, row) in &mut rows {
-                let measured = systems[*which].measure(work)?;
-                let (rate, lost) = (measured.rate(), measured.lost);
-                eprintln!(
-                    "{repeat}/{}  {:<12} {:>6} B  {:<24} {rate:>10.0} msg/s, {lost} lost",
-                    options.repeats, row.case, row.size, row.system
-                );
-                row.repeats.push(measured);
+                let Some(system) = &mut running[*which].system else { continue };
+                match system.measure(work) {
+                    Ok(measured) => {
+                        let (rate, lost) = (measured.rate(), measured.lost);
+                        eprintln!(
+                            "{repeat}/{}  {:<12} {:>6} B  {:<24} {rate:>10.0} msg/s, {lost} lost",
+                            options.repeats, row.case, row.size, row.system
+                        );
+                        row.repeats.push(measured);
+                    }
+                    Err(e) => running[*which].give_up(&format!("{}, {} bytes", row.case, row.size), e, book)?,
+                }
             }
         }
         book.rows.extend(rows.into_iter().map(|(_, _, row)| row));
@@ -122,16 +116,81 @@ pub fn run(folder: &Path, options: &Options, kinds: &Kinds, book: &mut Book) -> 
     Ok(book.rows.iter().filter(|row| row.is_ours).flat_map(|row| &row.repeats).all(|repeat| repeat.is_whole()))
 }
 
+/// One of what is compared, as long as it runs.
+pub struct Running<'a> {
+    pub kind: &'a Kind,
+    pub system: Option<System>,
+}
+
+impl Running<'_> {
+    /// Goes on without it, and says why; where it is one of ours, this is an error.
+    pub fn give_up(&mut self, case: &str, error: Failure, book: &mut Book) -> Result<(), Failure> {
+        self.system = None;
+        if self.kind.is_ours {
+            return Err(error);
+        }
+        let why = format!("failed in {case:?}: {error}");
+        eprintln!("{}: {why}", self.kind.name);
+        book.absent.push([self.kind.name.to_owned(), why]);
+        Ok(())
+    }
+}
+
 /// All of a group, running.
-pub fn start(folder: &Path, kinds: &[&Kind], clients: usize) -> Result<Vec<System>, Failure> {
-    let start = |(at, kind): (usize, &&Kind)| {
+pub fn start<'a>(
+    folder: &Path,
+    kinds: &[&'a Kind],
+    clients: usize,
+    book: &mut Book,
+) -> Result<Vec<Running<'a>>, Failure> {
+    let mut all = Vec::new();
+    for (at, &kind) in kinds.iter().enumerate() {
         let folder = folder.join(at.to_string());
         fs::create_dir(&folder)?;
-        let mut system = kind.start(&folder, clients).map_err(|e| format!("{}: {e}", kind.name))?;
-        system.wait_ready()?;
-        Ok::<_, Failure>(system)
-    };
-    kinds.iter().enumerate().map(start).collect()
+        let mut running = Running { kind, system: None };
+        let started = kind.start(&folder, clients).and_then(|mut system| {
+            system.wait_ready()?;
+            Ok(system)
+        });
+        match started {
+            Ok(system) => running.system = Some(system),
+            Err(e) => running.give_up("start", format!("{}: {e}", kind.name).into(), book)?,
+        }
+        all.push(running);
+    }
+    Ok(all)
+}
+
+/// What is measured of which of them, and where it will be written down.
+type Line = (usize, Work, Row);
+
+/// Finds out how many messages each has to send.
+fn prepare(
+    works: &[(&Case, usize)],
+    running: &mut [Running<'_>],
+    seconds: f64,
+    options: &Options,
+    book: &mut Book,
+) -> Result<Vec<Line>, Failure> {
+    let mut rows = Vec::new();
+    for (case, size) in works.iter().copied() {
+        for (which, one) in running.iter_mut().enumerate() {
+            let Some(system) = &mut one.system else { continue };
+            let work = Work { size, messages: 0, both_ways: case.both_ways };
+            if case.both_ways && system.flows.len() < 2 {
+                continue;
+            }
+            match calibrate(system, work, seconds, options.messages) {
+                Ok(messages) => {
+                    let (system, is_ours) = (one.kind.name, one.kind.is_ours);
+                    let row = Row { case: case.name, system, is_ours, size, repeats: vec![] };
+                    rows.push((which, Work { messages, ..work }, row));
+                }
+                Err(e) => one.give_up(&format!("{}, {size} bytes", case.name), e, book)?,
+            }
+        }
+    }
+    Ok(rows)
 }
 
 /// How many messages of each sender take so many seconds; `wanted` of all senders where that is given.

@@ -25,7 +25,8 @@ pub fn found() -> Option<String> {
 }
 
 /// What it is told, for those who read the table.
-pub const SETTINGS: &str = "leaf node, TLS with certificates of both, max_pending 4 GB, write_deadline 10 min; apps over TCP";
+pub const SETTINGS: &str =
+    "leaf node, TLS with certificates of both, max_pending 4 GB, write_deadline 10 min; apps over TCP";
 
 /// The same for JetStream.
 pub const STREAM_SETTINGS: &str = "one server, no TLS: what it takes into a stream of files, without acknowledgements; \
