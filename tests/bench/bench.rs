@@ -18,8 +18,8 @@
 //! cargo bench -- --spool             # instead: 10 million messages that are stored while the peer is away
 //! ```
 //!
-//! Cases of all: `one way`, `both ways`, `durable`, `10 clients`, `100 clients`; `latency` (`--rate N`), `start-up`,
-//! `full store`. Cases of ours:
+//! Cases of all: `one way`, `both ways`, `durable`, `10 clients`, `100 clients` (as many near ends, each a process of its
+//! own with a sender, and one far end with one counter); `latency` (`--rate N`), `start-up`, `full store`. Cases of ours:
 //!
 //! ```text
 //! requests    latency of requests at a fixed load, alone and beside a file   --rate N --seconds N
@@ -114,8 +114,9 @@ fn idle(folder: &Path, options: &Options, _: &Kinds, book: &mut Book) -> Result<
 impl Options {
     fn parse() -> Result<Self, lexopt::Error> {
         use lexopt::prelude::*;
+        let mut repeats = None;
         let mut options = Self {
-            repeats: 5,
+            repeats: 0,
             messages: None,
             quick: false,
             spool: false,
@@ -135,9 +136,9 @@ impl Options {
         let mut parser = lexopt::Parser::from_env();
         while let Some(arg) = parser.next()? {
             match arg {
-                Long("quick") => (options.quick, options.repeats) = (true, 3),
+                Long("quick") => options.quick = true,
                 Long("spool") => options.spool = true,
-                Long("repeats") => options.repeats = parser.value()?.parse::<usize>()?.max(1),
+                Long("repeats") => repeats = Some(parser.value()?.parse::<usize>()?.max(1)),
                 Long("messages") => options.messages = Some(parser.value()?.parse::<u64>()?.max(1)),
                 Long("only") => options.only = parser.value()?.string()?,
                 Long("system") => options.system = parser.value()?.string()?,
@@ -156,6 +157,7 @@ impl Options {
                 other => return Err(other.unexpected()),
             }
         }
+        options.repeats = repeats.unwrap_or(if options.quick { 3 } else { 5 });
         Ok(options)
     }
 
@@ -191,6 +193,10 @@ fn run(options: &Options) -> Result<bool, Failure> {
     let names = [throughput::names(), CASES.map(|(name, ..)| name).to_vec()].concat();
     if !names.iter().any(|name| options.wants(name)) {
         return Err(format!("--only {:?}: is in none of: {}", options.only, names.join("; ")).into());
+    }
+    // Before anything is measured it is known whether they can be written.
+    for file in options.json.iter().chain(&options.svg) {
+        std::fs::write(file, "").map_err(|e| format!("{}: {e}", file.display()))?;
     }
     println!("load of the machine before: {}", report::load());
     let folder = tempfile::Builder::new().prefix("aioc-bench-").tempdir_in(&options.folder)?;

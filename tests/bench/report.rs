@@ -142,6 +142,11 @@ impl Book {
         for [name, version, settings] in &self.about {
             println!("{name:<24} {version}; {settings}");
         }
+        println!(
+            "{:<24} as many client connectors, leaf nodes or bridges, each a process with a sender, and one counter; the \
+             Python package and what stores only with one",
+            "10 and 100 clients"
+        );
         self.print_absent();
     }
 
