@@ -29,6 +29,8 @@ pub mod logger;
 #[cfg(feature = "daemon")]
 pub mod manager;
 #[cfg(feature = "daemon")]
+pub mod metrics;
+#[cfg(feature = "daemon")]
 pub mod net;
 #[cfg(feature = "daemon")]
 pub mod ring;
@@ -38,6 +40,8 @@ pub mod store;
 pub mod sys;
 #[cfg(feature = "daemon")]
 pub mod tokens;
+#[cfg(feature = "daemon")]
+pub mod version;
 
 /// The examples of the README, which must compile.
 #[cfg(doctest)]

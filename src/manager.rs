@@ -51,6 +51,8 @@ mod daemon;
 mod doors;
 mod error;
 mod limits;
+mod scrapes;
+mod route;
 mod security;
 mod service;
 mod tokens;
@@ -77,6 +79,8 @@ use access::access;
 use active::ActiveConnector;
 use control::Order;
 use limits::limits;
+use scrapes::scrapes;
+use route::route;
 use security::security;
 use service::Service;
 use tokens::{active_tokens, set_tokens};
@@ -87,7 +91,6 @@ use crate::core::{Connector, Covered, KeepAlive, Mode, OnFull, Settings, Sync};
 use crate::files::{self, DiskFiles, OwnFolders};
 use crate::hooks::{Hook, Hooks, Program, ProgramError, Runner};
 use crate::logger;
-use crate::net::dial::Target;
 use crate::net::doors::Doors;
 use crate::net::hooks::ActiveHooks;
 use crate::net::listener::{self, UnixServer};
@@ -96,6 +99,7 @@ use crate::net::shell::{Parts, Shell, Wish};
 use crate::net::stop::Signals;
 use crate::store::{Spool, StoreError};
 use crate::sys::size_limit::ignore_size_signal;
+use crate::version::Version;
 use crate::wire::names::{self, Role};
 
 /// Events that are taken from the poller at a time.
@@ -194,7 +198,7 @@ impl ConnectorManager {
     /// # Errors
     /// [`ApiError::ClientName`], [`ApiError::PathTooLong`].
     pub fn api(&self) -> Result<ConnectorApi, ApiError> {
-        let Address { host, port } = &self.config.server_sockaddr;
+        let Address { host, port } = &self.config.server_sockaddr.first;
         let builder = match self.config.role() {
             Role::Server => ConnectorApi::server(host, *port),
             Role::Client => ConnectorApi::client(&self.config.id()).server_address(host, *port),
@@ -258,7 +262,7 @@ impl ConnectorManager {
         parts.config_file = self.file.clone();
         let mut shell = Shell::new(parts)?;
         let active = ActiveConnector::add(config);
-        let (version, links) = (env!("CARGO_PKG_VERSION"), describe_links(config));
+        let (version, links) = (Version, describe_links(config));
         let origin = self.file.as_deref().map(|file| format!(", config {}", file.display())).unwrap_or_default();
         log::info!("{} runs: version {version}, {links}{origin}", describe(config));
         self.control.serves(shell.waker());
@@ -383,7 +387,7 @@ fn describe(config: &Config) -> String {
     let server = names::server_id(&config.server_sockaddr.host, config.server_sockaddr.port);
     match config.role() {
         Role::Server => format!("server {server}"),
-        Role::Client => format!("client {} of server {server}", config.id()),
+        Role::Client => format!("client {} of server {server}{}", config.id(), route::in_words(config)),
     }
 }
 
@@ -412,20 +416,22 @@ fn parts(config: &Config, hooks: &Hooks, admins: Option<UnixServer>) -> Result<P
     let access = access(config).map_err(|(key, error)| StartError::List { key, error })?;
     // Before the sockets, which may be taken over from another connector: not if it still works with these queues.
     let spool = open_spool(config, &settings)?;
-    let Address { host, port } = config.server_sockaddr.clone();
+    let Address { host, port } = config.server_sockaddr.first.clone();
     let security = security(config)?;
-    let target = match config.role() {
+    let runner = Runner::new(&settings.id, config.hook_timeout);
+    let route = match config.role() {
         Role::Server => None,
-        Role::Client => Some(Target { host, port, bind: config.client_bind_ip.clone() }),
+        Role::Client => Some(route(config, hooks, &runner).map_err(StartError::Proxy)?),
     };
     let admins = match admins.filter(|admins| admins.path() == paths.commander()) {
         Some(admins) => admins,
         None => listener::unix(&paths.commander(), 0o660, config.reuse_uds_path_commander_server)?,
     };
     let doors = Doors::open(doors::places(config))?;
+    let scrapes = scrapes(config)?;
     let rings = Rings::new(spool, &settings.id, settings.max_ring_bytes);
-    let runner = Runner::new(&settings.id, config.hook_timeout);
     let mut connector = Connector::new(settings);
+    connector.set_servers(route::server_names(config), config.server_return_after);
     connector.set_gates(ActiveHooks::gates(hooks, config.hook_timeout));
     connector.set_access(access);
     connector.set_limits(limits(config));
@@ -437,19 +443,21 @@ fn parts(config: &Config, hooks: &Hooks, admins: Option<UnixServer>) -> Result<P
     files.set_hook(Box::new(hooks.folders(&runner)));
     let files = Some(files);
     let tokens = active_tokens(config, hooks, &runner);
-    let (hooks, signals, config_file) = (ActiveHooks::new(hooks, runner), None, None);
+    let (hooks, signals, config_file, server) = (ActiveHooks::new(hooks, runner), None, None, (host, port));
     Ok(Parts {
         connector,
         security,
         doors,
-        target,
+        route,
         admins,
         paths,
         rings,
+        server,
         config_file,
         files,
         hooks,
         tokens,
+        scrapes,
         signals,
         shutdown_timeout,
         send_timeout,

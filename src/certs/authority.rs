@@ -12,6 +12,7 @@ use log::warn;
 use super::mint::{self, Authority, Fresh};
 use super::pair::load_certificates;
 use super::{Certificate, Error, Pair, Registry, files};
+use crate::logger::AUDIT;
 use crate::wire::control::Offer;
 
 /// How a server makes the certificates of its clients.
@@ -35,7 +36,7 @@ impl Registry {
         match (self.read_authority(), self.ca.take()) {
             (Ok(new), _) => Ok(self.ca.insert(new)),
             (Err(e), Some(old)) => {
-                warn!(target: "audit", "the CA {} goes on, the one that came cannot: {e}", old.certificate.serial());
+                warn!(target: AUDIT, "the CA {} goes on, the one that came cannot: {e}", old.certificate.serial());
                 Ok(self.ca.insert(old))
             }
             (Err(e), None) => Err(e),

@@ -165,7 +165,11 @@ impl fmt::Display for Error {
             }
             Error::Name { name, source } => write!(f, "{name:?} cannot have a certificate: {source}"),
             Error::AlreadyIssued { name, path } => {
-                write!(f, "{name} has a certificate already, see {}: delete it first", path.display())
+                write!(
+                    f,
+                    "{name} has a certificate already, see {}; if it has lost it, 'aioconnectorsctl delete-certificate' frees the name",
+                    path.display()
+                )
             }
             Error::Offer { name, why } => write!(f, "the certificate that {name} offers is not accepted: {why}"),
             Error::NotIssued { name, path } => {

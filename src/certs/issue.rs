@@ -25,6 +25,9 @@ use super::{Error, Identity, Issuing, Registry, files};
 use crate::wire::control::Offer;
 use crate::wire::names::validate_client_name;
 
+/// Most certificates signed by the CA that are remembered until their clients have shown them; then all are forgotten.
+const UNSEEN_MAX: usize = 1024;
+
 /// A certificate that was made for a client.
 #[derive(Clone)]
 pub struct Issued {
@@ -61,7 +64,8 @@ impl Registry {
     }
 
     /// The same for a client that offers a certificate of its own making, which is accepted then, or a request, which the
-    /// CA signs then, if there is one. Who offers again what was accepted, because no answer came, gets it again.
+    /// CA signs then, if there is one. Who offers again what was accepted, because no answer came, gets it again, and so
+    /// does who asks again for the key that the CA has signed.
     ///
     /// # Errors
     /// As [`Registry::issue`], and what is offered cannot be accepted.
@@ -70,6 +74,9 @@ impl Registry {
         self.undo(name)?;
         self.names.refresh()?;
         if let Some(issued) = self.accepted(name, offer) {
+            return Ok(issued);
+        }
+        if let Some(issued) = self.answered(name, offer) {
             return Ok(issued);
         }
         self.check_free(name)?;
@@ -102,7 +109,29 @@ impl Registry {
         if self.issuing == (Issuing::Signed { copies: true }) {
             self.keep_copy(fresh)?;
         }
-        self.names.add(name, fresh.certificate.serial())
+        self.names.add(name, fresh.certificate.serial())?;
+        if fresh.key_pem.is_none() {
+            if self.unseen.len() >= UNSEEN_MAX {
+                self.unseen.clear();
+            }
+            self.unseen.insert(name.to_owned(), fresh.certificate_pem.clone());
+        }
+        Ok(())
+    }
+
+    /// With a CA: what it has signed for `name`, if that is for the very key for which is asked now: then the answer was
+    /// lost, and is given again. It is known as long as the server runs or, with copies, as long as there is the copy.
+    fn answered(&self, name: &str, offer: &Offer) -> Option<Issued> {
+        let key = mint::key_of_request(offer.request_pem.as_ref()?)?;
+        let serial = self.names.serial_of(name).filter(|_| self.issuing != Issuing::SelfSigned)?;
+        let copy = self.layout.ca_copies().join(format!("{serial}.pem"));
+        let certificate_pem = match self.unseen.get(name) {
+            Some(pem) => pem.clone(),
+            None => String::from_utf8(files::read(&copy, "a copy of a certificate").ok()?).ok()?,
+        };
+        let certificate = certificates(certificate_pem.as_bytes(), &copy).ok()?.swap_remove(0);
+        let is_it = certificate.serial() == serial && certificate.spki().as_ref() == key;
+        is_it.then(|| Issued { certificate_pem, key_pem: None, serial: serial.to_owned() })
     }
 
     fn check_free(&self, name: &str) -> Result<(), Error> {

@@ -5,7 +5,7 @@ use std::time::{Duration, SystemTime};
 use aws_lc_rs::rand;
 use rcgen::{
     BasicConstraints, CertificateParams, CertificateSigningRequestParams, DistinguishedName, DnType, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, SerialNumber,
+    KeyPair, KeyUsagePurpose, PKCS_ECDSA_P256_SHA256, PublicKeyData, SerialNumber,
 };
 
 use super::Error;
@@ -84,6 +84,13 @@ pub(super) fn request(label: &str, key_pem: &str) -> Result<String, Error> {
     let mut params = CertificateParams::default();
     params.distinguished_name = subject(label)?;
     params.serialize_request(&key).and_then(|request| request.pem()).map_err(generate)
+}
+
+/// The public key that a request in PEM is for, with its algorithm, as it stands in certificates; none if it is no
+/// request, or not signed with that key.
+pub(super) fn key_of_request(request_pem: &str) -> Option<Vec<u8>> {
+    let request = CertificateSigningRequestParams::from_pem(request_pem).ok()?;
+    Some(request.public_key.subject_public_key_info())
 }
 
 impl Authority {

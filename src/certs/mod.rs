@@ -13,6 +13,7 @@
 
 pub mod authority;
 pub mod client;
+pub mod ending;
 pub mod error;
 pub(crate) mod files;
 pub mod folder;
@@ -35,6 +36,7 @@ pub mod x509;
 
 pub use authority::Issuing;
 pub use client::ClientFolder;
+pub use ending::{Ending, ending};
 pub use error::Error;
 pub use folder::{Created, Layout, create};
 pub use pair::Pair;

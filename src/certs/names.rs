@@ -80,6 +80,12 @@ impl Names {
         self.content.get(SERIALS)?.get(name)?.as_str()
     }
 
+    /// The clients, and the serial numbers of their certificates.
+    pub(super) fn all(&self) -> impl Iterator<Item = (&str, &str)> {
+        let all = self.content.get(SERIALS).and_then(Value::as_object).into_iter().flatten();
+        all.filter_map(|(name, serial)| Some((name.as_str(), serial.as_str()?)))
+    }
+
     /// How many clients have a certificate.
     pub(super) fn count(&self) -> usize {
         self.content.get(SERIALS).and_then(Value::as_object).map_or(0, Map::len)

@@ -5,6 +5,7 @@
 //! is refused here too, and what either side issues is accepted by both. Who it is then follows from its serial number
 //! in `source_id_2_cert.json`.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -111,6 +112,8 @@ pub struct Registry {
     pub(super) issuing: Issuing,
     /// The CA that signed last.
     pub(super) ca: Option<Authority>,
+    /// What the CA has signed for keys of clients that have not shown it yet, in PEM, by their names.
+    pub(super) unseen: HashMap<String, String>,
 }
 
 impl Registry {
@@ -123,7 +126,8 @@ impl Registry {
         let layout = Layout::new(dir);
         let links = Links::open(layout.links())?;
         let names = Names::open(layout.names())?;
-        let mut registry = Self { layout, links, names, max_certs, issuing: Issuing::default(), ca: None };
+        let mut registry =
+            Self { layout, links, names, max_certs, issuing: Issuing::default(), ca: None, unseen: HashMap::new() };
         registry.recover()?;
         Ok(registry)
     }

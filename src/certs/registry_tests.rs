@@ -428,3 +428,37 @@ fn a_crash_while_a_renewed_certificate_takes_over_is_mended_when_it_is_shown_aga
     assert!(matches!(server.refused(&old), Why::NotLinked { .. }));
     assert_eq!(fs::read_dir(server.layout.links()).unwrap().count(), 2);
 }
+
+#[test]
+fn who_asks_again_for_the_key_that_the_ca_has_signed_gets_its_answer_again() {
+    for copies in [false, true] {
+        let dir = tempfile::tempdir().unwrap();
+        create(dir.path(), true).unwrap();
+        let open = || {
+            let registry = Registry::open(dir.path(), MAX_CERTS).unwrap();
+            registry.with_issuing(Issuing::Signed { copies }).unwrap()
+        };
+        let asks = |key: &KeyPair| Offer {
+            certificate_pem: None,
+            request_pem: Some(mint::request("client1", &key.serialize_pem()).unwrap()),
+        };
+        let (key, other) = (KeyPair::generate().unwrap(), KeyPair::generate().unwrap());
+        let mut registry = open();
+        let issued = registry.enrol("client1", &asks(&key)).unwrap();
+        let again = registry.enrol("client1", &asks(&key)).unwrap();
+        assert_eq!((again.serial, &again.certificate_pem), (issued.serial.clone(), &issued.certificate_pem));
+        let refused = registry.enrol("client1", &asks(&other)).unwrap_err();
+        assert!(refused.to_string().contains("delete-certificate"), "{refused}");
+        assert!(matches!(registry.enrol("client1", &Offer::default()), Err(Error::AlreadyIssued { .. })));
+        // After a restart it is the copy that tells, if there is one.
+        let again = open().enrol("client1", &asks(&key)).map(|issued| issued.serial).ok();
+        assert_eq!(again, copies.then(|| issued.serial.clone()));
+        // What was shown need not be told again, and what was deleted is not.
+        let path = dir.path().join("shown.pem");
+        fs::write(&path, &issued.certificate_pem).unwrap();
+        registry.seen("client1", &load_certificates(&path).unwrap()[0]).unwrap();
+        assert_eq!(registry.enrol("client1", &asks(&key)).is_ok(), copies);
+        registry.delete("client1", false).unwrap();
+        assert_ne!(registry.enrol("client1", &asks(&key)).unwrap().serial, issued.serial);
+    }
+}

@@ -80,6 +80,7 @@ impl Registry {
     /// # Errors
     /// A file cannot be written; it is tried again when the client comes again.
     pub fn seen(&mut self, name: &str, certificate: &Certificate) -> Result<bool, Error> {
+        self.unseen.remove(name);
         let is_new = self.names.name_of(certificate.serial()) == Some(name)
             && self.names.serial_of(name).is_some_and(|serial| serial != certificate.serial());
         if !is_new {

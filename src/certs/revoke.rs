@@ -20,6 +20,7 @@ impl Registry {
     /// `name` is no client's name, or has no certificate; a file cannot be written.
     pub fn delete(&mut self, name: &str, only_link: bool) -> Result<Vec<String>, Error> {
         validate_client_name(name).map_err(|source| Error::Name { name: name.to_owned(), source })?;
+        self.unseen.remove(name);
         let linked = self.links.remove(&link_target(name))?;
         self.drop_next(name)?;
         let serials = self.names.forget(name)?;

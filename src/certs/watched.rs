@@ -6,6 +6,7 @@ use log::{info, warn};
 
 use super::files::{self, Stamp};
 use super::{Error, Pair};
+use crate::logger::AUDIT;
 
 /// A pair, and its files as they were when it was read.
 #[derive(Debug)]
@@ -45,7 +46,7 @@ impl WatchedPair {
                 let is_other = *pair.certified_key().cert != *self.pair.certified_key().cert;
                 if is_other || self.told.take().is_some() {
                     let (serial, path) = (pair.certificate().serial(), self.certificate.display());
-                    info!(target: "audit", "the certificate {serial} in {path} is used from now on");
+                    info!(target: AUDIT, "the certificate {serial} in {path} is used from now on");
                 }
                 self.pair = pair;
                 is_other
@@ -54,7 +55,7 @@ impl WatchedPair {
                 let why = e.to_string();
                 if self.told.as_ref() != Some(&why) {
                     let serial = self.pair.certificate().serial();
-                    warn!(target: "audit", "the certificate {serial} stays in use, those that came cannot be: {why}");
+                    warn!(target: AUDIT, "the certificate {serial} stays in use, those that came cannot be: {why}");
                 }
                 self.told = Some(why);
                 false

@@ -10,6 +10,9 @@ use std::time::Duration;
 
 use lexopt::Arg;
 
+use super::target;
+use crate::config::nearest;
+
 /// The longest time that an option can give: a year.
 pub const SECONDS_MAX: Duration = Duration::from_secs(31_536_000);
 
@@ -219,14 +222,15 @@ impl Command {
     /// An argument that it does not take, or a missing one.
     pub fn parse(&self, parser: &mut lexopt::Parser) -> Result<Request, Failure> {
         let mut args = Args::default();
+        let mut words = Vec::new();
         while let Some(arg) = parser.next()? {
             match arg {
                 Arg::Short('h') | Arg::Long("help") => return Ok(Request::Help),
                 Arg::Short('V') | Arg::Long("version") => return Ok(Request::Version),
-                Arg::Value(value) => args.operands.push((self.next_operand(&args, &value)?, value)),
+                Arg::Value(value) => words.push(value),
                 Arg::Long(long) => {
                     let Some(option) = self.options.iter().find(|option| option.long == long) else {
-                        return Err(arg.unexpected().into());
+                        return Err(self.unknown_option(long));
                     };
                     let value = match option.value {
                         Some(name) if name.starts_with('[') => parser.optional_value().unwrap_or_default(),
@@ -238,16 +242,47 @@ impl Command {
                 Arg::Short(_) => return Err(arg.unexpected().into()),
             }
         }
-        match self.operands.get(args.operands.len()) {
+        args.operands = self.place(words)?;
+        Ok(Request::Run(args))
+    }
+
+    /// Which operand each of these is.
+    fn place(&self, words: Vec<OsString>) -> Result<Vec<(&'static str, OsString)>, Failure> {
+        let mut operands = self.operands;
+        if let [_, rest @ ..] = operands
+            && self.finds_connector()
+        {
+            let least = rest.iter().filter(|operand| operand.required).count();
+            let repeats = rest.last().is_some_and(|operand| operand.name.ends_with('…'));
+            let most = if repeats { usize::MAX } else { rest.len() };
+            if !target::is_given(&words, least, most) {
+                operands = rest;
+            }
+        }
+        let repeated = operands.last().filter(|operand| operand.name.ends_with('…'));
+        let mut placed = Vec::new();
+        for word in words {
+            let operand = operands.get(placed.len()).or(repeated);
+            let unexpected = || Failure::usage(format!("unexpected argument {word:?}"));
+            placed.push((operand.ok_or_else(unexpected)?.name, word));
+        }
+        match operands.get(placed.len()) {
             Some(operand) if operand.required => Err(missing(operand)),
-            _ => Ok(Request::Run(args)),
+            _ => Ok(placed),
         }
     }
 
-    fn next_operand(&self, args: &Args, value: &OsStr) -> Result<&'static str, Failure> {
-        let repeated = self.operands.last().filter(|operand| operand.name.ends_with('…'));
-        let operand = self.operands.get(args.operands.len()).or(repeated);
-        operand.map(|operand| operand.name).ok_or_else(|| Failure::usage(format!("unexpected argument {value:?}")))
+    /// Whether its first operand is a connector's config, and may be left out.
+    #[must_use]
+    pub fn finds_connector(&self) -> bool {
+        let is_config = self.operands.first().is_some_and(|first| first.name == CONFIG.name && !first.required);
+        is_config && self.options.iter().any(|option| option.long == target::NAME.long)
+    }
+
+    fn unknown_option(&self, typed: &str) -> Failure {
+        let meant = nearest(typed, self.options.iter().map(|option| option.long));
+        let meant = meant.map(|long| format!("; did you mean --{long}?")).unwrap_or_default();
+        Failure::usage(format!("unknown option \"--{typed}\"{meant}"))
     }
 }
 

@@ -3,10 +3,12 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::command::{Args, CONFIG, Command, Failure, Operand, Opt};
+use super::command::{Args, Command, Failure, Operand, Opt};
+use super::exit;
+use super::target::{CONFIG_OPTION, CONNECTOR, NAME, Target};
 use crate::certs::{ClientFolder, Error, Registry};
 use crate::config::Config;
-use crate::remote::{Remote, RemoteError};
+use crate::remote::RemoteError;
 
 const CLIENT: Operand = Operand {
     name: "CLIENT",
@@ -28,31 +30,32 @@ pub const COMMAND: Command = Command {
     details: "On a server the client's link ends at once, and it cannot come again with that certificate. A client goes \
               back to the default certificate and asks for a new one, which it gets if its server has deleted the old \
               one. If the connector does not run, its folder of certificates is changed all the same.",
-    operands: &[CONFIG, CLIENT],
-    options: &[ONLY_LINK],
+    operands: &[CONNECTOR, CLIENT],
+    options: &[ONLY_LINK, CONFIG_OPTION, NAME],
     run,
 };
 
 fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let config = Config::load(args.config()?).map_err(Failure::failed)?.config;
+    let target = Target::new(args)?;
+    let (is_server, id) = (target.api().is_server(), target.api().id());
     let client = args.operand(CLIENT.name).map(|name| name.to_string_lossy().into_owned());
-    let client = match (config.is_server, client) {
-        (true, None) => return Err(Failure::usage("the config is a server's: CLIENT is missing")),
+    let client = match (is_server, client) {
+        (true, None) => return Err(Failure::usage(format!("{} is a server: CLIENT is missing", target.name()))),
         (true, client) => client,
-        (false, Some(name)) if name != config.id() => {
-            return Err(Failure::usage(format!("the config is the client {}'s: it deletes its own", config.id())));
+        (false, Some(name)) if name != id => {
+            return Err(Failure::usage(format!("{} is the client {id}, which deletes its own", target.name())));
         }
         (false, _) => None,
     };
     let only_link = args.has(ONLY_LINK.long);
-    let remote = Remote::new(config.socket_paths().commander());
-    match remote.delete_client_certificate(client.as_deref(), only_link) {
-        Err(RemoteError::NotRunning { .. }) => {
+    match (target.remote().delete_client_certificate(client.as_deref(), only_link), target.config()) {
+        (Err(RemoteError::NotRunning { .. }), Some(path)) => {
+            let config = Config::load(path).map_err(Failure::failed)?.config;
             offline(&config, client.as_deref(), only_link).map_err(Failure::failed)?;
             writeln!(out, "deleted; the connector does not run")?;
         }
-        done => {
-            done.map_err(Failure::failed)?;
+        (done, _) => {
+            done.map_err(exit::refusal)?;
             writeln!(out, "deleted")?;
         }
     }

@@ -4,11 +4,15 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
-use super::command::{Args, CONFIG, Command, Failure, Operand, Opt};
-use crate::api::ConnectorApi;
-use crate::remote::Remote;
+use serde_json::{Value, json};
 
-const NAME: Operand = Operand { name: "NAME", required: true, help: "the client's name" };
+use super::command::{Args, Command, Failure, Operand, Opt};
+use super::exit;
+use super::human::printable;
+use super::table::JSON;
+use super::target::{CONFIG_OPTION, CONNECTOR, NAME, Target};
+
+const CLIENT: Operand = Operand { name: "CLIENT", required: true, help: "the client's name" };
 
 const TTL: Opt =
     Opt { long: "ttl", value: Some("SECONDS"), help: "how long the token is good; without it a day, at most 30 days" };
@@ -21,8 +25,8 @@ pub const ENROLL: Command = Command {
     details: "The server's config must have \"enrollment\": \"token\". The client's has in enrollment_token_path the path of \
               a file with the token, which is of no use any more once the client has enrolled. A second token for a name \
               takes the place of the first.",
-    operands: &[CONFIG, NAME],
-    options: &[TTL],
+    operands: &[CONNECTOR, CLIENT],
+    options: &[TTL, CONFIG_OPTION, NAME],
     run: enroll,
 };
 
@@ -32,8 +36,8 @@ pub const LIST: Command = Command {
     aliases: &[],
     summary: "Print the names of clients that may enrol at a server, and until when, as Unix time.",
     details: "",
-    operands: &[CONFIG],
-    options: &[],
+    operands: &[CONNECTOR],
+    options: &[JSON, CONFIG_OPTION, NAME],
     run: list,
 };
 
@@ -43,34 +47,36 @@ pub const WITHDRAW: Command = Command {
     aliases: &[],
     summary: "Have a server take back the token for the enrolment of a client.",
     details: "",
-    operands: &[CONFIG, NAME],
-    options: &[],
+    operands: &[CONNECTOR, CLIENT],
+    options: &[CONFIG_OPTION, NAME],
     run: withdraw,
 };
 
-fn remote(args: &Args) -> Result<Remote, Failure> {
-    Ok(ConnectorApi::from_file(args.config()?).map_err(Failure::failed)?.remote())
-}
-
 fn name(args: &Args) -> String {
-    args.operand(NAME.name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
+    args.operand(CLIENT.name).map(|name| name.to_string_lossy().into_owned()).unwrap_or_default()
 }
 
 fn enroll(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let ttl: Option<Duration> = args.seconds(TTL.long)?;
-    let token = remote(args)?.enroll(&name(args), ttl).map_err(Failure::failed)?;
+    let token = Target::new(args)?.remote().enroll(&name(args), ttl).map_err(exit::refusal)?;
     writeln!(out, "{token}")?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn list(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    for (client, expires) in remote(args)?.enrollments().map_err(Failure::failed)? {
-        writeln!(out, "{client} {expires}")?;
+    let enrollments = Target::new(args)?.remote().enrollments().map_err(exit::refusal)?;
+    if args.has(JSON.long) {
+        let all: Value = enrollments.iter().map(|(client, at)| json!({"client": client, "expires": at})).collect();
+        writeln!(out, "{all}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (client, expires) in enrollments {
+        writeln!(out, "{} {expires}", printable(&client))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
 fn withdraw(args: &Args, _: &mut dyn Write) -> Result<ExitCode, Failure> {
-    remote(args)?.withdraw_enrollment(&name(args)).map_err(Failure::failed)?;
+    Target::new(args)?.remote().withdraw_enrollment(&name(args)).map_err(exit::refusal)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -1,8 +1,23 @@
-//! Exit codes of the commands that send and receive, for scripts.
+//! Exit codes, for scripts. They are the same for all commands: 0 done, 1 did not work, 2 wrong arguments
+//! ([`EXIT_USAGE`](super::EXIT_USAGE)), and those that are here.
+
+use std::io::ErrorKind;
 
 use super::command::Failure;
 use crate::api::{ApiError, NoAnswer, Step};
 use crate::config::nearest;
+use crate::remote::RemoteError;
+
+/// All of them, with what they say, for the manual.
+pub const CODES: [(u8, &str); 7] = [
+    (0, "Done. Also if the reader of the output has gone away."),
+    (1, "It did not work."),
+    (super::EXIT_USAGE, "Wrong arguments, or it is not said which of several connectors is meant."),
+    (REFUSED, "The connector refuses it, or no answer will come."),
+    (TIMED_OUT, "What was waited for did not come in time."),
+    (NO_CONNECTOR, "There is no such connector, it does not run, or it has closed the connection."),
+    (UNKNOWN_COMMAND, "The connector does not know the command: it is of an older version, or of the Python package."),
+];
 
 /// The message is refused, or no answer will come.
 pub const REFUSED: u8 = 3;
@@ -12,6 +27,50 @@ pub const TIMED_OUT: u8 = 4;
 
 /// No connector runs, or it has closed the connection.
 pub const NO_CONNECTOR: u8 = 5;
+
+/// The connector is of a version that does not know the command.
+pub const UNKNOWN_COMMAND: u8 = 6;
+
+/// The first version of the daemon that knows the commands that the Python package does not know.
+const OWN_COMMANDS_SINCE: &str = "0.1.0";
+
+/// An error of an admin's command as the end of a command.
+pub fn refusal(error: RemoteError) -> Failure {
+    let text = match &error {
+        RemoteError::Refused { command, reason, .. } if is_unknown(reason) => format!(
+            "the connector does not know {command}: aioconnectorsd {OWN_COMMANDS_SINCE} and later ones know it, this \
+             is aioconnectorsctl {}",
+            env!("CARGO_PKG_VERSION")
+        ),
+        RemoteError::Refused { reason, .. } => format!("refused: {reason}"),
+        RemoteError::Closed { command, .. } => format!(
+            "{error}: it does not know {command} (aioconnectorsd {OWN_COMMANDS_SINCE} and later ones do), or has stopped"
+        ),
+        RemoteError::Io { source, .. } if source.kind() == ErrorKind::PermissionDenied => {
+            format!("{error}: only the connector's own user, and its group if the config says so, may do this")
+        }
+        error => error.to_string(),
+    };
+    Failure::Exit { code: refusal_code(&error), text }
+}
+
+fn refusal_code(error: &RemoteError) -> u8 {
+    match error {
+        RemoteError::Refused { reason, .. } if is_unknown(reason) => UNKNOWN_COMMAND,
+        RemoteError::Refused { .. } => REFUSED,
+        RemoteError::TimedOut { .. } => TIMED_OUT,
+        RemoteError::NotRunning { .. } | RemoteError::Closed { .. } => NO_CONNECTOR,
+        RemoteError::TooLong { .. }
+        | RemoteError::NotText { .. }
+        | RemoteError::NotJson { .. }
+        | RemoteError::Io { .. } => 1,
+    }
+}
+
+/// Whether a connector refuses a command since it does not know it, in the words of `core::admin`.
+fn is_unknown(reason: &str) -> bool {
+    reason.starts_with("the command ") && reason.ends_with(" is not known")
+}
 
 /// The exit code for an error of the library.
 pub fn code(error: &ApiError) -> u8 {

@@ -2,7 +2,8 @@
 
 use std::time::{Duration, Instant};
 
-use super::command::{CONFIG, Command};
+use super::command::Command;
+use super::target::{CONFIG_OPTION, CONNECTOR, NAME};
 use super::tool;
 use crate::api::ConnectorApi;
 use crate::wire::control::PING;
@@ -16,8 +17,8 @@ pub const COMMAND: Command = Command {
     aliases: &[],
     summary: "Ask the other connector for an echo, every two seconds.",
     details: "",
-    operands: &[CONFIG, tool::CLIENT],
-    options: &[],
+    operands: &[CONNECTOR, tool::CLIENT],
+    options: &[CONFIG_OPTION, NAME],
     run: |args, out| {
         tool::repeat("ping", args, out, |api, peer, index, lines| {
             lines.print(question(peer, index)) && lines.print(answer(api, peer, index))

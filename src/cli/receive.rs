@@ -9,8 +9,9 @@ use std::time::{Duration, Instant};
 use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use serde_json::Value;
 
-use super::command::{Args, CONFIG, Command, Failure, Operand, Opt};
+use super::command::{Args, Command, Failure, Operand, Opt};
 use super::interrupt::{Interrupt, OnSignal};
+use super::target::{CONFIG_OPTION, CONNECTOR, NAME, Target};
 use super::{exit, message_json};
 use crate::api::{ConnectorApi, Message};
 
@@ -40,10 +41,10 @@ pub const COMMAND: Command = Command {
     summary: "Print messages as they come, each as a line of JSON.",
     details: "A line has the keys type, source, id, answers, awaits_answer, tag, file, header, data (data_base64 if it \
         is no\ntext) and binary_base64, as far as the message has them. It ends by SIGINT, SIGTERM, or when nobody \
-        reads its\noutput any more. Without --ack, what comes behind the last message that is printed is lost.\n\
-        Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 no such type, 4 --count was not reached in time.",
-    operands: &[CONFIG, TYPES],
-    options: &[COUNT, TIMEOUT, ACK, ANSWER, RAW, LINES],
+        reads its output any more. Without --ack, what comes behind the last message that is printed is lost. \
+        The exit code is 3 if there is no such type, and 4 if --count was not reached in time.",
+    operands: &[CONNECTOR, TYPES],
+    options: &[COUNT, TIMEOUT, ACK, ANSWER, RAW, LINES, CONFIG_OPTION, NAME],
     run,
 };
 
@@ -71,7 +72,7 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let set = interrupt.clone();
     let signals = |e| Failure::Failed(format!("signals cannot be caught: {e}"));
     let _on_signal = OnSignal::call(move || set.set()).map_err(signals)?;
-    let api = ConnectorApi::from_file(args.config()?).map_err(exit::failure)?;
+    let api = Target::new(args)?.into_api();
     let (sender, arrivals) = mpsc::sync_channel(if args.has(ACK.long) { 0 } else { WAITING_MAX });
     for message_type in args.operands(TYPES.name) {
         wait_for(&api, &message_type.to_string_lossy(), args.has(ACK.long), sender.clone())?;

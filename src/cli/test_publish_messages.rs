@@ -1,6 +1,7 @@
 //! `test-publish-messages`: publishes a message of each type, every two seconds.
 
-use super::command::{CONFIG, Command};
+use super::command::Command;
+use super::target::{CONFIG_OPTION, CONNECTOR, NAME};
 use super::test_send_messages::types;
 use super::tool::{self, Lines};
 use crate::api::ConnectorApi;
@@ -11,8 +12,8 @@ pub const COMMAND: Command = Command {
     aliases: &["test_publish_messages"],
     summary: "Publish a message of each type, every two seconds.",
     details: "",
-    operands: &[CONFIG, tool::CLIENT],
-    options: &[],
+    operands: &[CONNECTOR, tool::CLIENT],
+    options: &[CONFIG_OPTION, NAME],
     run: |args, out| tool::repeat("test_publish_messages", args, out, round),
 };
 

@@ -1,10 +1,10 @@
 //! `test-receive-messages`: prints what a connector brings.
 
 use std::io::Write;
-use std::path::Path;
 use std::process::ExitCode;
 
-use super::command::{CONFIG, Command};
+use super::command::Command;
+use super::target::{CONFIG_OPTION, CONNECTOR, NAME, Target};
 use super::tool::{self, Lines, ToolError};
 use crate::api::{ConnectorApi, Message};
 
@@ -14,23 +14,22 @@ pub const COMMAND: Command = Command {
     aliases: &["test_receive_messages"],
     summary: "Print the messages that a connector brings.",
     details: "No other app can receive from this connector meanwhile.",
-    operands: &[CONFIG],
-    options: &[],
+    operands: &[CONNECTOR],
+    options: &[CONFIG_OPTION, NAME],
     run: |args, out| {
-        run(args.config()?, out)?;
+        run(&Target::new(args)?.into_api(), out)?;
         Ok(ExitCode::SUCCESS)
     },
 };
 
-/// Prints the messages of all `recv_message_types` of the connector that `config` describes until Ctrl-C.
+/// Prints the messages of all `recv_message_types` of a connector until Ctrl-C.
 ///
 /// # Errors
-/// The config does not say which connector is meant, or another app waits for one of the types.
-pub fn run(config: &Path, out: &mut dyn Write) -> Result<(), ToolError> {
+/// Another app waits for one of the types.
+pub fn run(api: &ConnectorApi, out: &mut dyn Write) -> Result<(), ToolError> {
     let warning = "Warning : No other application should be receiving events from this connector";
     writeln!(out, "{warning}").map_err(ToolError::Output)?;
-    let api = ConnectorApi::from_file(config)?;
-    tool::print_until_interrupted("test_receive_messages", out, |lines| start(&api, &lines))
+    tool::print_until_interrupted("test_receive_messages", out, |lines| start(api, &lines))
 }
 
 fn start(api: &ConnectorApi, lines: &Lines) -> Result<(), ToolError> {

@@ -1,6 +1,7 @@
 //! `test-send-messages`: sends a message of each type, every two seconds.
 
-use super::command::{CONFIG, Command};
+use super::command::Command;
+use super::target::{CONFIG_OPTION, CONNECTOR, NAME};
 use super::tool::{self, Lines};
 use crate::api::ConnectorApi;
 
@@ -15,8 +16,8 @@ pub const COMMAND: Command = Command {
     aliases: &["test_send_messages"],
     summary: "Send a message of each type, every two seconds.",
     details: "",
-    operands: &[CONFIG, tool::CLIENT],
-    options: &[],
+    operands: &[CONNECTOR, tool::CLIENT],
+    options: &[CONFIG_OPTION, NAME],
     run: |args, out| tool::repeat("test_send_messages", args, out, round),
 };
 

@@ -9,6 +9,7 @@ use std::time::Duration;
 
 use super::command::{Args, Failure, Operand};
 use super::interrupt::OnSignal;
+use super::target::Target;
 use crate::api::{ApiError, ConnectorApi};
 
 /// Pause between two rounds.
@@ -136,7 +137,7 @@ pub fn repeat(
     round: impl Fn(&ConnectorApi, &str, i64, &Lines) -> bool + Send + 'static,
 ) -> Result<ExitCode, Failure> {
     let client = args.operand(CLIENT.name).map(|name| name.to_string_lossy());
-    let api = ConnectorApi::from_file(args.config()?).map_err(ToolError::Api)?;
+    let api = Target::new(args)?.into_api();
     let peer = destination(&api, client.as_deref(), &mut io::stdin().lock(), out)?;
     print_until_interrupted(name, out, |lines| {
         thread::spawn(move || {

@@ -8,12 +8,18 @@ use super::error::{Notice, shown};
 use super::keys::Config;
 use super::owner::find_owner;
 use super::reader::{KeyProblem, Reader};
+use super::values::MetricsListen;
 use crate::wire::names::{self, SOCKET_PATH_MAX};
 
 /// Notes in `reader` what is wrong with `config` as a whole.
 pub(super) fn check(config: &Config, reader: &mut Reader) {
     if !config.server_secure_tls {
         reader.notices.push(("server_secure_tls".to_owned(), Notice::TlsFloor));
+    }
+    if config.is_server && !config.server_sockaddr.others.is_empty() {
+        let found = format!("a list of {} addresses", config.server_sockaddr.iter().count());
+        let expected = "one [HOST, PORT], as is_server is true: only a client can try several".to_owned();
+        reader.problems.push(KeyProblem { key: "server_sockaddr".to_owned(), found, expected });
     }
     check_received(config, reader);
     check_tokens(config, reader);
@@ -73,6 +79,9 @@ fn socket_path_problems(config: &Config) -> Vec<KeyProblem> {
     ];
     for (i, message_type) in config.recv_message_types.iter().enumerate() {
         paths.push((format!("recv_message_types[{i}]"), sockets.receive(message_type)));
+    }
+    if let Some(MetricsListen::Unix(path)) = &config.metrics_listen {
+        paths.push(("metrics_listen".to_owned(), path.clone()));
     }
     paths.into_iter().filter_map(|(key, path): (String, PathBuf)| too_long(key, &path)).collect()
 }

@@ -10,6 +10,7 @@ mod nearest;
 pub mod owner;
 mod path;
 mod reader;
+pub mod reference;
 mod rules;
 mod save;
 mod setting;
@@ -30,8 +31,8 @@ pub use owner::{Owner, OwnerError, find_owner};
 pub use save::save;
 pub use template::Templates;
 pub use values::{
-    Address, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy,
-    ProxyAuthorization, Rotate, VerifyPeer,
+    Address, Addresses, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, MetricsListen, OnFull,
+    PersistenceSync, Proxy, ProxyAuthorization, Rotate, VerifyPeer,
 };
 
 use crate::wire::names::{self, Role, SocketPaths};

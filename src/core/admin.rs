@@ -18,6 +18,9 @@ use crate::wire::admin_arguments::check_arguments;
 /// The command that removes files of queues: the shell has them.
 const DELETE_REMAINS: &str = "delete_previous_persistence_remains";
 
+/// The command that tells all numbers: the shell has some of them.
+const SHOW_STATUS: &str = "show_status";
+
 impl Connector {
     /// Bytes of an admin's connection; the answer goes out as soon as the request is whole.
     pub(super) fn admin_input(&mut self, id: Id, bytes: &[u8], now: Instant) {
@@ -53,6 +56,9 @@ impl Connector {
         if request.command == DELETE_REMAINS {
             return self.outputs.push_back(Output::RemoveRemains(id));
         }
+        if request.command == SHOW_STATUS {
+            return self.outputs.push_back(Output::ShowStatus(id));
+        }
         if request.command.starts_with(revocation::DELETE) {
             return self.delete_certificate(id, request, now);
         }
@@ -72,6 +78,11 @@ impl Connector {
             Err(why) => json!({"status": false, "msg": why}),
         };
         self.finish(id, admin::encode_answer(&answer.to_string()), Cause::Done, now);
+    }
+
+    /// How all stands, in JSON.
+    pub fn status_shown(&mut self, id: Id, status: &Value, now: Instant) {
+        self.finish(id, admin::encode_answer(&status.to_string()), Cause::Done, now);
     }
 
     /// The answer to an admin's request, as the Python connector words it.

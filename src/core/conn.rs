@@ -143,6 +143,8 @@ pub(super) struct Link {
     pub remote: Option<SocketAddr>,
     /// The number under which it was accepted; none if it was dialled.
     pub arrival: Option<u64>,
+    /// Which of the server's addresses it was dialled to.
+    pub server: u8,
     /// How the frames of the last header are delivered.
     pub memo: Option<LinkMemo>,
     /// Keep-alives in a row without an answer.
@@ -190,6 +192,7 @@ impl Link {
             state: State::Opening,
             remote,
             arrival: None,
+            server: 0,
             memo: None,
             unanswered: 0,
             said: None,
@@ -265,6 +268,8 @@ pub(super) struct LinkMemo {
     pub header: Vec<u8>,
     /// What the header says of the frame's parts.
     pub with_binary: bool,
+    /// The row in the counts.
+    pub row: u32,
     pub inbox: usize,
 }
 

@@ -29,12 +29,14 @@ use super::places::Places;
 use super::priority::Classes;
 use super::receipts::Session;
 use super::requests::Requests;
+use super::servers::Servers;
 use super::settings::{CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, Settings, TIDY_PERIOD};
 use super::slots::{Id, Slots};
 use super::subscriber::received_types;
 use super::timers::{Timer, Timers};
 use super::token_link::Tokens;
 use super::topics::Topics;
+use super::traffic::Traffic;
 use crate::ring::Ring;
 use crate::wire::frame::{Deframer, Frame, FrameError, Part, Unit};
 use crate::wire::names::Role;
@@ -136,10 +138,11 @@ pub struct Connector {
     /// Bytes of a file on their way out on a link of the first kind.
     pub(super) piece: Piece,
     pub(super) ledger: Ledger,
+    pub(super) traffic: Traffic,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
-    /// Why the last attempt to get a link failed; none once there is one.
-    pub(super) dial_failure: Option<Cause>,
+    /// The addresses of a client's server.
+    pub(super) servers: Servers,
     pub(super) outputs: VecDeque<Output>,
     pub(super) scratch: Vec<u8>,
     pub(super) stopping: bool,
@@ -156,6 +159,7 @@ impl Connector {
         let inboxes: Vec<Inbox> = types.iter().map(|t| Inbox::new(t, settings.seed)).collect();
         let inbox_of_type = types.into_iter().zip(0..).collect();
         let classes = Classes::new(&settings.priorities);
+        let servers = Servers::new(vec![settings.server_id.clone()], None);
         let (backoff, stamp) = (Backoff::new(settings.seed), settings.start_sequence);
         Self {
             settings,
@@ -191,9 +195,10 @@ impl Connector {
             transfers: Transfers::default(),
             piece: Piece::default(),
             ledger: Ledger::default(),
+            traffic: Traffic::default(),
             timers: Timers::default(),
             backoff,
-            dial_failure: None,
+            servers,
             outputs: VecDeque::new(),
             scratch: vec![0; SCRATCH],
             stopping: false,
@@ -510,12 +515,13 @@ impl Connector {
                 Timer::Linger(id) => self.linger_over(id, now),
                 Timer::Confirm(id) => self.confirm_due(id, now),
                 Timer::Answer(request) => self.request_overdue(request, now),
-                Timer::Stable(_) => self.backoff.reset(),
+                Timer::Stable(_) => self.link_lasts(),
                 Timer::Hello(id) => self.no_hello(id, now),
                 Timer::Unread(inbox) => self.check_unread(inbox, now),
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Rate(id) => self.rate_over(id, now),
                 Timer::Redial => self.dial(now),
+                Timer::Return => self.go_back(now),
                 Timer::Files => self.files_again(now),
                 Timer::StoreAgain => self.store_again(now),
                 Timer::Sync => self.sync_now(now),

@@ -1,5 +1,7 @@
 //! Enrolment: a client that has only the certificate that new clients share gets one of its own.
 
+use std::fmt;
+use std::net::SocketAddr;
 use std::time::Instant;
 
 use super::conn::State;
@@ -11,6 +13,36 @@ use crate::wire::control::{self, Control, NewCertificate, Offer};
 use crate::wire::frame::Frame;
 use crate::wire::header::{self, Header};
 use crate::wire::names::validate_client_name;
+
+/// A certificate that a server accepts from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedCertificate {
+    /// What the client is sent.
+    pub new: NewCertificate,
+    /// Its serial number, as in `source_id_2_cert.json`.
+    pub serial: String,
+}
+
+/// Who was given which certificate.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IssuedTo {
+    /// The client's name.
+    pub client: String,
+    /// The certificate's serial number.
+    pub serial: String,
+    /// Where the client is; none if it was gone before the certificate was made.
+    pub remote: Option<SocketAddr>,
+}
+
+impl fmt::Display for IssuedTo {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "the certificate {} is accepted for client {}, ", self.serial, self.client)?;
+        match self.remote {
+            Some(remote) => write!(f, "which enrolled from {remote}"),
+            None => write!(f, "which was gone before it was told"),
+        }
+    }
+}
 
 impl Connector {
     /// Server: a client with a shared certificate asks for its own.
@@ -52,13 +84,18 @@ impl Connector {
     }
 
     /// Server: the shell has made a certificate for the client, or has not.
-    pub fn certificate_issued(&mut self, id: Id, name: &str, result: Result<NewCertificate, String>, now: Instant) {
-        if self.conns.get(id).and_then(|c| c.link()).is_none_or(|link| link.state != State::Issuing) {
+    pub fn certificate_issued(&mut self, id: Id, name: &str, result: Result<IssuedCertificate, String>, now: Instant) {
+        let link = self.conns.get(id).and_then(|c| c.link());
+        let Some(remote) = link.filter(|link| link.state == State::Issuing).map(|link| link.remote) else {
+            // It is accepted all the same, and the client does not know: who has to find out why finds this.
+            if let Ok(IssuedCertificate { serial, .. }) = result {
+                self.tell(Event::Issued(IssuedTo { client: name.to_owned(), serial, remote: None }));
+            }
             return;
-        }
+        };
         match result {
-            Ok(new) => {
-                self.tell(Event::Issued { client: name.to_owned() });
+            Ok(IssuedCertificate { new, serial }) => {
+                self.tell(Event::Issued(IssuedTo { client: name.to_owned(), serial, remote }));
                 let answer = control::set_new_certificate(&self.settings.id, &new);
                 self.finish(id, answer, Cause::Enrolled, now);
             }

@@ -316,7 +316,7 @@ impl Connector {
         }
         (self.stopping, self.stopped, self.life.rests, self.life.then) = (false, false, false, Then::Rest);
         self.backoff.reset();
-        self.dial_failure = None;
+        self.servers.begin_anew();
         if self.settings.role == Role::Client {
             self.dial(now);
         }

@@ -34,6 +34,8 @@ pub enum Timer {
     Rate(Id),
     /// The server is dialled again.
     Redial,
+    /// The first address of the server is tried, while the link leads to another.
+    Return,
     /// Files that could not be sent are tried again.
     Files,
     /// Queues in files that could not be written are tried again.

@@ -5,7 +5,7 @@ use crate::net::doors::Places;
 
 /// Where they are.
 pub(super) fn places(config: &Config) -> Places {
-    let Address { host, port } = config.server_sockaddr.clone();
+    let Address { host, port } = config.server_sockaddr.first.clone();
     Places {
         links: config.is_server.then_some((host, port)),
         share: config.reuse_server_sockaddr,

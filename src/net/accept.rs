@@ -8,6 +8,7 @@ use mio::net::{TcpStream, UnixStream};
 
 use super::caller::caller;
 use super::dial;
+use super::security::Way;
 use super::shell::{Kind, LinkEntry, Shell};
 use super::stream::{Socket, Stream};
 use crate::core::{Cause, Id};
@@ -63,7 +64,7 @@ impl Shell {
     }
 
     fn begin_link(&mut self, id: Id, socket: TcpStream, now: Instant) {
-        match self.parts.security.begin() {
+        match self.parts.security.begin(Way::From) {
             Ok(secure) => {
                 let (session, link) = LinkEntry::new(secure, false);
                 let mut stream = Stream::new(Socket::Tcp(socket), session);

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use super::audit;
 use super::shell::Shell;
-use crate::core::{Event, Id, Output};
+use crate::core::{Event, Id, IssuedCertificate, Output};
 use crate::logger::AUDIT;
 
 impl Shell {
@@ -17,28 +17,39 @@ impl Shell {
             }
             Output::Store(id, new) => {
                 let result = self.parts.security.store(&new);
-                self.parts.connector.certificate_stored(id, result, now);
+                if let Ok(serial) = &result {
+                    log::info!(target: AUDIT, "the certificate {serial} is this client's own from now on");
+                }
+                self.parts.connector.certificate_stored(id, result.map(drop), now);
             }
             Output::Renew(id, name) => {
                 let result = self.parts.security.renew(&name, &self.parts.connector.take_offer(id));
                 match &result {
-                    Ok(_) => log::info!(target: AUDIT, "the certificate of client {name} was renewed"),
+                    Ok(IssuedCertificate { serial, .. }) => log::info!(
+                        target: AUDIT,
+                        "the certificate of client {name} was renewed: {serial} is accepted as its next"
+                    ),
                     Err(why) => log::warn!(target: AUDIT, "the certificate of client {name} was not renewed: {why}"),
                 }
-                self.parts.connector.certificate_renewed(id, &result);
+                self.parts.connector.certificate_renewed(id, &result.map(|issued| issued.new));
             }
             Output::StoreNext(new) => match self.parts.security.store(&new) {
-                Ok(()) => log::info!(target: AUDIT, "this client's certificate was renewed"),
+                Ok(serial) => {
+                    log::info!(target: AUDIT, "this client's certificate was renewed: {serial} is its own from now on");
+                }
                 Err(why) => log::warn!(target: AUDIT, "this client's certificate was renewed, and is not kept: {why}"),
             },
             Output::DeleteCertificate(id, client, only_link) => self.delete_certificate(id, &client, only_link, now),
             Output::DeleteOwnCertificate(id, restart) => {
                 let result = self.parts.security.delete_own();
                 match &result {
-                    Ok(()) => log::info!(target: AUDIT, "an admin had this client's own certificate deleted"),
+                    Ok(serial) => {
+                        let serial = serial.as_deref().unwrap_or("which could not be read");
+                        log::info!(target: AUDIT, "an admin had this client's own certificate deleted, {serial}");
+                    }
                     Err(why) => log::warn!(target: AUDIT, "this client's own certificate was not deleted: {why}"),
                 }
-                self.parts.connector.own_certificate_deleted(id, restart, &result, now);
+                self.parts.connector.own_certificate_deleted(id, restart, &result.map(drop), now);
             }
             _ => {}
         }

@@ -9,7 +9,7 @@ use crate::certs::x509::date;
 pub const WARN_DAYS: [i64; 3] = [30, 7, 1];
 
 /// A day, in seconds.
-const DAY: i64 = 86_400;
+pub(super) const DAY: i64 = 86_400;
 
 /// Most certificates of which it is remembered what was said; then all is forgotten, and may be said again.
 const REMEMBERED_MAX: usize = 65_536;

@@ -31,6 +31,7 @@ impl Shell {
                 | Output::StoreNext(..)
                 | Output::DeleteCertificate(..)
                 | Output::DeleteOwnCertificate(..) => self.certificate_output(output, now),
+                Output::ShowStatus(id) => self.show_status(id, now),
                 Output::SaveConfig(id, change) => {
                     let file = self.parts.config_file.as_deref();
                     let result = file.map_or(Ok(()), |file| config::save(file, &change));

@@ -11,9 +11,9 @@ use super::expiry::Expiry;
 use super::session::Session;
 use super::tls::{self, ClientTls, Clients, Refusals, ServerTls, Servers, TlsError};
 use crate::certs::{
-    self, Certificate, ClientFolder, Identity, Issuing, Layout, Pair, Registry, SharedRegistry, WatchedPair,
+    self, Certificate, ClientFolder, Identity, Issued, Issuing, Layout, Pair, Registry, SharedRegistry, WatchedPair,
 };
-use crate::core::Secured;
+use crate::core::{IssuedCertificate, Secured};
 use crate::logger::AUDIT;
 use crate::wire::control::{NewCertificate, Offer};
 use crate::wire::link::ALPN;
@@ -37,6 +37,8 @@ pub struct ServerSecurity {
     pub(super) registry: Option<SharedRegistry>,
     pub(super) setup: ServerSetup,
     pub(super) expiry: RefCell<Expiry>,
+    /// When the certificates of all clients are looked at next, in Unix seconds.
+    pub(super) clients_at: Cell<i64>,
 }
 
 /// What a server shows, and the settings with it.
@@ -112,8 +114,8 @@ pub struct ClientSetup {
     pub dir: PathBuf,
     /// Its name.
     pub name: String,
-    /// Where its server is.
-    pub host: String,
+    /// The hosts of its server's addresses.
+    pub hosts: Vec<String>,
     /// How it shows itself.
     pub way: ClientWay,
     /// `alternate_client_default_cert`.
@@ -226,7 +228,13 @@ impl ServerSecurity {
         let pair = WatchedPair::open(layout.server_certificate(), layout.server_key(), unix_now())?;
         let registry = if setup.anyone { None } else { Some(SharedRegistry::new(setup.registry()?)) };
         let tls = server_tls(&pair, registry.as_ref())?;
-        Ok(Self { own: RefCell::new(Own { pair, tls }), registry, setup, expiry: RefCell::default() })
+        Ok(Self {
+            own: RefCell::new(Own { pair, tls }),
+            registry,
+            setup,
+            expiry: RefCell::default(),
+            clients_at: Cell::default(),
+        })
     }
 
     /// The settings for the next connection: with another certificate, if there is one now.
@@ -248,16 +256,19 @@ impl ClientSecurity {
         let (folder, expiry, last) = (ClientFolder::new(&setup.dir), RefCell::default(), RefCell::default());
         let security = Self { folder, setup, expiry, last, turns: Turns::default() };
         // What is wrong now is said now, not at the first connection.
-        security.tls(false)?;
+        for host in &security.setup.hosts {
+            security.tls(host, false)?;
+        }
         Ok(security)
     }
 
-    /// With `shared`, the certificate that new clients share is shown though there is an own one.
-    fn tls(&self, shared: bool) -> Result<(ClientTls, Secured, Option<String>), SecurityError> {
-        let ClientSetup { name, host, way, .. } = &self.setup;
+    /// For a connection to `host`. With `shared`, the certificate that new clients share is shown though there is an own
+    /// one.
+    fn tls(&self, host: &str, shared: bool) -> Result<(ClientTls, Secured, Option<String>), SecurityError> {
+        let ClientSetup { name, way, .. } = &self.setup;
         let ca_file = match way {
             ClientWay::Certificates(ca_file) => ca_file,
-            ClientWay::AllowAll => return self.without_name(false, Servers::Anyone),
+            ClientWay::AllowAll => return self.without_name(host, false, Servers::Anyone),
             ClientWay::Token { shows_shared, accepts } => {
                 let servers = match accepts.clone() {
                     TokenServers::Anyone => Servers::Anyone,
@@ -265,7 +276,7 @@ impl ClientSecurity {
                     TokenServers::SignedBy { file, for_host: true } => Servers::SignedBy(file),
                     TokenServers::SignedBy { file, for_host: false } => Servers::SignedForAnyHost(file),
                 };
-                return self.without_name(*shows_shared, servers);
+                return self.without_name(host, *shows_shared, servers);
             }
         };
         let now = unix_now();
@@ -282,11 +293,12 @@ impl ClientSecurity {
     /// The TLS of a client whose certificate, if it shows one, does not say who it is.
     fn without_name(
         &self,
+        host: &str,
         shows_shared: bool,
         servers: Servers,
     ) -> Result<(ClientTls, Secured, Option<String>), SecurityError> {
         let shared = if shows_shared { Some(self.folder.shared(unix_now())?) } else { None };
-        let tls = tls::client_config(shared.as_ref(), servers, &self.setup.host, protocols())?;
+        let tls = tls::client_config(shared.as_ref(), servers, host, protocols())?;
         Ok((tls, Secured::Anonymous, shared.as_ref().map(in_words)))
     }
 
@@ -307,6 +319,11 @@ impl ClientSecurity {
                 loaded
             }
         }
+    }
+
+    /// The serial number of this client's own certificate.
+    fn own_serial(&self) -> Option<String> {
+        self.folder.own_certificate(&self.setup.name).ok().map(|certificate| certificate.serial().to_owned())
     }
 
     /// Whether it is the shared certificate's turn: the own one was shown last, and did not lead to a link.
@@ -334,12 +351,32 @@ fn is_shown(registry: &SharedRegistry, name: &str, certificate: &Certificate) {
     }
 }
 
+/// What a client is told of a certificate that was made for it.
+fn told(issued: Issued) -> IssuedCertificate {
+    let new = NewCertificate { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem };
+    IssuedCertificate { new, serial: issued.serial }
+}
+
+/// Which connection is about to be secured.
+#[derive(Clone, Copy, Debug)]
+pub enum Way<'a> {
+    /// One that was accepted.
+    From,
+    /// One that is being opened.
+    To {
+        /// The server's host, as the config has it.
+        host: &'a str,
+        /// There is a link already, which this one is to replace: what becomes of it says nothing of the certificate.
+        returns: bool,
+    },
+}
+
 impl Security {
     /// What a connection that was accepted or opened begins with.
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn begin(&self) -> Result<Secure, SecurityError> {
+    pub fn begin(&self, way: Way<'_>) -> Result<Secure, SecurityError> {
         match self {
             Security::Plain => Ok(Secure { session: None, known: None, refusals: Refusals::default(), shown: None }),
             Security::Server(server) => {
@@ -348,7 +385,11 @@ impl Security {
                 Ok(Secure { session: Some(session), known: None, refusals: tls.refusals, shown: Some(shown) })
             }
             Security::Client(client) => {
-                let (tls, known, shown) = client.tls(client.is_turn_of_shared())?;
+                let (host, shared) = match way {
+                    Way::From => ("", false),
+                    Way::To { host, returns } => (host, !returns && client.is_turn_of_shared()),
+                };
+                let (tls, known, shown) = client.tls(host, shared)?;
                 let session = Session::client(tls.config, tls.server_name)?;
                 Ok(Secure { session: Some(session), known: Some(known), refusals: tls.refusals, shown })
             }
@@ -397,26 +438,22 @@ impl Security {
     ///
     /// # Errors
     /// Why not.
-    pub fn issue(&self, name: &str, offer: &Offer) -> Result<NewCertificate, String> {
+    pub fn issue(&self, name: &str, offer: &Offer) -> Result<IssuedCertificate, String> {
         let Security::Server(ServerSecurity { registry: Some(registry), .. }) = self else {
             return Err("this connector issues no certificates".to_owned());
         };
-        let issued = registry.enrol(name, offer).map_err(|e| e.to_string())?;
-        log::info!(target: AUDIT, "the certificate {} is accepted for client {name}", issued.serial);
-        Ok(NewCertificate { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem })
+        registry.enrol(name, offer).map(told).map_err(|e| e.to_string())
     }
 
     /// Accepts a client's next certificate beside the one that it has.
     ///
     /// # Errors
     /// Why not.
-    pub fn renew(&self, name: &str, offer: &Offer) -> Result<NewCertificate, String> {
+    pub fn renew(&self, name: &str, offer: &Offer) -> Result<IssuedCertificate, String> {
         let Security::Server(ServerSecurity { registry: Some(registry), .. }) = self else {
             return Err("this connector issues no certificates".to_owned());
         };
-        let issued = registry.renew(name, offer).map_err(|e| e.to_string())?;
-        log::info!(target: AUDIT, "the certificate {} is accepted for client {name}, as its next", issued.serial);
-        Ok(NewCertificate { certificate_pem: issued.certificate_pem, key_pem: issued.key_pem })
+        registry.renew(name, offer).map(told).map_err(|e| e.to_string())
     }
 
     /// Takes the certificate of a client back; its serial numbers. With `only_link` its files stay.
@@ -435,13 +472,15 @@ impl Security {
         deleted.map_err(|e| e.to_string())
     }
 
-    /// Deletes this client's own certificate.
+    /// Deletes this client's own certificate; its serial number, if there was one that could be read.
     ///
     /// # Errors
     /// Why not.
-    pub fn delete_own(&self) -> Result<(), String> {
+    pub fn delete_own(&self) -> Result<Option<String>, String> {
         let Security::Client(client) = self else { return Err("this connector shows no certificate".to_owned()) };
-        client.folder.delete(&client.setup.name).map(drop).map_err(|e| e.to_string())
+        let serial = client.own_serial();
+        client.folder.delete(&client.setup.name).map_err(|e| e.to_string())?;
+        Ok(serial)
     }
 
     /// What this client offers to the server that it asks for a certificate: nothing if it can keep no key, and then the
@@ -455,15 +494,17 @@ impl Security {
         })
     }
 
-    /// Keeps the certificate that the server issued.
+    /// Keeps the certificate that the server issued; its serial number.
     ///
     /// # Errors
     /// Why not.
-    pub fn store(&self, new: &NewCertificate) -> Result<(), String> {
+    pub fn store(&self, new: &NewCertificate) -> Result<String, String> {
         let Security::Client(client) = self else { return Err("this connector asks for no certificates".to_owned()) };
         // The next connection has a certificate of its own to show.
         client.turns.opened.set(false);
         let stored = client.folder.store(&client.setup.name, &new.certificate_pem, new.key_pem.as_deref(), unix_now());
-        stored.map_err(|e| e.to_string())
+        stored.map_err(|e| e.to_string())?;
+        // What was stored can be read.
+        Ok(client.own_serial().unwrap_or_default())
     }
 }

@@ -13,11 +13,15 @@ use std::time::{Duration, Instant};
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::buffers::{Buffers, READ_SIZE};
-use super::dial::{Resolver, Target};
+use super::dial::Resolver;
 use super::doors::Doors;
 use super::hooks::ActiveHooks;
 use super::listener::UnixServer;
+use super::meter::Meter;
+use super::open::Dialled;
 use super::rings::Rings;
+use super::scrapes::{ScrapeListener, Scrapes};
+use super::route::Route;
 use super::security::{Secure, Security};
 use super::session::{Handler, Session};
 use super::stop::Signals;
@@ -49,8 +53,11 @@ pub(super) const APPS: Token = Token(1);
 const ADMINS: Token = Token(2);
 const SIGNALS: Token = Token(3);
 const WAKER: Token = Token(4);
+pub(super) const SCRAPE_LISTENER: Token = Token(5);
 /// A connection's token is this and its place in the core's table.
 const CONNECTIONS: usize = 16;
+/// A scraper's token is this and its place.
+pub(super) const SCRAPES: usize = 1 << 47;
 /// A closed connection's token is this and a number.
 const LINGERING: usize = 1 << 48;
 
@@ -63,14 +70,16 @@ pub struct Parts {
     pub security: Security,
     /// Where links and apps come in.
     pub doors: Doors,
-    /// A client's server.
-    pub target: Option<Target>,
+    /// A client's way to its server.
+    pub route: Option<Route>,
     /// Where admins connect.
     pub admins: UnixServer,
     /// Where the other sockets are.
     pub paths: SocketPaths,
     /// Where queues are stored.
     pub rings: Rings,
+    /// The address of the server, as the config has it.
+    pub server: (String, u16),
     /// Where the config is from: what admins change is written there.
     pub config_file: Option<PathBuf>,
     /// Files that messages bring; the core gets them when the loop can be woken for them.
@@ -79,6 +88,8 @@ pub struct Parts {
     pub hooks: ActiveHooks,
     /// Files of tokens.
     pub tokens: ActiveTokens,
+    /// Where programs connect that read the metrics.
+    pub scrapes: Option<ScrapeListener>,
     /// The process's signals, if they are the connector's.
     pub signals: Option<Signals>,
     /// Longest time for what is queued to go out at the end.
@@ -100,7 +111,7 @@ pub enum Wish {
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    id: Id,
+    pub(super) id: Id,
     pub(super) stream: Stream,
     pub(super) kind: Kind,
     /// The core takes no more for now.
@@ -138,7 +149,9 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct LinkEntry {
     /// It was dialled and is not open yet.
-    opening: bool,
+    pub(super) opening: bool,
+    /// The proxy that it was dialled to has been reached.
+    pub(super) reached: bool,
     /// What is known of the peer once TLS is done, on a client.
     known: Option<Secured>,
     refusals: Refusals,
@@ -149,7 +162,7 @@ pub(super) struct LinkEntry {
 impl LinkEntry {
     pub(super) fn new(secure: Secure, opening: bool) -> (Option<Session>, Self) {
         let Secure { session, known, refusals, shown } = secure;
-        (session, Self { opening, known, refusals, shown })
+        (session, Self { opening, reached: false, known, refusals, shown })
     }
 }
 
@@ -159,10 +172,10 @@ pub struct Shell {
     pub(super) parts: Parts,
     pub(super) waker: Arc<Waker>,
     pub(super) resolver: Resolver,
-    /// The connection whose server's name is being looked up.
-    pub(super) looked_up: Option<Id>,
+    /// Connections to be opened to names that are being looked up.
+    pub(super) dialled: HashMap<Id, Dialled>,
     buffers: Buffers,
-    connections: Vec<Option<Entry>>,
+    pub(super) connections: Vec<Option<Entry>>,
     /// Connections that may have something to read.
     to_read: Vec<Id>,
     /// Connections that may have something to send.
@@ -188,6 +201,8 @@ pub struct Shell {
     works: bool,
     /// When the certificates are looked at.
     pub(super) certificates_at: Instant,
+    pub(super) meter: Meter,
+    pub(super) scrapes: Scrapes,
 }
 
 impl Shell {
@@ -200,6 +215,9 @@ impl Shell {
         let registry = poll.registry();
         parts.doors.register(registry, LINKS, APPS)?;
         registry.register(&mut parts.admins.listener, ADMINS, Interest::READABLE)?;
+        if let Some(scrapes) = &mut parts.scrapes {
+            scrapes.register(registry)?;
+        }
         if let Some(signals) = &mut parts.signals {
             signals.register(registry, SIGNALS)?;
         }
@@ -219,7 +237,7 @@ impl Shell {
             parts,
             waker,
             resolver,
-            looked_up: None,
+            dialled: HashMap::new(),
             buffers: Buffers::default(),
             connections: Vec::new(),
             to_read: Vec::new(),
@@ -237,6 +255,8 @@ impl Shell {
             owner_work: Vec::new(),
             works: false,
             certificates_at: now,
+            meter: Meter::default(),
+            scrapes: Scrapes::default(),
         };
         shell.parts.connector.start(now);
         shell.do_outputs(now);
@@ -284,6 +304,8 @@ impl Shell {
         self.rest_as_ordered(now);
         self.let_go(now);
         self.accept_again(now);
+        self.serve_scrapes(now);
+        self.measure_turn(now);
         if self.ended && self.lingering.is_empty() {
             return Ok(Wish::End);
         }
@@ -294,13 +316,15 @@ impl Shell {
     fn patience(&self) -> Option<Duration> {
         let discards = self.lingering.values().any(|(stream, _)| stream.readable);
         let is_over = self.ended && self.lingering.is_empty();
+        let discards = discards || self.scrapes.is_busy();
         if is_over || discards || self.works || !self.to_read.is_empty() || !self.to_write.is_empty() {
             return Some(Duration::ZERO);
         }
         let shutdown = self.parts.shutdown_timeout;
         let lingering = self.lingering.values().map(|(stream, until)| let_go_at(stream, *until, shutdown)).min();
         let certificates = Some(self.certificates_at);
-        let next = [self.parts.connector.next_deadline(), lingering, self.accept_again, certificates];
+        let scrapes = self.scrapes.next_deadline();
+        let next = [self.parts.connector.next_deadline(), lingering, self.accept_again, certificates, scrapes];
         let next = next.into_iter().flatten().min();
         // A millisecond more than needed: the poller counts in those, and must not wake before the time.
         next.map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
@@ -312,6 +336,7 @@ impl Shell {
             APPS => self.accept_apps(now),
             ADMINS => self.accept_admins(now),
             SIGNALS => self.take_signals(now),
+            SCRAPE_LISTENER => self.scrapes.listener_event(),
             WAKER => {
                 self.take_answers(now);
                 self.take_verdicts(now);
@@ -322,6 +347,7 @@ impl Shell {
                     stream.ready(event);
                 }
             }
+            Token(token) if token >= SCRAPES => self.scrapes.event(token - SCRAPES, event),
             Token(token) => self.connection_event(token - CONNECTIONS, event, now),
         }
     }
@@ -349,7 +375,7 @@ impl Shell {
     }
 
     /// Has a connection read in this turn.
-    fn list(&mut self, id: Id) {
+    pub(super) fn list(&mut self, id: Id) {
         if let Some(entry) = self.entry(id)
             && !entry.listed
             && entry.stream.readable
@@ -371,28 +397,6 @@ impl Shell {
         if can_write {
             self.to_write.push(id);
         }
-    }
-
-    /// A connection that was dialled is open, or has failed.
-    fn opening_event(&mut self, id: Id, now: Instant) {
-        let Some(entry) = self.entry(id) else { return };
-        let Some(socket) = entry.stream.tcp() else { return };
-        match (socket.take_error(), socket.peer_addr()) {
-            (Ok(Some(error)) | Err(error), _) => {
-                self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
-            }
-            (Ok(None), Err(_)) => return,
-            (Ok(None), Ok(remote)) => {
-                if let Kind::Link(link) = &mut entry.kind {
-                    link.opening = false;
-                }
-                self.parts.connector.opened(id, Some(remote), now);
-                self.parts.security.is_open();
-                self.secure(id, now);
-                self.list(id);
-            }
-        }
-        self.do_outputs(now);
     }
 
     /// Begins TLS, or, without it, tells the core that there is none.
@@ -420,6 +424,10 @@ impl Shell {
         let (connector, security) = (&mut self.parts.connector, &self.parts.security);
         let mut handler = ToCore { connector, security, id, now, known };
         Some(work(&mut entry.stream, &mut self.buffers, &mut handler))
+    }
+
+    pub(super) fn buffers(&mut self) -> &mut Buffers {
+        &mut self.buffers
     }
 
     fn read_all(&mut self, now: Instant) {
@@ -530,7 +538,7 @@ impl Shell {
     /// Lets go of a connection. The end of a link is waited for, because closing a socket that still has something to
     /// read makes TCP throw away what the other side has not read yet.
     pub(super) fn close(&mut self, id: Id, now: Instant) {
-        self.looked_up.take_if(|waiting| *waiting == id);
+        self.forget_dialled(id);
         self.parts.hooks.clients.forget(id);
         self.parts.tokens.forget(id);
         let Some(slot) = self.connections.get_mut(id.index()) else { return };

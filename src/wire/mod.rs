@@ -2,6 +2,10 @@
 
 pub mod admin;
 pub mod admin_arguments;
+#[cfg(feature = "daemon")]
+pub mod base64;
+#[cfg(feature = "daemon")]
+pub mod connect;
 pub mod control;
 pub mod deframer;
 pub mod file;

@@ -24,10 +24,18 @@ pub fn hand_out(dir: &Path, to: &Setup) {
         Role::Server => "server",
         Role::Client => "client",
     };
-    let target = to.dir.join("certificates");
+    copy_half(dir, half, &to.dir);
+}
+
+/// Copies `half` of the folder that was made in `dir` to below `to`, if it is not there.
+#[track_caller]
+pub fn copy_half(dir: &Path, half: &str, to: &Path) {
+    let target = to.join("certificates");
     fs::create_dir_all(&target).expect("the connector's certificates folder");
-    // The links in it lead to their neighbours and must stay links.
-    run(Command::new("cp").arg("-a").arg(dir.join("certificates").join(half)).arg(target.join(half)));
+    if !target.join(half).exists() {
+        // The links in it lead to their neighbours and must stay links.
+        run(Command::new("cp").arg("-a").arg(dir.join("certificates").join(half)).arg(target.join(half)));
+    }
 }
 
 #[track_caller]

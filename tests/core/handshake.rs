@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Cause, Concern, Event, Mode, Output, Reading, Secured};
+use aioconnectors::core::{Cause, Concern, Event, IssuedCertificate, Mode, Output, Reading, Secured};
 use aioconnectors::wire::control::{self, HANDSHAKE_NO_SSL, HANDSHAKE_SSL, HELLO, NewCertificate, Offer, own_frame};
 
 use crate::rig::{Rig, SERVER, any_to, frames, message, ping_answer, typed_from};
@@ -111,8 +111,11 @@ fn a_client_with_a_shared_certificate_gets_its_own_and_comes_again() {
     server.input(theirs, &client.sent(ours));
     assert!(server.outputs.contains(&Output::Issue(theirs, "c1".into())));
     let new = NewCertificate { certificate_pem: "CERT\n".into(), key_pem: Some("KEY\n".into()) };
-    server.core.certificate_issued(theirs, "c1", Ok(new.clone()), server.now);
+    let issued = IssuedCertificate { new: new.clone(), serial: "0A".into() };
+    server.core.certificate_issued(theirs, "c1", Ok(issued), server.now);
     client.input(ours, &server.sent(theirs));
+    let told = "the certificate 0A is accepted for client c1, which enrolled from 10.0.0.9:4000";
+    assert!(server.events().iter().any(|event| event.is_audited() && event.to_string() == told));
     assert!(server.is_closed(theirs));
     assert!(client.outputs.contains(&Output::Store(ours, new)));
     client.core.certificate_stored(ours, Ok(()), client.now);

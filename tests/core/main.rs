@@ -7,6 +7,7 @@ mod confirm;
 mod delivery;
 mod disk;
 mod durable;
+mod figures;
 mod file_frames_in;
 mod file_frames_out;
 #[allow(dead_code, reason = "some of it is for the simulation alone")]
@@ -34,6 +35,7 @@ mod renewal;
 mod requests;
 mod revocation;
 mod rig;
+mod servers;
 mod stop;
 mod tokens;
 mod wait_for_ack;

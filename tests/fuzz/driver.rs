@@ -32,9 +32,12 @@ pub fn run(name: &str, target: fn(&[u8]), seeds: &[Vec<u8>]) {
     let mut random = if seconds.is_some() { Rng::new() } else { Rng::with_seed(1) };
     let end = Instant::now() + seconds.map_or(TIME, Duration::from_secs);
     seeds.iter().for_each(|seed| attempt(name, target, seed));
+    let mut count = seeds.len();
     while Instant::now() < end {
         attempt(name, target, &worsened(&mut random, seeds));
+        count += 1;
     }
+    eprintln!("{name}: {count} inputs");
 }
 
 fn attempt(name: &str, target: fn(&[u8]), input: &[u8]) {

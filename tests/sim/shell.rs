@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Cause, Event, Id, LifeWork, Output, Reading, Sync};
+use aioconnectors::core::{Cause, Event, Id, IssuedCertificate, LifeWork, Output, Reading, Sync};
 use aioconnectors::wire::control::NewCertificate;
 use aioconnectors::wire::frame::Frame;
 use aioconnectors::wire::header::Header;
@@ -38,6 +38,7 @@ impl World {
                 Output::Confirm(id) => self.confirm(node, id),
                 Output::RemoveRemains(_)
                 | Output::Life(LifeWork::Owner(_))
+                | Output::ShowStatus(_)
                 | Output::SaveConfig(..)
                 | Output::Token(..)
                 | Output::DeleteCertificate(..)
@@ -148,7 +149,11 @@ impl World {
     fn issue(&mut self, node: usize, id: Id, name: &str) {
         let made = NewCertificate { certificate_pem: format!("certificate of {name}"), key_pem: Some("key".into()) };
         let refused = !self.fair_weather && self.rng.u8(..8) == 0;
-        let result = if refused { Err("no room for more".into()) } else { Ok(made) };
+        let result = if refused {
+            Err("no room for more".into())
+        } else {
+            Ok(IssuedCertificate { new: made, serial: "01".into() })
+        };
         self.nodes[node].core.certificate_issued(id, name, result, self.now);
     }
 

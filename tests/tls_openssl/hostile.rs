@@ -214,3 +214,67 @@ fn a_session_of_a_certificate_that_was_taken_back_is_not_resumed() {
         });
     }
 }
+
+#[test]
+fn a_second_handshake_on_a_connection_is_not_had() {
+    let Some(door) = Door::start() else { return };
+    let known = door.made("known", 1000);
+    door.accept("known", &known.0);
+    let own = ["-cert", known.0.to_str().unwrap(), "-key", known.1.to_str().unwrap()];
+    let mut openssl = Command::new("openssl")
+        .args(["s_client", "-tls1_2", "-connect", &format!("127.0.0.1:{}", door.port)])
+        .args(own)
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut stdin = openssl.stdin.take().unwrap();
+    door.process.wait_said("peer known connected");
+    // Without -quiet a line that is "R" has it ask for a renegotiation.
+    let _ = stdin.write_all(b"R\n");
+    let _ = stdin.flush();
+    door.process.wait_said("peer known disconnected");
+    drop(stdin);
+    let said = openssl.wait_with_output().unwrap().stderr;
+    let said = String::from_utf8_lossy(&said);
+    assert!(said.contains("no renegotiation") || said.contains("alert"), "{said}");
+    let lines = door.process.errors();
+    assert_eq!(lines.iter().filter(|line| line.contains("peer known connected")).count(), 1, "{lines:?}");
+    door.refused("known");
+}
+
+#[test]
+fn what_nobody_may_send_ends_the_connection_of_its_sender_alone() {
+    let Some(door) = Door::start() else { return };
+    let receiver = RawReceiver::listen(door.server.receive_socket("any"));
+    let known = door.made("known", 1000);
+    door.accept("known", &known.0);
+    let raw = |header: &[u8]| {
+        let mut out = ((header.len() + 10) as u32).to_le_bytes().to_vec();
+        out.extend((header.len() as u16).to_le_bytes());
+        out.extend(header);
+        [&out[..], &4u32.to_le_bytes(), b"data"].concat()
+    };
+    let deep = format!("{{\"message_type\": \"any\", \"source_id\": {}", "[".repeat(60_000));
+    let end = [0xff; 8];
+    let cases = [
+        [0xff; 64].to_vec(),
+        raw(deep.as_bytes()),
+        raw(b"{\"message_type\": \"any\", \"source_id\": \"known\xff\"}"),
+        raw(b"{\"message_type\": \"../../any\", \"source_id\": \"known\"}"),
+        raw(b"{\"message_type\": \"any\", \"source_id\": \"known\\u0000\"}"),
+        raw(b"{\"message_type\": \"any\", \"source_id\": \"../known\"}"),
+        raw(b"{\"message_type\": \"any\\u0000\", \"source_id\": \"known\"}"),
+    ];
+    for words in cases {
+        let before = door.process.errors().len();
+        door.knock_with(&known, &[], &[&words[..], &end].concat());
+        wait::until("its end", || {
+            let ended = |line: &String| line.contains("peer known disconnected");
+            door.process.errors()[before..].iter().any(ended).then_some(())
+        });
+    }
+    door.refused("known");
+    assert_eq!(receiver.frames().len(), 0, "nothing of it came through");
+}

@@ -12,9 +12,9 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::command::{Args, CONFIG, Command, Failure, Operand, Opt, SECONDS_MAX};
-use super::exit;
+use super::command::{Args, Command, Failure, Operand, Opt, SECONDS_MAX};
 use super::progress::{self, Done, Progress};
+use super::target::{CONFIG_OPTION, CONNECTOR, NAME, Target};
 use crate::api::{ConnectorApi, File, Level, SendMessage};
 use crate::remote::Remote;
 use input::Input;
@@ -62,13 +62,27 @@ pub const COMMAND: Command = Command {
     aliases: &[],
     summary: "Send messages, and say what became of them.",
     details: "What became of them is a line of JSON each, unless stdout is a terminal: {\"id\":1,\"level\":\"delivered\"}, \
-        or an\n\"answer\", an \"error\", or in the end {\"sent\":N} where neither a receipt nor an answer is asked for.\n\
-        Exit codes: 0 sent, delivered, answered as asked, 1 failed, 2 wrong arguments, 3 refused or no answer will\n\
-        come, 4 not in time, 5 no connector.",
-    operands: &[CONFIG, TYPE, DATA],
+        or an \"answer\", an \"error\", or in the end {\"sent\":N} where neither a receipt nor an answer is asked for.",
+    operands: &[CONNECTOR, TYPE, DATA],
     options: &[
-        TO, LINES, COUNT, AWAIT, RECEIPT, WAIT, FILE, DST_TYPE, DST_NAME, OWNER, DELETE, BINARY, PUBLISH, TAG, HEADER,
+        TO,
+        LINES,
+        COUNT,
+        AWAIT,
+        RECEIPT,
+        WAIT,
+        FILE,
+        DST_TYPE,
+        DST_NAME,
+        OWNER,
+        DELETE,
+        BINARY,
+        PUBLISH,
+        TAG,
+        HEADER,
         JSON,
+        CONFIG_OPTION,
+        NAME,
     ],
     run,
 };
@@ -105,7 +119,7 @@ struct PlannedFile {
 fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let plan = Plan::new(args)?;
     let input = Input::new(args.operand(DATA.name), args.has(LINES.long), args.value(COUNT.long)?)?;
-    let api = ConnectorApi::from_file(args.config()?).map_err(exit::failure)?;
+    let api = Target::new(args)?.into_api();
     let is_json = args.has(JSON.long) || !io::stdout().is_terminal();
     let mut report = Report::new(out, is_json);
     let progress = plan.progress(api.remote());

@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use serde_json::{Map, Value};
 
-use super::{Args, CONFIG_OR_DIR, Command, DIR, Failure, Opt, RING, Target, chosen, messages};
+use super::{Args, CONFIG_OPTION, CONFIG_OR_DIR, Command, DIR, Failure, NAME, Opt, RING, Target, chosen, messages};
 use crate::store::inspect::{Found, ReadError, State};
 use crate::wire::frame::Frame;
 
@@ -24,7 +24,7 @@ pub const COMMAND: Command = Command {
         hexadecimal: data_hex, binary_hex. Nothing leaves the queues. The exit code is 1 if something was damaged and\n\
         left out.",
     operands: &[CONFIG_OR_DIR],
-    options: &[DIR, RING, OUTPUT, JSON],
+    options: &[DIR, RING, OUTPUT, JSON, CONFIG_OPTION, NAME],
     run,
 };
 

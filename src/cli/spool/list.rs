@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::{Args, CONFIG_OR_DIR, Command, DIR, Failure, Target, words};
+use super::{Args, CONFIG_OPTION, CONFIG_OR_DIR, Command, DIR, Failure, NAME, Target, words};
 use crate::store::inspect::{Found, Summary};
 
 /// The command.
@@ -13,7 +13,7 @@ pub const COMMAND: Command = Command {
     summary: "List a connector's queues on disk.",
     details: "Beside a running connector it shows what that has written down last, which is a moment old.",
     operands: &[CONFIG_OR_DIR],
-    options: &[DIR],
+    options: &[DIR, CONFIG_OPTION, NAME],
     run,
 };
 

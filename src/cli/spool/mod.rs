@@ -12,6 +12,7 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::command::{Args, CONFIG, Command, Failure, Operand, Opt};
+use super::target::{self, CONFIG_OPTION, NAME};
 use crate::config::Config;
 use crate::ring::header::{Header, Identity};
 use crate::store::error::describe;
@@ -45,12 +46,12 @@ struct Target {
 
 impl Target {
     fn new(args: &Args) -> Result<Self, Failure> {
-        match (args.path(CONFIG.name), args.option(DIR.long)) {
-            (Some(_), Some(_)) => Err(Failure::usage("CONFIG and --dir both name a folder: leave one out")),
-            (None, None) => Err(Failure::usage("CONFIG is missing: the connector's config file, or --dir DIR")),
-            (None, Some(folder)) => Ok(Self { folder: folder.into(), config: None }),
-            (Some(path), None) => {
-                let config = Config::load(path).map_err(Failure::failed)?.config;
+        let is_named = args.path(CONFIG.name).is_some() || args.has(CONFIG_OPTION.long) || args.has(NAME.long);
+        match args.option(DIR.long) {
+            Some(_) if is_named => Err(Failure::usage("--dir and a config both name a folder: leave one out")),
+            Some(folder) => Ok(Self { folder: folder.into(), config: None }),
+            None => {
+                let config = Config::load(&target::file(args)?).map_err(Failure::failed)?.config;
                 Ok(Self { folder: config.socket_paths().spool(), config: Some(config) })
             }
         }

@@ -3,7 +3,10 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::{Args, CONFIG_OR_DIR, Command, DIR, Failure, Opt, RING, Target, chosen, is_needed, messages, words};
+use super::{
+    Args, CONFIG_OPTION, CONFIG_OR_DIR, Command, DIR, Failure, NAME, Opt, RING, Target, chosen, is_needed, messages,
+    words,
+};
 use crate::store::inspect::{Found, State, is_remain};
 
 const REMAINS: Opt = Opt {
@@ -21,7 +24,7 @@ pub const COMMAND: Command = Command {
     summary: "Remove a connector's queues on disk, with their messages. The connector must be stopped.",
     details: "All of them and what was put aside, or one with --ring.",
     operands: &[CONFIG_OR_DIR],
-    options: &[DIR, RING, REMAINS, YES],
+    options: &[DIR, RING, REMAINS, YES, CONFIG_OPTION, NAME],
     run,
 };
 

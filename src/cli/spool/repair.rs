@@ -3,7 +3,9 @@
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::{Args, CONFIG_OR_DIR, Command, DIR, Failure, RING, Target, chosen, damage_words, messages};
+use super::{
+    Args, CONFIG_OPTION, CONFIG_OR_DIR, Command, DIR, Failure, NAME, RING, Target, chosen, damage_words, messages,
+};
 use crate::store::inspect::State;
 
 /// The command.
@@ -15,7 +17,7 @@ pub const COMMAND: Command = Command {
         behind what its ring holds now. Damaged files stay, as NAME.bad-N.repaired.\n\
         If a file's header is lost, messages that were sent already can be among those that are found.",
     operands: &[CONFIG_OR_DIR],
-    options: &[DIR, RING],
+    options: &[DIR, RING, CONFIG_OPTION, NAME],
     run,
 };
 

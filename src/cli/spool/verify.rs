@@ -4,7 +4,9 @@ use std::io::Write;
 use std::process::ExitCode;
 
 use super::export::failure;
-use super::{Args, CONFIG_OR_DIR, Command, DIR, Failure, RING, Target, chosen, damage_words, messages};
+use super::{
+    Args, CONFIG_OPTION, CONFIG_OR_DIR, Command, DIR, Failure, NAME, RING, Target, chosen, damage_words, messages,
+};
 use crate::store::inspect::State;
 
 /// The command.
@@ -15,7 +17,7 @@ pub const COMMAND: Command = Command {
     details: "Reads all of them and checks their checksums. Files that lie aside are left out; --ring takes one of them.\n\
         The exit code is 0 if nothing is damaged, else 1.",
     operands: &[CONFIG_OR_DIR],
-    options: &[DIR, RING],
+    options: &[DIR, RING, CONFIG_OPTION, NAME],
     run,
 };
 
