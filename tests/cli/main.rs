@@ -6,6 +6,7 @@ mod common;
 
 mod chat;
 mod files;
+mod menu;
 mod operate;
 mod programs;
 mod receive;
