@@ -39,6 +39,7 @@ complete -c aioconnectorsctl -n __fish_use_subcommand -a restart -d 'Stop a conn
 complete -c aioconnectorsctl -n __fish_use_subcommand -a reload -d 'Have a connector read its config and its certificates again'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a log-level -d 'Print how important a line must be to be logged, or change it'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a delete-remains -d 'Have a connector remove files of queues that are of no use any more'
+complete -c aioconnectorsctl -n __fish_use_subcommand -a cli -d 'A menu: choose a running connector and what to do with it'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a disconnect -d 'End a client\'s connection; it may come again'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a blacklist -d 'add, remove, list'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a whitelist -d 'add, remove, list'
@@ -158,6 +159,8 @@ complete -c aioconnectorsctl -n '__aioconnectors_is delete-remains' -l config -r
 complete -c aioconnectorsctl -n '__aioconnectors_is delete-remains' -l name -x -a '(__aioconnectors_connectors)' -d 'the connector of this name: /etc/aioconnectors/NAME.json, or one that runs'
 complete -c aioconnectorsctl -n '__aioconnectors_is delete-remains' -l help -d 'say how it is used'
 complete -c aioconnectorsctl -n '__aioconnectors_is delete-remains' -F
+complete -c aioconnectorsctl -n '__aioconnectors_is cli' -l help -d 'say how it is used'
+complete -c aioconnectorsctl -n '__aioconnectors_is cli' -a '(__fish_complete_directories)'
 complete -c aioconnectorsctl -n '__aioconnectors_is disconnect' -l config -r -F -d 'the connector whose config file this is'
 complete -c aioconnectorsctl -n '__aioconnectors_is disconnect' -l name -x -a '(__aioconnectors_connectors)' -d 'the connector of this name: /etc/aioconnectors/NAME.json, or one that runs'
 complete -c aioconnectorsctl -n '__aioconnectors_is disconnect' -l help -d 'say how it is used'
