@@ -9,7 +9,11 @@ use crate::config::nearest;
 
 const SHELL: Operand = Operand { name: "SHELL", required: true, help: "bash, zsh or fish" };
 
-const PAGE: Operand = Operand { name: "PAGE", required: true, help: "aioconnectorsctl, aioconnectorsd, aioconnectors or aioconnectors.json" };
+const PAGE: Operand = Operand {
+    name: "PAGE",
+    required: true,
+    help: "aioconnectorsctl, aioconnectorsd, aioconnectors or aioconnectors.json",
+};
 
 /// See `summary`.
 pub const COMPLETIONS: Command = Command {
