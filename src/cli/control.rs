@@ -3,30 +3,25 @@
 
 use std::io::Write;
 use std::process::ExitCode;
-use std::time::Duration;
 
-use serde_json::{Map, Value, json};
+use serde_json::json;
 
 use super::command::{Args, Command, Failure, Operand, Opt, Run};
 use super::exit;
 use super::human::printable;
 use super::table::JSON;
 use super::target::{CONFIG_OPTION, CONNECTOR, NAME, Target};
-use crate::remote::Remote;
-
-/// Time for a stop or a restart, besides the pause of a restart, unless `--timeout` says otherwise: what is queued goes
-/// out first, for which the connector has its `shutdown_timeout`, ten seconds by default.
-const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+use crate::remote::{Reloaded, Remote};
 
 const HARD: Opt = Opt { long: "hard", value: None, help: "at once: what is queued is not sent first" };
 const SHUTDOWN: Opt = Opt { long: "shutdown", value: None, help: "end the process as well" };
 const PAUSE: Opt = Opt { long: "pause", value: Some("SECONDS"), help: "time between stop and start, at most an hour" };
-const TIMEOUT: Opt = Opt { long: "timeout", value: Some("SECONDS"), help: "wait so long for it, by default a minute" };
+const TIMEOUT: Opt = Opt { long: "timeout", value: Some("SECONDS"), help: "wait so long for it; a minute at least" };
 
 const LEVEL: Operand = Operand {
     name: "LEVEL",
     required: false,
-    help: "ERROR, WARNING, INFO, DEBUG or TRACE; without it the level is printed",
+    help: "ERROR, WARNING, INFO, DEBUG or TRACE; without it the present one is printed",
 };
 
 const ATTRIBUTE: Operand =
@@ -41,7 +36,7 @@ pub const START: Command = Command {
     details: "One that runs goes on. The process must be there: if it has ended, systemd or aioconnectorsd starts it.",
     options: &[TIMEOUT, CONFIG_OPTION, NAME],
     ..plain("start", &[], "Have a connector that was stopped begin again.", |args, _| {
-        patient(args, Duration::ZERO)?.done("start", &Map::new()).map_err(exit::refusal)?;
+        remote(args)?.start().map_err(exit::refusal)?;
         Ok(ExitCode::SUCCESS)
     })
 };
@@ -54,8 +49,9 @@ pub const STOP: Command = Command {
               does not start it again.",
     options: &[HARD, SHUTDOWN, TIMEOUT, CONFIG_OPTION, NAME],
     ..plain("stop", &[], "Stop a connector, whose process goes on.", |args, _| {
-        let arguments = object([("hard", args.has(HARD.long).into()), ("shutdown", args.has(SHUTDOWN.long).into())]);
-        patient(args, Duration::ZERO)?.done("stop", &arguments).map_err(exit::refusal)?;
+        let (remote, hard) = (remote(args)?, args.has(HARD.long));
+        let done = if args.has(SHUTDOWN.long) { remote.shutdown(hard) } else { remote.stop(hard) };
+        done.map_err(exit::refusal)?;
         Ok(ExitCode::SUCCESS)
     })
 };
@@ -66,8 +62,7 @@ pub const RESTART: Command = Command {
     options: &[HARD, PAUSE, TIMEOUT, CONFIG_OPTION, NAME],
     ..plain("restart", &[], "Stop a connector and have it begin again, with its config as it is now.", |args, _| {
         let pause = args.seconds(PAUSE.long)?.unwrap_or_default();
-        let arguments = object([("hard", args.has(HARD.long).into()), ("sleep_between", pause.as_secs_f64().into())]);
-        patient(args, pause)?.done("restart", &arguments).map_err(exit::refusal)?;
+        remote(args)?.restart(args.has(HARD.long), pause).map_err(exit::refusal)?;
         Ok(ExitCode::SUCCESS)
     })
 };
@@ -101,8 +96,7 @@ pub const SHOW_ATTRIBUTE: Command = Command {
     options: &[CONFIG_OPTION, NAME],
     run: |args, out| {
         let attribute = args.operand(ATTRIBUTE.name).map(|text| text.to_string_lossy()).unwrap_or_default();
-        let arguments = object([("attribute", attribute.into())]);
-        let answer = Target::new(args)?.remote().done("show_attribute__sync", &arguments).map_err(exit::refusal)?;
+        let answer = Target::new(args)?.remote().attribute(&attribute).map_err(exit::refusal)?;
         writeln!(out, "{}", printable(&answer))?;
         Ok(ExitCode::SUCCESS)
     },
@@ -118,42 +112,31 @@ pub const DELETE_REMAINS: Command = Command {
         &["delete-previous-persistence-remains", "delete_previous_persistence_remains"],
         "Have a connector remove files of queues that are of no use any more.",
         |args, _| {
-            let command = "delete_previous_persistence_remains__sync";
-            Target::new(args)?.remote().done(command, &Map::new()).map_err(exit::refusal)?;
+            Target::new(args)?.remote().remove_remains().map_err(exit::refusal)?;
             Ok(ExitCode::SUCCESS)
         },
     )
 };
 
-/// The connector, with enough time for what takes long, and for a pause.
-fn patient(args: &Args, pause: Duration) -> Result<Remote, Failure> {
-    let timeout = args.seconds(TIMEOUT.long)?.unwrap_or(STOP_TIMEOUT);
-    Ok(Target::new(args)?.remote().timeout(timeout.saturating_add(pause)))
-}
-
-fn object<const N: usize>(members: [(&str, Value); N]) -> Map<String, Value> {
-    members.into_iter().map(|(name, value)| (name.to_owned(), value)).collect()
+/// The connector, with the time that was given for what takes long.
+fn remote(args: &Args) -> Result<Remote, Failure> {
+    let timeout = args.seconds(TIMEOUT.long)?;
+    let remote = Target::new(args)?.remote();
+    Ok(timeout.map_or(remote.clone(), |timeout| remote.timeout(timeout)))
 }
 
 fn reload(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let answer = Target::new(args)?.remote().done("reload", &Map::new()).map_err(exit::refusal)?;
-    let wrong = |error| Failure::Failed(format!("the answer to reload: {error}"));
-    let answer: Value = serde_json::from_str(&answer).map_err(wrong)?;
-    let keys = |name: &str| {
-        let keys = answer[name].as_array().into_iter().flatten().filter_map(Value::as_str);
-        keys.map(printable).collect::<Vec<_>>()
-    };
-    let (changed, later) = (keys("changed"), keys("needs_restart"));
+    let Reloaded { changed, needs_restart } = Target::new(args)?.remote().reload().map_err(exit::refusal)?;
     if args.has(JSON.long) {
-        writeln!(out, "{}", json!({"changed": changed, "needs_restart": later}))?;
+        writeln!(out, "{}", json!({"changed": changed, "needs_restart": needs_restart}))?;
         return Ok(ExitCode::SUCCESS);
     }
-    for (what, keys) in [("changed", &changed), ("needs a restart", &later)] {
+    for (what, keys) in [("changed", &changed), ("needs a restart", &needs_restart)] {
         for key in keys {
-            writeln!(out, "{what}: {key}")?;
+            writeln!(out, "{what}: {}", printable(key))?;
         }
     }
-    if changed.is_empty() && later.is_empty() {
+    if changed.is_empty() && needs_restart.is_empty() {
         writeln!(out, "the config has not changed")?;
     }
     Ok(ExitCode::SUCCESS)
@@ -161,12 +144,10 @@ fn reload(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
 
 fn log_level(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let remote = Target::new(args)?.remote();
-    let Some(level) = args.operand(LEVEL.name) else {
-        let level = remote.done("show_log_level__sync", &Map::new()).map_err(exit::refusal)?;
-        writeln!(out, "{}", printable(&level))?;
-        return Ok(ExitCode::SUCCESS);
+    let level = match args.operand(LEVEL.name) {
+        None => remote.log_level(),
+        Some(level) => remote.set_log_level(&level.to_string_lossy().to_uppercase()),
     };
-    let arguments = object([("level", level.to_string_lossy().to_uppercase().into())]);
-    remote.done("set_log_level__sync", &arguments).map_err(exit::refusal)?;
+    writeln!(out, "{}", printable(&level.map_err(exit::refusal)?))?;
     Ok(ExitCode::SUCCESS)
 }

@@ -20,6 +20,7 @@ pub mod human;
 pub mod interrupt;
 pub mod known;
 pub mod man;
+pub mod menu;
 mod message_json;
 pub mod ping;
 pub mod print;
@@ -102,6 +103,7 @@ pub static COMMANDS: &[Command] = &[
     subscribe::SET,
     subscribe::END,
     chat::COMMAND,
+    menu::COMMAND,
     ping::COMMAND,
     test_send_messages::COMMAND,
     test_publish_messages::COMMAND,

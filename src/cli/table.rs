@@ -51,6 +51,15 @@ impl View {
             false => View::Plain,
         }
     }
+
+    /// Writes a line for people, and on a terminal only.
+    ///
+    /// # Errors
+    /// Those of `out`.
+    pub fn say(self, text: &str, out: &mut dyn Write) -> io::Result<()> {
+        let View::Screen(width) = self else { return Ok(()) };
+        wrap(text, width).iter().try_for_each(|line| writeln!(out, "{line}"))
+    }
 }
 
 /// What stands in one place.

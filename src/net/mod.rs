@@ -18,6 +18,7 @@ mod open;
 mod outputs;
 mod rest;
 pub mod rings;
+pub mod scrapes;
 pub mod route;
 pub mod security;
 pub mod session;

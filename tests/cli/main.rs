@@ -6,6 +6,8 @@ mod common;
 
 mod chat;
 mod files;
+mod menu;
+mod operate;
 mod programs;
 mod receive;
 mod rig;

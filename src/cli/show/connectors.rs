@@ -38,7 +38,7 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     match view {
         View::Screen(_) if table.is_empty() => {
             let (list, folder) = (places.list(), places.instances.display());
-            writeln!(out, "No connector is known here: {} and {folder} name none.", list.display())?;
+            view.say(&format!("No connector is known here: {} and {folder} name none.", list.display()), out)?;
         }
         view => table.write(view, &all.into(), out)?,
     }

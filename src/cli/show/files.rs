@@ -22,7 +22,7 @@ pub const COMMAND: Command = look(
         let view = View::new(args);
         let table = table(&files);
         match view {
-            View::Screen(_) if table.is_empty() => writeln!(out, "No file is on its way.")?,
+            View::Screen(_) if table.is_empty() => view.say("No file is on its way.", out)?,
             view => table.write(view, &files, out)?,
         }
         Ok(ExitCode::SUCCESS)

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::super::command::Command;
 use super::super::human;
 use super::super::table::{Cell, Column, Table, View, main};
-use super::{ask, list, list_json, look, sum};
+use super::{ask, known_sum, list, list_json, look, sum};
 
 /// The command.
 pub const COMMAND: Command = look(
@@ -21,13 +21,14 @@ pub const COMMAND: Command = look(
         let table = table(&status);
         match view {
             View::Screen(_) if table.is_empty() => {
-                writeln!(out, "The ledger is empty: nothing was refused or dropped.")?
+                view.say("The ledger is empty: nothing was refused or dropped.", out)?
             }
             View::Screen(_) => {
                 table.write(view, &Value::Null, out)?;
                 let entries = list(&status, "ledger");
-                let (messages, bytes) = (sum(entries, "messages"), human::size(sum(entries, "bytes")));
-                writeln!(out, "{}, {bytes}", human::counted(messages, "message"))?;
+                let bytes = known_sum(entries, "bytes").map(|bytes| format!(", {}", human::size(bytes)));
+                let messages = human::counted(sum(entries, "messages"), "message");
+                view.say(&format!("{messages}{}", bytes.unwrap_or_default()), out)?;
             }
             _ => table.write(view, &list_json(&status, "ledger"), out)?,
         }

@@ -64,5 +64,10 @@ fn sum(entries: &[Value], name: &str) -> u64 {
     entries.iter().map(|entry| number(entry, name)).fold(0, u64::saturating_add)
 }
 
+/// The same; `None` if no entry has it.
+fn known_sum(entries: &[Value], name: &str) -> Option<u64> {
+    entries.iter().filter_map(|entry| entry[name].as_u64()).reduce(u64::saturating_add)
+}
+
 #[cfg(test)]
 mod tests;

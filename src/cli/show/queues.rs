@@ -40,7 +40,7 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     }
     let empty = (rows.len() - shown.len()) as u64;
     if empty > 0 {
-        writeln!(out, "{} without messages: --all shows them", human::counted(empty, "queue"))?;
+        view.say(&format!("{} without messages: --all shows them", human::counted(empty, "queue")), out)?;
     }
     Ok(ExitCode::SUCCESS)
 }

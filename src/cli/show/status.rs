@@ -8,7 +8,7 @@ use serde_json::Value;
 use super::super::command::{Args, Command, Failure};
 use super::super::human::{self, counted, printable};
 use super::super::table::{View, write_pairs};
-use super::{ask, list, look, number, sum};
+use super::{ask, known_sum, list, look, number, sum};
 
 /// The command.
 pub const COMMAND: Command = look(
@@ -116,9 +116,16 @@ impl Pairs {
 
     fn losses(&mut self, status: &Value) {
         let entries = list(status, "ledger");
-        let lost = sum(entries, "messages");
-        let more = if lost > 0 { ": 'aioconnectorsctl ledger' says why" } else { "" };
-        self.add("not delivered", format!("{}{more}", amount(lost, sum(entries, "bytes"))));
+        let lost = match (sum(entries, "messages"), known_sum(entries, "bytes")) {
+            (0, _) => "nothing".to_owned(),
+            (messages, None) => counted(messages, "message"),
+            (messages, Some(bytes)) => amount(messages, bytes),
+        };
+        let more = if entries.is_empty() { "" } else { ": 'aioconnectorsctl ledger' says why" };
+        self.add("not delivered", format!("{lost}{more}"));
+        if let refused @ 1.. = number(status, "refused_links") {
+            self.add("refused", counted(refused, "connection"));
+        }
     }
 
     fn store(&mut self, store: &Value) {
