@@ -17,7 +17,13 @@ next="${version%.*}.$((${version##*.} + 1))"
 target=${CARGO_TARGET_DIR:-$PWD/target}
 profile=${PROFILE:-release}
 
-cargo deb --locked --fast --profile "$profile" --output "$work/old.deb"
+# With what cargo has built: cargo-deb's own builds have settings of theirs.
+package() {
+    (cd "$1" && cargo build --locked --profile "$profile" --bins &&
+        cargo deb --no-build --fast --profile "$profile" --output "$2")
+}
+export CARGO_TARGET_DIR=$target
+package . "$work/old.deb"
 
 # The next version is the same source with another number, built beside it.
 mkdir "$work/next"
@@ -28,8 +34,7 @@ for file in Cargo.toml Cargo.lock; do
         ours && /^version = / { $0 = "version = \"" next_version "\""; ours = 0 }
         { print }' "$work/next/$file" >"$work/changed" && mv "$work/changed" "$work/next/$file"
 done
-AIOCONNECTORS_COMMIT=$(git rev-parse HEAD) CARGO_TARGET_DIR=$target \
-    cargo deb --locked --fast --profile "$profile" --manifest-path "$work/next/Cargo.toml" --output "$work/new.deb"
+AIOCONNECTORS_COMMIT=$(git rev-parse HEAD) package "$work/next" "$work/new.deb"
 
 if [ $# -gt 0 ]; then
     cp -a "$1" "$work/root"
