@@ -49,6 +49,14 @@ wait $receiver
 grep -qx hello /tmp/got || fail "hello did not come"
 echo "received: $(cat /tmp/got)"
 
+step "looks at them, and changes who may come in"
+say aioconnectorsctl connectors
+say aioconnectorsctl status --name server
+say as_joe aioconnectorsctl peers --name client
+say aioconnectorsctl blacklist add 203.0.113.9 --name server || echo "exit code $?"
+say aioconnectorsctl blacklist list --name server
+say systemctl reload aioconnectorsd@server
+
 step "restarts"
 say systemctl restart aioconnectorsd@server aioconnectorsd@client
 say as_joe aioconnectorsctl send /etc/aioconnectors/client.json any again --receipt delivered
