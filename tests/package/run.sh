@@ -20,7 +20,7 @@ profile=${PROFILE:-release}
 # With what cargo has built: cargo-deb's own builds have settings of theirs.
 package() {
     (cd "$1" && cargo build --locked --profile "$profile" --bins &&
-        cargo deb --no-build --fast --profile "$profile" --output "$2")
+        cargo deb --no-build --no-dbgsym --fast --profile "$profile" --output "$2")
 }
 export CARGO_TARGET_DIR=$target
 package . "$work/old.deb"
