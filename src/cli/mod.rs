@@ -38,6 +38,7 @@ pub mod test_receive_messages;
 pub mod test_send_messages;
 mod token;
 pub mod tool;
+pub mod top;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
@@ -72,6 +73,7 @@ pub static COMMANDS: &[Command] = &[
     show::QUEUES,
     show::LEDGER,
     show::FILES,
+    top::COMMAND,
     control::SHOW_ATTRIBUTE,
     control::START,
     control::STOP,

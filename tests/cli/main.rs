@@ -12,3 +12,4 @@ mod receive;
 mod rig;
 mod send;
 mod terminal;
+mod top;
