@@ -308,6 +308,6 @@ mod tests {
     #[test]
     fn numbers_are_short() {
         let numbers = [0.0, 0.4, 3.0, 9.96, 1234.0, 9999.0, 12_345.0, 2e7, 5e12].map(short);
-        assert_eq!(numbers, ["0", "0.4", "3", "10", "1234", "9999", "12k", "20000k", "5000G"].map(str::to_owned));
+        assert_eq!(numbers, ["0", "0.4", "3", "10", "1234", "9999", "12k", "20M", "5000G"].map(str::to_owned));
     }
 }
