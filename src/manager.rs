@@ -55,7 +55,7 @@ mod route;
 mod scrapes;
 mod security;
 mod service;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -387,7 +387,7 @@ fn describe(config: &Config) -> String {
     let server = names::server_id(&config.server_sockaddr.host, config.server_sockaddr.port);
     match config.role() {
         Role::Server => format!("server {server}"),
-        Role::Client => format!("client {} of server {server}", config.id()),
+        Role::Client => format!("client {} of server {server}{}", config.id(), route::in_words(config)),
     }
 }
 

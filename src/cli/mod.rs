@@ -13,6 +13,7 @@ pub mod create_connector;
 pub mod daemon;
 pub mod delete_certificate;
 pub mod demo;
+pub mod doctor;
 pub mod enroll;
 mod exit;
 pub mod help;
@@ -20,6 +21,7 @@ pub mod human;
 pub mod interrupt;
 pub mod known;
 pub mod man;
+pub mod menu;
 mod message_json;
 pub mod ping;
 pub mod print;
@@ -64,6 +66,7 @@ pub static COMMANDS: &[Command] = &[
     demo::COMMAND,
     print_config_templates::COMMAND,
     check_config::COMMAND,
+    doctor::COMMAND,
     create_certificates::COMMAND,
     replace_server_certificate::COMMAND,
     create_connector::COMMAND,
@@ -104,6 +107,7 @@ pub static COMMANDS: &[Command] = &[
     subscribe::SET,
     subscribe::END,
     chat::COMMAND,
+    menu::COMMAND,
     ping::COMMAND,
     test_send_messages::COMMAND,
     test_publish_messages::COMMAND,

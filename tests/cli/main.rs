@@ -5,7 +5,9 @@
 mod common;
 
 mod chat;
+mod doctor;
 mod files;
+mod menu;
 mod operate;
 mod programs;
 mod receive;

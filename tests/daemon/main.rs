@@ -23,6 +23,7 @@ mod hooks;
 mod hostile;
 mod hot;
 mod http_proxy;
+mod life;
 mod metrics;
 mod odd_days;
 mod peers;
