@@ -44,11 +44,14 @@
 
 mod access;
 mod active;
+mod admin;
 mod builder;
 mod control;
 mod daemon;
+mod doors;
 mod error;
 mod limits;
+mod route;
 mod security;
 mod service;
 pub(crate) mod tokens;
@@ -63,6 +66,7 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use mio::Events;
 
+pub use admin::Reloaded;
 pub use builder::Builder;
 pub use control::{Control, Phase, Running, Stop};
 pub use daemon::run;
@@ -74,6 +78,7 @@ use access::access;
 use active::ActiveConnector;
 use control::Order;
 use limits::limits;
+use route::route;
 use security::security;
 use service::Service;
 use tokens::{active_tokens, set_tokens};
@@ -84,9 +89,9 @@ use crate::core::{Connector, Covered, KeepAlive, Mode, OnFull, Settings, Sync};
 use crate::files::{self, DiskFiles, OwnFolders};
 use crate::hooks::{Hook, Hooks, Program, ProgramError, Runner};
 use crate::logger;
-use crate::net::dial::Target;
+use crate::net::doors::Doors;
 use crate::net::hooks::ActiveHooks;
-use crate::net::listener;
+use crate::net::listener::{self, UnixServer};
 use crate::net::rings::Rings;
 use crate::net::shell::{Parts, Shell, Wish};
 use crate::net::stop::Signals;
@@ -111,6 +116,8 @@ pub struct ConnectorManager {
     hooks: Hooks,
     owns_process: bool,
     control: Control,
+    /// The socket for admins of the life before, on the way to the next one.
+    admins: Option<UnixServer>,
 }
 
 /// What comes after the end of a loop.
@@ -147,7 +154,7 @@ impl ConnectorManager {
 
     fn made_of(loaded: Loaded, file: Option<PathBuf>) -> Self {
         let Loaded { config, warnings } = loaded;
-        Self { config, warnings, file, hooks: Hooks::new(), owns_process: false, control: Control::new() }
+        Self { config, warnings, file, hooks: Hooks::new(), owns_process: false, control: Control::new(), admins: None }
     }
 
     /// What is asked where the config alone would decide. A closure goes before a program that the config names.
@@ -189,7 +196,7 @@ impl ConnectorManager {
     /// # Errors
     /// [`ApiError::ClientName`], [`ApiError::PathTooLong`].
     pub fn api(&self) -> Result<ConnectorApi, ApiError> {
-        let Address { host, port } = &self.config.server_sockaddr;
+        let Address { host, port } = &self.config.server_sockaddr.first;
         let builder = match self.config.role() {
             Role::Server => ConnectorApi::server(host, *port),
             Role::Client => ConnectorApi::client(&self.config.id()).server_address(host, *port),
@@ -231,6 +238,9 @@ impl ConnectorManager {
                 Next::Nothing => return Ok(()),
                 Next::Again(Some(loaded)) => {
                     (self.config, self.warnings) = (loaded.config, loaded.warnings);
+                    if self.owns_process {
+                        logger::set_level(self.config.default_logger_log_level);
+                    }
                     self.control.over(Phase::Starting);
                 }
                 Next::Again(None) => self.control.over(Phase::Starting),
@@ -245,7 +255,7 @@ impl ConnectorManager {
         }
         let config = &self.config;
         let hooks = with_programs(&self.hooks, config).map_err(|(hook, error)| StartError::Hook { hook, error })?;
-        let mut parts = parts(config, &hooks)?;
+        let mut parts = parts(config, &hooks, self.admins.take())?;
         parts.signals = signals.take();
         parts.config_file = self.file.clone();
         let mut shell = Shell::new(parts)?;
@@ -261,12 +271,15 @@ impl ConnectorManager {
         *signals = shell.give_signals_back();
         // Where there is no file, what admins have changed is in no other place.
         access::keep(&mut self.config, shell.access());
+        if let Ok(Next::Again(_)) = result {
+            self.admins = shell.give_admins_back();
+        }
         drop(active);
         log::info!("{} stopped", describe(&self.config));
         result
     }
 
-    fn turn_until_stopped(&self, shell: &mut Shell, service: &mut Service) -> Result<Next, StartError> {
+    fn turn_until_stopped(&mut self, shell: &mut Shell, service: &mut Service) -> Result<Next, StartError> {
         let mut events = Events::with_capacity(EVENTS);
         let mut next = Next::Nothing;
         loop {
@@ -277,6 +290,7 @@ impl ConnectorManager {
                 self.carry_out(order, shell, &mut next);
             }
             let wish = shell.turn(&mut events, service.patience())?;
+            self.serve_admins(shell, &mut next);
             service.turned(shell, self.config.role());
             match wish {
                 Wish::GoOn => {}
@@ -294,7 +308,7 @@ impl ConnectorManager {
         }
     }
 
-    fn carry_out(&self, order: Order, shell: &mut Shell, next: &mut Next) {
+    fn carry_out(&mut self, order: Order, shell: &mut Shell, next: &mut Next) {
         // If nobody waits for an answer any more, it is of no use.
         match order {
             Order::Status(answer) => drop(answer.send(shell.status())),
@@ -318,36 +332,6 @@ impl ConnectorManager {
                 halt_or_stop(shell, how);
             }
         }
-    }
-
-    /// Reads the config for another life: what can be checked without ending this one.
-    fn prepare(&self) -> Result<Option<Loaded>, ControlError> {
-        let loaded = self.file.as_deref().map(Config::load).transpose().map_err(ControlError::Config)?;
-        let config = loaded.as_ref().map_or(&self.config, |loaded| &loaded.config);
-        with_programs(&self.hooks, config).map_err(|(hook, error)| ControlError::Hook { hook, error })?;
-        security(config).map_err(ControlError::Security)?;
-        Ok(loaded)
-    }
-
-    /// Takes over what can change while the connector runs: the log level, if the process is its own; the certificates in
-    /// the folder that it has used from the start; who may connect and do what. All else stays as it is.
-    fn reload(&self, shell: &mut Shell) -> Result<(), ControlError> {
-        let loaded = self.file.as_deref().map(Config::load).transpose().map_err(ControlError::Config)?;
-        shell.set_security(security(&self.config).map_err(ControlError::Security)?);
-        if let Some(Loaded { config, .. }) = loaded {
-            // The file was checked as it was read, so this is there.
-            if let Ok(access) = access(&config) {
-                if *shell.access() != access {
-                    log::info!(target: logger::AUDIT, "who may connect and do what: as the config file has it now");
-                }
-                shell.change_access(access, Instant::now());
-            }
-            if self.owns_process {
-                logger::set_level(config.default_logger_log_level);
-            }
-        }
-        log::info!("reloaded: log level, certificates, lists and rules");
-        Ok(())
     }
 }
 
@@ -422,7 +406,7 @@ fn mode(config: &Config) -> Mode {
     }
 }
 
-fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
+fn parts(config: &Config, hooks: &Hooks, admins: Option<UnixServer>) -> Result<Parts, StartError> {
     let folder = &config.connector_files_dirpath;
     fs::create_dir_all(folder).map_err(|error| StartError::Folder { path: folder.clone(), error })?;
     let paths = config.socket_paths();
@@ -430,21 +414,25 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     let access = access(config).map_err(|(key, error)| StartError::List { key, error })?;
     // Before the sockets, which may be taken over from another connector: not if it still works with these queues.
     let spool = open_spool(config, &settings)?;
-    let Address { host, port } = config.server_sockaddr.clone();
+    let Address { host, port } = config.server_sockaddr.first.clone();
     let security = security(config)?;
-    let (links, target) = match config.role() {
-        Role::Server => (Some(listener::tcp(&host, port, config.reuse_server_sockaddr)?), None),
-        Role::Client => (None, Some(Target { host, port, bind: config.client_bind_ip.clone() })),
-    };
-    let admins = listener::unix(&paths.commander(), 0o660, config.reuse_uds_path_commander_server)?;
-    let apps_mode = if config.everybody_can_send_messages { 0o777 } else { 0o770 };
-    let apps = listener::unix(&paths.send(), apps_mode, config.reuse_uds_path_send_to_connector)?;
-    let rings = Rings::new(spool, &settings.id, settings.max_ring_bytes);
     let runner = Runner::new(&settings.id, config.hook_timeout);
+    let route = match config.role() {
+        Role::Server => None,
+        Role::Client => Some(route(config, hooks, &runner).map_err(StartError::Proxy)?),
+    };
+    let admins = match admins.filter(|admins| admins.path() == paths.commander()) {
+        Some(admins) => admins,
+        None => listener::unix(&paths.commander(), 0o660, config.reuse_uds_path_commander_server)?,
+    };
+    let doors = Doors::open(doors::places(config))?;
+    let rings = Rings::new(spool, &settings.id, settings.max_ring_bytes);
     let mut connector = Connector::new(settings);
+    connector.set_servers(route::server_names(config), config.server_return_after);
     connector.set_gates(ActiveHooks::gates(hooks, config.hook_timeout));
     connector.set_access(access);
     connector.set_limits(limits(config));
+    connector.set_attributes(config.shown_values());
     set_tokens(&mut connector, config).map_err(StartError::Tokens)?;
     rings.restore(&mut connector, Instant::now()).map_err(StartError::Spool)?;
     let (shutdown_timeout, send_timeout) = (config.shutdown_timeout, config.send_timeout);
@@ -452,16 +440,16 @@ fn parts(config: &Config, hooks: &Hooks) -> Result<Parts, StartError> {
     files.set_hook(Box::new(hooks.folders(&runner)));
     let files = Some(files);
     let tokens = active_tokens(config, hooks, &runner);
-    let (hooks, signals, config_file) = (ActiveHooks::new(hooks, runner), None, None);
+    let (hooks, signals, config_file, server) = (ActiveHooks::new(hooks, runner), None, None, (host, port));
     Ok(Parts {
         connector,
         security,
-        links,
-        target,
-        apps,
+        doors,
+        route,
         admins,
         paths,
         rings,
+        server,
         config_file,
         files,
         hooks,

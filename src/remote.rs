@@ -11,6 +11,7 @@
 
 mod access;
 mod connect;
+mod life;
 mod tokens;
 
 use std::fmt;
@@ -23,11 +24,15 @@ use serde_json::{Map, Value};
 
 pub use access::{ClientEntry, ClientList, IgnoredPeers};
 pub(crate) use connect::connect;
+pub use life::{Reloaded, STOP_TIMEOUT};
 
 use crate::wire::admin::{ANSWER_MAX, encode_request};
 
 /// Time for a command and its answer, unless [`Remote::timeout`] says otherwise.
 pub const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// The command that tells all numbers.
+const SHOW_STATUS: &str = "show_status";
 
 /// Why a command has no answer.
 #[derive(Debug)]
@@ -218,6 +223,23 @@ impl Remote {
         let arguments = Map::from_iter([("dump_result".to_owned(), Value::Bool(true))]);
         let peers = self.command_json("show_connected_peers__sync", &arguments)?;
         Ok(peers.as_object().map(|peers| peers.keys().cloned().collect()).unwrap_or_default())
+    }
+
+    /// How the connector stands, in numbers: peers, types, queues, what was not delivered. The members are in the man page
+    /// aioconnectorsctl(1), under `status`; sizes are in bytes, times in seconds. Newer connectors may have more of them.
+    ///
+    /// # Errors
+    /// As [`command_json`](Self::command_json); [`RemoteError::Refused`] if the connector is too old to know the command.
+    pub fn status(&self) -> Result<Value, RemoteError> {
+        let status = self.command_json(SHOW_STATUS, &Map::new())?;
+        match status.get("status") {
+            Some(Value::Bool(false)) => Err(RemoteError::Refused {
+                path: self.path.clone(),
+                command: SHOW_STATUS.to_owned(),
+                reason: status["msg"].as_str().unwrap_or("it gives no reason").to_owned(),
+            }),
+            _ => Ok(status),
+        }
     }
 
     /// The files that are on their way now, 256 at most.

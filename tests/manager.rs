@@ -220,7 +220,7 @@ fn a_config_in_code_is_checked_as_a_file_is_and_its_keys_must_exist() {
     assert!(wrong.contains("client_name") && wrong.contains("send_timeout"), "{wrong}");
     let mut config = Config::default();
     config.connector_files_dirpath = place.file("x");
-    (config.use_ssl, config.server_sockaddr.port) = (false, free_port());
+    (config.use_ssl, config.server_sockaddr.first.port) = (false, free_port());
     let running = ConnectorManager::new(config).spawn().expect("a thread");
     running.wait_until_serving(wait::LIMIT).expect("it serves");
 }

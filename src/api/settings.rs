@@ -142,9 +142,12 @@ impl<'a> Reader<'a> {
         full_path(text, &places).map(Some).map_err(|error| self.fail(key, format!("a path: {error}")))
     }
 
+    /// The first of several: it names the server.
     fn address(&self, key: &'static str) -> Result<Option<(&'a str, u16)>, ConfigError> {
-        self.typed(key, "[HOST, PORT], as in [\"127.0.0.1\", 10673]", |value| {
-            let [host, port] = value.as_array()?.as_slice() else { return None };
+        self.typed(key, "[HOST, PORT], as in [\"127.0.0.1\", 10673], or a list of those", |value| {
+            let items = value.as_array()?;
+            let first = items.first().and_then(Value::as_array).unwrap_or(items);
+            let [host, port] = first.as_slice() else { return None };
             let port = u16::try_from(port.as_u64()?).ok().filter(|p| *p > 0)?;
             Some((host.as_str().filter(|h| !h.is_empty())?, port))
         })
@@ -211,6 +214,8 @@ mod tests {
     #[test]
     fn mistakes_name_file_key_and_what_is_right() {
         assert!(error(r#"{"is_server": "yes"}"#).contains("is_server must be true or false, found \"yes\""));
+        let settings = read(r#"{"client_name": "c", "server_sockaddr": [["10.0.0.1", 99], ["b", 1]]}"#).unwrap();
+        assert_eq!(settings.server_id, "('10.0.0.1', 99)", "the first of several names the server");
         assert!(error(r#"{"server_sockaddr": ["h", 70000]}"#).contains("server_sockaddr must be [HOST, PORT]"));
         assert!(error(r#"{"is_server": false}"#).contains("client_name must be a name"));
         assert!(error(r#"{"client_name": "a/b"}"#).contains("'/'"));

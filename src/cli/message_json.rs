@@ -2,8 +2,8 @@
 
 use serde_json::{Map, Value, json};
 
-use super::base64;
 use crate::api::Message;
+use crate::wire::base64;
 
 /// The keys of a header that have a place of their own in the line, or say nothing to who reads it.
 const PLACED: [&str; 12] = [

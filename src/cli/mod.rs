@@ -3,7 +3,6 @@
 //! To add a command, write a file with its [`Command`] and add a line to [`COMMANDS`]; its help follows from that.
 
 mod access;
-mod base64;
 pub mod chat;
 pub mod check_config;
 pub mod command;

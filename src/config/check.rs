@@ -15,6 +15,11 @@ pub(super) fn check(config: &Config, reader: &mut Reader) {
     if !config.server_secure_tls {
         reader.notices.push(("server_secure_tls".to_owned(), Notice::TlsFloor));
     }
+    if config.is_server && !config.server_sockaddr.others.is_empty() {
+        let found = format!("a list of {} addresses", config.server_sockaddr.iter().count());
+        let expected = "one [HOST, PORT], as is_server is true: only a client can try several".to_owned();
+        reader.problems.push(KeyProblem { key: "server_sockaddr".to_owned(), found, expected });
+    }
     check_received(config, reader);
     check_tokens(config, reader);
     let unread_name = reader.problems.iter().any(|problem| problem.key == "client_name");

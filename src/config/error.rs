@@ -208,7 +208,7 @@ fn cut(text: &str) -> String {
     }
 }
 
-fn without_secrets(value: &Value) -> Value {
+pub(super) fn without_secrets(value: &Value) -> Value {
     let Value::Object(members) = value else { return value.clone() };
     let members = members.iter().map(|(name, member)| {
         let secret = SECRETS.contains(&name.as_str());

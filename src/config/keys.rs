@@ -1,6 +1,6 @@
 //! The table of all config keys. The parser, the templates and the man page come from it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,14 +9,14 @@ use serde_json::Value;
 use super::reader::Reader;
 use super::setting::Setting;
 use super::values::{
-    Address, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, Rotate,
+    Addresses, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, Rotate,
     VerifyPeer,
 };
 use crate::core::rules::{ClientRule, LocalRule};
 use crate::wire::topics::Pattern;
 
-use Effect::{Apps, NotYet, Now, Refused};
-use Limits::{Addresses, Bytes, ClientNames, Free, Integer, IpOrInterface, MessageTypes, Program, Seconds, Subnets};
+use Effect::{Apps, NotYet, Now};
+use Limits::{Bytes, ClientNames, Free, Integer, IpOrInterface, MessageTypes, Program, Seconds, Subnets};
 
 /// What holds of a key's value beyond its type.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -160,25 +160,30 @@ macro_rules! keys {
         pub struct Config {
             $(#[doc = $help] pub $name: $type,)*
             /// Keys that the file gives.
-            pub(super) given: BTreeSet<&'static str>,
+            pub(super) given: BTreeMap<&'static str, Value>,
         }
 
         impl Config {
             pub(super) fn build(reader: &mut Reader) -> Self {
-                Self { $($name: reader.get(stringify!($name)),)* given: reader.given_keys() }
+                Self { $($name: reader.get(stringify!($name)),)* given: reader.given_values() }
+            }
+
+            /// The keys in which another config differs from this one.
+            #[must_use]
+            pub fn differing(&self, other: &Self) -> Vec<&'static str> {
+                let all = [$((stringify!($name), self.$name != other.$name)),*];
+                all.into_iter().filter(|(_, differs)| *differs).map(|(name, _)| name).collect()
             }
         }
     };
 }
-
-const PROXIES: Effect = Refused("proxies are");
 
 keys! {
     alternate_client_default_cert: bool = "false", Free, Now, Manager,
         "Client: if its own certificate is refused, it tries the default one at the next attempt, in turn.";
     blacklisted_clients_id: Vec<String> = "null", ClientNames, Now, Manager,
         "Server: regular expressions, matched from the start, of client names that may not connect.";
-    blacklisted_clients_ip: Vec<String> = "null", Addresses, Now, Manager,
+    blacklisted_clients_ip: Vec<String> = "null", Limits::Addresses, Now, Manager,
         "Server: IP addresses from which no client may connect.";
     blacklisted_clients_subnet: Vec<String> = "null", Subnets, Now, Manager,
         "Server: subnets from which no client may connect.";
@@ -237,8 +242,9 @@ keys! {
         "Server: a program that is asked before a new client gets a certificate.";
     hook_load_token: Option<PathBuf> = "null", Program, Now, Manager,
         "Client: a program that makes the token of what `hook_store_token` made of it.";
-    hook_proxy_authorization: Option<PathBuf> = "null", Program, PROXIES, Manager,
-        "Client: a program that is asked for the name and password that the proxy wants.";
+    hook_proxy_authorization: Option<PathBuf> = "null", Program, Now, Manager,
+        "Client: a program that is asked, before each connection, for the name and password that the proxy wants; it \
+        gets those of `proxy`.";
     hook_server_auth_client: Option<PathBuf> = "null", Program, Now, Manager,
         "Server: a program that is asked before the link of a client that is identified comes up.";
     hook_store_token: Option<PathBuf> = "null", Program, Now, Manager,
@@ -296,8 +302,13 @@ keys! {
         "When queues on disk are written through. `os`: when the system likes, so that they survive the end of the \
         process, not a loss of power; `interval:MILLISECONDS`: so long after a change at most; `always`: before anybody \
         is told that a message is stored.";
-    proxy: Proxy = "{}", Free, PROXIES, Manager,
-        "Client: the HTTP proxy to go through: `enabled`, `address`, `port`, `authorization`.";
+    proxy: Proxy = "{}", Free, Now, Manager,
+        "Client: the HTTP proxy to go through, by `CONNECT`: `enabled`, whether it is used; `address` and `port`; \
+        `authorization`, an object with `username` and `password`; `ssl_server`, whether it is spoken to over TLS, without \
+        which the password goes to it in clear. Its certificate must then be for `address`, and of a CA in `cafile`, or \
+        without that in the file that the environment variable `SSL_CERT_FILE` names, or else in the system's own. The \
+        proxy looks up the server's name. With peers of the Python package, what only the proxy has got is lost with it, \
+        unless messages set `wait_for_ack`.";
     pubsub_central_broker: bool = "false", Free, Now, Both,
         "Server: whether it hands published messages to those who subscribed. What `disk_persistence_send` covers waits \
         for subscribers that are away.";
@@ -323,10 +334,19 @@ keys! {
         "Server: whether it signs client certificates as a CA.";
     server_ca_certs_not_stored: bool = "true", Free, Now, Manager,
         "Server: with `server_ca`, whether client certificates are forgotten after they were issued.";
+    server_return_after: Option<Duration> = "60", Seconds(TICK, YEAR), Now, Manager,
+        "Client with several addresses in `server_sockaddr`: after how many seconds on another one it tries to go back to \
+        the first, half of them at least; `null` or 0 for never. If links to the first end early, the wait doubles each \
+        time, up to an hour.";
     server_secure_tls: bool = "true", Free, Now, Manager,
         "Server: TLS 1.2 is the oldest version that is accepted, whatever is given here.";
-    server_sockaddr: Address = "[\"127.0.0.1\", 10673]", Free, Now, Both,
-        "The address of the server: on a server the one to listen at, on a client the one to connect to.";
+    server_sockaddr: Addresses = "[\"127.0.0.1\", 10673]", Free, Now, Both,
+        "The address of the server: on a server the one to listen at, on a client the one to connect to. On a client it \
+        may be a list of them, as in `[[\"a.example\", 10673], [\"b.example\", 10673]]`, 16 at most: they are tried in \
+        their order, and the link goes back to the first when that can be reached again (`server_return_after`). The \
+        first names the server, for apps and on disk; a change of it makes another server of it. They should lead to one \
+        server: then no message is lost or comes twice when the link moves. If there are two servers behind them, what \
+        was on its way then can reach both, and each keeps what it has for this client until the link is to it again.";
     session_ttl: Duration = "86400", Seconds(1.0, YEAR), Now, Manager,
         "After how many seconds the session of a sending app that has not connected again is forgotten.";
     shutdown_timeout: Duration = "10", Seconds(0.0, YEAR), Now, Manager,
@@ -359,7 +379,7 @@ keys! {
         "Whether clients show a token instead of a certificate of their own; needs `ssl_allow_all`.";
     whitelisted_clients_id: Vec<String> = "null", ClientNames, Now, Manager,
         "Server: regular expressions, matched from the start, of the client names that may connect.";
-    whitelisted_clients_ip: Vec<String> = "null", Addresses, Now, Manager,
+    whitelisted_clients_ip: Vec<String> = "null", Limits::Addresses, Now, Manager,
         "Server: the IP addresses from which clients may connect.";
     whitelisted_clients_subnet: Vec<String> = "null", Subnets, Now, Manager,
         "Server: the subnets from which clients may connect.";

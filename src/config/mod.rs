@@ -10,6 +10,7 @@ mod nearest;
 pub mod owner;
 mod path;
 mod reader;
+pub mod reference;
 mod rules;
 mod save;
 mod setting;
@@ -17,6 +18,7 @@ mod setting_values;
 mod template;
 pub mod values;
 
+use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
@@ -29,7 +31,7 @@ pub use owner::{Owner, OwnerError, find_owner};
 pub use save::save;
 pub use template::Templates;
 pub use values::{
-    Address, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy,
+    Address, Addresses, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy,
     ProxyAuthorization, Rotate, VerifyPeer,
 };
 
@@ -88,7 +90,21 @@ impl Config {
     /// Whether the file gives `key`, in its present or an old spelling, even if with the default as its value.
     #[must_use]
     pub fn is_given(&self, key: &str) -> bool {
-        self.given.contains(key)
+        self.given.contains_key(key)
+    }
+
+    /// Every key's value as the file gives it, or its default. Names and passwords for proxies are not among them.
+    #[must_use]
+    pub fn shown_values(&self) -> BTreeMap<&'static str, Value> {
+        let value = |key: &keys::Key| self.given.get(key.name).cloned().unwrap_or_else(|| key.default_value());
+        keys::KEYS.iter().map(|key| (key.name, value(key))).collect()
+    }
+
+    /// Has [`shown_values`](Self::shown_values) show some keys as another config gives them.
+    pub(crate) fn show_as_in(&mut self, other: &Self, wanted: impl Fn(&str) -> bool) {
+        self.given.retain(|key, _| !wanted(key));
+        let wanted = other.given.iter().filter(|(key, _)| wanted(key));
+        self.given.extend(wanted.map(|(key, value)| (*key, value.clone())));
     }
 
     /// Which end of a link this connector is.

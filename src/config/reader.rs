@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::error::{Mismatch, Notice, shown};
+use super::error::{Mismatch, Notice, shown, without_secrets};
 use super::keys::{Effect, KEYS, Key, OLD_KEYS, OldKey};
 use super::nearest::nearest;
 use super::path::Environment;
@@ -97,9 +97,9 @@ impl<'a> Reader<'a> {
         }
     }
 
-    /// The keys that the file gives, in their present spelling.
-    pub fn given_keys(&self) -> BTreeSet<&'static str> {
-        self.given.keys().copied().collect()
+    /// What the file gives, under the present spelling of each key. Secrets are left out.
+    pub fn given_values(&self) -> BTreeMap<&'static str, Value> {
+        self.given.iter().map(|(name, given)| (*name, without_secrets(&given.value))).collect()
     }
 
     /// The value of the key `name`, or its default if it is not given or wrong.

@@ -9,19 +9,43 @@ use super::error::Mismatch;
 use super::keys::Limits;
 use super::setting::{Entry, Read, Scope, Setting, UnknownMember, all_or, unknown_members};
 use super::values::{
-    Address, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy,
+    Address, Addresses, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy,
     ProxyAuthorization, Rotate, VerifyPeer,
 };
 use crate::wire::topics::{Pattern, SUBSCRIPTIONS_MAX};
 
-impl Setting for Address {
+impl Setting for Addresses {
     fn expected(_: Limits) -> String {
-        r#"[HOST, PORT], as in ["127.0.0.1", 10673]"#.to_owned()
+        r#"[HOST, PORT], as in ["127.0.0.1", 10673], or on a client a list of those"#.to_owned()
     }
 
+    /// A list of addresses is one of lists.
     fn read(value: &Value, scope: Scope) -> Read<Self> {
-        let Some([host, port]) = value.as_array().map(Vec::as_slice) else { return Self::wrong(value, scope) };
-        address(host, "[0]", port, "[1]")
+        let Some(items) = value.as_array() else { return Self::wrong(value, scope) };
+        if !items.first().is_some_and(Value::is_array) {
+            let [host, port] = items.as_slice() else { return Self::wrong(value, scope) };
+            return address(host, "[0]", port, "[1]").map(Self::from);
+        }
+        if items.len() > Self::MAX {
+            return Err(vec![Mismatch::new(value, format!("at most {} addresses", Self::MAX))]);
+        }
+        let (mut found, mut mismatches) = (Vec::with_capacity(items.len()), Vec::new());
+        for (i, item) in items.iter().enumerate() {
+            let place = format!("[{i}]");
+            let read = match item.as_array().map(Vec::as_slice) {
+                Some([host, port]) => address(host, "[0]", port, "[1]"),
+                _ => Err(vec![Mismatch::new(item, r#"[HOST, PORT], as in ["127.0.0.1", 10673]"#)]),
+            };
+            match read {
+                Ok(address) if found.contains(&address) => {
+                    mismatches.push(Mismatch::new(item, "an address that is not in the list before").inside(&place));
+                }
+                Ok(address) => found.push(address),
+                Err(wrong) => mismatches.extend(wrong.into_iter().map(|mismatch| mismatch.inside(&place))),
+            }
+        }
+        let mut found = found.into_iter();
+        all_or(Self { first: found.next().unwrap_or_default(), others: found.collect() }, mismatches)
     }
 }
 
@@ -258,16 +282,20 @@ impl Setting for Proxy {
         let ssl_server = members.get::<bool>("ssl_server");
         let (host, port) = (members.value("address"), numeric(&members.value("port")));
         let address = (enabled || !host.is_null()).then(|| address(&host, ".address", &port, ".port"));
-        let authorization = members.authorization();
+        let (authorization, cafile) = (members.authorization(), members.get::<Option<PathBuf>>("cafile"));
+        if cafile.is_some() && !ssl_server {
+            // What was meant to be verified would go out in clear.
+            members.wrong("cafile", "nothing, or ssl_server true as well");
+        }
         let address = address.transpose().unwrap_or_else(|mismatches| {
             members.mismatches.extend(mismatches);
             None
         });
-        members.all_or(Proxy { enabled, address, authorization, ssl_server })
+        members.all_or(Proxy { enabled, address, authorization, ssl_server, cafile })
     }
 
     fn unknown_members(value: &Value) -> Vec<UnknownMember> {
-        unknown_members(value, &["enabled", "address", "port", "authorization", "ssl_server"])
+        unknown_members(value, &["enabled", "address", "port", "authorization", "ssl_server", "cafile"])
     }
 
     /// A proxy that is described but not enabled is not used.

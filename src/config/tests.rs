@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use serde_json::{Map, Value};
 
-use super::keys::{Effect, KEYS, Key, OLD_KEYS};
+use super::keys::{KEYS, Key, OLD_KEYS};
 use super::*;
 
 fn env(name: &str) -> Option<String> {
@@ -85,7 +85,7 @@ const MISTAKES: &[(&str, &str)] = &[
     ),
     (
         r#""server_sockaddr": "127.0.0.1:10673""#,
-        r#"server_sockaddr: found "127.0.0.1:10673", expected [HOST, PORT], as in ["127.0.0.1", 10673]"#,
+        r#"server_sockaddr: found "127.0.0.1:10673", expected [HOST, PORT], as in ["127.0.0.1", 10673], or on a client a list of those"#,
     ),
     (
         r#""server_sockaddr": ["127.0.0.1", "10673"]"#,
@@ -154,11 +154,54 @@ fn each_mistake_is_a_line_that_names_file_key_found_and_right() {
 }
 
 #[test]
-fn a_rule_that_would_not_be_enforced_is_an_error() {
-    let proxy = r#"{"proxy": {"enabled": true, "address": "p", "port": "80", "authorization": {"username": "u", "password": "hush"}}}"#;
-    let lines = error_lines(proxy);
-    assert!(lines.len() == 1 && lines[0].contains("(proxies are"), "{lines:?}");
-    assert!(!lines[0].contains("hush"), "{lines:?}");
+fn a_proxy_is_read_and_its_password_never_shown() {
+    let known = r#"{"username": "u", "password": "hush"}"#;
+    let read = config(&format!(
+        r#"{{"proxy": {{"enabled": true, "address": "p", "port": "80", "ssl_server": true, "cafile": "/ca.pem",
+        "authorization": {known}}}}}"#
+    ));
+    let proxy = read.proxy;
+    assert_eq!((proxy.enabled, proxy.ssl_server, proxy.cafile.as_deref()), (true, true, Some(Path::new("/ca.pem"))));
+    assert_eq!(proxy.address, Some(Address { host: "p".to_owned(), port: 80 }));
+    assert!(!format!("{proxy:?}").contains("hush"));
+    // Who means the proxy to be verified must not send the password in clear.
+    let lines = error_lines(&format!(
+        r#"{{"proxy": {{"enabled": true, "address": "p", "port": 80, "cafile": "/ca.pem", "authorization": {known}}}}}"#
+    ));
+    let expected = "found \"/ca.pem\", expected nothing, or ssl_server true as well";
+    assert_eq!(lines, [format!("c.json: proxy.cafile: {expected}")]);
+    let lines = error_lines(r#"{"proxy": {"enabled": true, "port": 80, "authorization": {"password": "hush"}}}"#);
+    assert!(lines.len() == 2 && !lines.concat().contains("hush"), "{lines:?}");
+}
+
+#[test]
+fn a_client_may_have_several_addresses_and_a_server_one() {
+    let client =
+        |addresses: &str| format!(r#"{{"is_server": false, "client_name": "c1", "server_sockaddr": {addresses}}}"#);
+    let hosts = |addresses: &str| {
+        let read = config(&client(addresses)).server_sockaddr;
+        read.iter().map(ToString::to_string).collect::<Vec<_>>()
+    };
+    assert_eq!(hosts(r#"["a", 1]"#), ["a:1"]);
+    assert_eq!(hosts(r#"[["a", 1]]"#), ["a:1"]);
+    assert_eq!(hosts(r#"[["a", 1], ["::1", 2], ["a", 3]]"#), ["a:1", "[::1]:2", "a:3"]);
+    let read = config(&client(r#"[["a", 1], ["b", 2]]"#));
+    assert_eq!((read.server_sockaddr.host.as_str(), read.server_sockaddr.port), ("a", 1), "the first names the server");
+
+    let many = format!("[{}]", (1..=17).map(|port| format!(r#"["a", {port}]"#)).collect::<Vec<_>>().join(", "));
+    for (addresses, wrong) in [
+        (r#"[["a", 1], ["b"]]"#, r#"[1]: found ["b"], expected [HOST, PORT], as in ["127.0.0.1", 10673]"#),
+        (r#"[["a", 1], ["b", 0]]"#, "[1][1]: found 0, expected a port, a whole number from 1 to 65535"),
+        (r#"[["a", 1], ["a", 1]]"#, r#"[1]: found ["a",1], expected an address that is not in the list before"#),
+        (r#"[]"#, r#": found [], expected [HOST, PORT], as in ["127.0.0.1", 10673], or on a client a list of those"#),
+        (many.as_str(), "expected at most 16 addresses"),
+    ] {
+        let lines = error_lines(&client(addresses));
+        assert!(lines.len() == 1 && lines[0].contains(wrong), "{addresses}: {lines:?}");
+    }
+    let lines = error_lines(r#"{"server_sockaddr": [["a", 1], ["b", 2]]}"#);
+    let expected = "expected one [HOST, PORT], as is_server is true: only a client can try several";
+    assert_eq!(lines, [format!("c.json: server_sockaddr: found a list of 2 addresses, {expected}")]);
 }
 
 #[test]
@@ -384,7 +427,7 @@ fn values_are_typed() {
     );
     assert_eq!(config.connect_timeout, Duration::from_millis(250));
     assert_eq!(config.keep_alive_period, Some(Duration::from_secs(3)));
-    assert_eq!(config.server_sockaddr, Address { host: "example.org".to_owned(), port: 443 });
+    assert_eq!(config.server_sockaddr, Address { host: "example.org".to_owned(), port: 443 }.into());
     assert_eq!(config.client_bind_ip.as_deref(), Some("eth0"));
     assert_eq!(config.default_logger_rotate, Rotate::Bytes(2048));
     assert_eq!(config.default_logger_log_level, LogLevel::Warning);
@@ -476,13 +519,6 @@ fn the_printed_templates_are_three_json_blocks() {
 }
 
 #[test]
-fn what_would_be_insecure_without_its_feature_is_refused() {
-    let refused = KEYS.iter().filter(|key| matches!(key.effect, Effect::Refused(_))).map(|key| key.name);
-    let names: Vec<&str> = refused.collect();
-    assert!(names.contains(&"proxy"), "{names:?}");
-}
-
-#[test]
 fn a_hook_is_a_program_with_an_absolute_path() {
     let read = config(r#"{"hook_server_auth_client": "/usr/lib/auth", "hook_timeout": 0.5}"#);
     assert_eq!(read.hook_server_auth_client, Some(PathBuf::from("/usr/lib/auth")));
@@ -492,8 +528,6 @@ fn a_hook_is_a_program_with_an_absolute_path() {
         let lines = error_lines(&format!(r#"{{"hook_whitelist_clients": "{path}"}}"#));
         assert_eq!(lines, [format!("c.json: hook_whitelist_clients: found \"{path}\", {expected}")]);
     }
-    let lines = error_lines(r#"{"hook_proxy_authorization": "/bin/true"}"#);
-    assert!(lines.len() == 1 && lines[0].contains("proxies are not supported"), "{lines:?}");
 }
 
 #[test]

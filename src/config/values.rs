@@ -1,6 +1,7 @@
 //! The types of config values that the standard library has no type for.
 
 use std::fmt;
+use std::ops::Deref;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -23,6 +24,41 @@ impl fmt::Display for Address {
         } else {
             write!(f, "{}:{}", self.host, self.port)
         }
+    }
+}
+
+/// The addresses of a server: one, or, on a client, several, the preferred one first.
+///
+/// It stands for the first one, which names the server: in ids, and so in sockets' and files' names.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Addresses {
+    /// The first.
+    pub first: Address,
+    /// Those that a client tries when there is no link by the ones before.
+    pub others: Vec<Address>,
+}
+
+impl Addresses {
+    /// Most addresses of a server.
+    pub const MAX: usize = 16;
+
+    /// All, the preferred one first.
+    pub fn iter(&self) -> impl Iterator<Item = &Address> {
+        std::iter::once(&self.first).chain(&self.others)
+    }
+}
+
+impl From<Address> for Addresses {
+    fn from(first: Address) -> Self {
+        Self { first, others: Vec::new() }
+    }
+}
+
+impl Deref for Addresses {
+    type Target = Address;
+
+    fn deref(&self) -> &Address {
+        &self.first
     }
 }
 
@@ -184,6 +220,8 @@ pub struct Proxy {
     pub authorization: Option<ProxyAuthorization>,
     /// Whether the proxy itself is spoken to over TLS.
     pub ssl_server: bool,
+    /// The CA certificates that its certificate is verified with then; without it those that the system trusts.
+    pub cafile: Option<PathBuf>,
 }
 
 /// Basic authorization at a proxy.

@@ -11,18 +11,29 @@ use super::event::{Cause, Event, Output};
 use super::peer::Peer;
 use super::revocation;
 use super::slots::Id;
+use super::timers::Timer;
 use crate::wire::admin::{self, Request};
+use crate::wire::admin_arguments::check_arguments;
 
 /// The command that removes files of queues: the shell has them.
 const DELETE_REMAINS: &str = "delete_previous_persistence_remains";
+
+/// The command that tells all numbers: the shell has some of them.
+const SHOW_STATUS: &str = "show_status";
 
 impl Connector {
     /// Bytes of an admin's connection; the answer goes out as soon as the request is whole.
     pub(super) fn admin_input(&mut self, id: Id, bytes: &[u8], now: Instant) {
         let Some(conn) = self.conns.get_mut(id) else { return };
-        let Kind::Admin(received) = &mut conn.kind else { return };
+        // What comes behind a request is not looked at.
+        let Kind::Admin(Some(received)) = &mut conn.kind else { return };
         received.extend_from_slice(bytes);
         let parsed = admin::parse_request(received);
+        if let Ok(Some(_)) = parsed {
+            // How long the answer may take follows from the command.
+            conn.kind = Kind::Admin(None);
+            self.timers.disarm(Timer::Handshake(id));
+        }
         if let Ok(Some(request)) = &parsed
             && !is_a_look(request)
         {
@@ -32,23 +43,31 @@ impl Connector {
         }
         match parsed {
             Ok(None) => {}
-            Ok(Some(request)) if request.command == DELETE_REMAINS => {
-                received.clear();
-                self.outputs.push_back(Output::RemoveRemains(id));
-            }
-            Ok(Some(request)) if request.command.starts_with(revocation::DELETE) => {
-                received.clear();
-                self.delete_certificate(id, &request, now);
-            }
-            Ok(Some(request)) => {
-                received.clear();
-                if self.access_command(id, &request, now) || self.token_command(id, &request, now) {
-                    return;
-                }
-                let answer = self.answer(&request);
-                self.finish(id, admin::encode_answer(&answer), Cause::Done, now);
-            }
+            Ok(Some(request)) => match check_arguments(&request) {
+                Ok(()) => self.carry_out(id, &request, now),
+                Err(why) => _ = self.refuse_admin(id, why, now),
+            },
             Err(error) => self.close(id, Cause::BadInput(error.to_string()), now),
+        }
+    }
+
+    /// Does what an admin wants. Its arguments are of the right kind.
+    fn carry_out(&mut self, id: Id, request: &Request, now: Instant) {
+        if request.command == DELETE_REMAINS {
+            return self.outputs.push_back(Output::RemoveRemains(id));
+        }
+        if request.command == SHOW_STATUS {
+            return self.outputs.push_back(Output::ShowStatus(id));
+        }
+        if request.command.starts_with(revocation::DELETE) {
+            return self.delete_certificate(id, request, now);
+        }
+        let is_done = self.life_command(id, request, now)
+            || self.access_command(id, request, now)
+            || self.token_command(id, request, now);
+        if !is_done {
+            let answer = self.answer(request);
+            self.finish(id, admin::encode_answer(&answer), Cause::Done, now);
         }
     }
 
@@ -59,6 +78,11 @@ impl Connector {
             Err(why) => json!({"status": false, "msg": why}),
         };
         self.finish(id, admin::encode_answer(&answer.to_string()), Cause::Done, now);
+    }
+
+    /// How all stands, in JSON.
+    pub fn status_shown(&mut self, id: Id, status: &Value, now: Instant) {
+        self.finish(id, admin::encode_answer(&status.to_string()), Cause::Done, now);
     }
 
     /// The answer to an admin's request, as the Python connector words it.

@@ -63,7 +63,7 @@ impl Connector {
                 }
                 self.outputs.push_back(Output::SaveConfig(id, change));
             }
-            Err(why) => self.refuse_admin(id, why, now),
+            Err(why) => return self.refuse_admin(id, why, now),
         }
         true
     }
@@ -72,10 +72,12 @@ impl Connector {
         self.finish(id, admin::encode_answer(answer), Cause::Done, now);
     }
 
-    fn refuse_admin(&mut self, id: Id, why: String, now: Instant) {
+    /// Says why not. Returns true, for commands that are done with that.
+    pub(super) fn refuse_admin(&mut self, id: Id, why: String, now: Instant) -> bool {
         let answer = json!({"status": false, "msg": why}).to_string();
         self.tell(Event::AdminRefused { cause: Cause::BadInput(why) });
         self.answer_admin(id, &answer, now);
+        true
     }
 
     /// A change that an admin has made stands in the config file, or why not.
@@ -83,7 +85,7 @@ impl Connector {
         let Some(answer) = self.conns.get_mut(id).and_then(|conn| conn.answer.take()) else { return };
         match result {
             Ok(()) => self.answer_admin(id, &answer, now),
-            Err(why) => self.refuse_admin(id, format!("done, but only until the connector ends: {why}"), now),
+            Err(why) => _ = self.refuse_admin(id, format!("done, but only until the connector ends: {why}"), now),
         }
     }
 
@@ -142,7 +144,7 @@ impl Connector {
         Ok((DONE.to_owned(), None))
     }
 
-    /// Of all that Python's connector shows, only what is about who may come in.
+    /// Of all that Python's connector shows, what is in its config, and little more. No secrets.
     fn show_attribute(&self, request: &Request) -> Change {
         let name = request.arguments.get("attribute").and_then(Value::as_str).unwrap_or_default();
         let lists =
@@ -155,7 +157,27 @@ impl Connector {
                 return Ok((json!(list.texts(kind)).to_string(), None));
             }
         }
-        Err(format!("the attribute {name:?} is not shown"))
+        let value = match name {
+            "" => return Err("the argument attribute, the name of a config key, is expected".to_owned()),
+            "is_running" => json!(!self.stopping),
+            "source_id" => json!(self.settings.id),
+            "subscribe_message_types" => self.shown_subscriptions(),
+            _ => self.life.attributes.get(name).cloned().ok_or_else(|| {
+                format!("the attribute {name:?} is not shown: config keys, is_running and source_id are")
+            })?,
+        };
+        Ok((shown_attribute(&value), None))
+    }
+}
+
+/// Texts as they are, and Python's words for what is true, false and not there; all else in JSON.
+fn shown_attribute(value: &Value) -> String {
+    match value {
+        Value::Null => "None".to_owned(),
+        Value::Bool(true) => "True".to_owned(),
+        Value::Bool(false) => "False".to_owned(),
+        Value::String(text) => text.clone(),
+        other => other.to_string(),
     }
 }
 

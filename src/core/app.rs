@@ -29,7 +29,7 @@ impl Connector {
         let memo = self.conns.get_mut(id).and_then(|conn| conn.app_mut()?.memo.take());
         let as_before = |memo: &AppMemo| memo.header == frame.header() && memo.with_binary == frame.binary().is_some();
         if let Some(memo) = memo.filter(as_before)
-            && self.peers.get(memo.peer).is_some_and(|peer| peer.link.is_some() || peer.lanes[memo.lane].durable)
+            && self.peers.get(memo.peer).is_some_and(|peer| peer.is_there() || peer.lanes[memo.lane].durable)
         {
             let letter = Letter { frame, header: memo.rewritten.as_deref(), flags: 0, origin: self.next_origin(id) };
             let queued = self.enqueue(id, memo.peer, memo.lane, &letter, now);
@@ -191,7 +191,7 @@ impl Connector {
             None if self.settings.role == Role::Client => return Err(Reason::PeerAway),
             None => return Err(Reason::UnknownPeer),
         };
-        if !durable && self.peers.get(peer).is_none_or(|p| p.link.is_none()) {
+        if !durable && self.peers.get(peer).is_none_or(|p| !p.is_there()) {
             return Err(Reason::PeerAway);
         }
         if header.await_response

@@ -48,6 +48,11 @@ impl Backoff {
         }
     }
 
+    /// The wait before the next of several addresses is tried, which others may have left their server for as well.
+    pub fn between_addresses(&mut self) -> Duration {
+        self.jitter(DELAY_MIN)
+    }
+
     /// The wait after another connection took the place of this one, which was up for `lifetime`. While two take each
     /// other's place in turn each is up for as long as the other waits, so only more than the longest wait is well.
     pub fn after_replacement(&mut self, lifetime: Duration) -> Duration {
@@ -59,7 +64,8 @@ impl Backoff {
         self.jitter(delay)
     }
 
-    fn jitter(&mut self, delay: Duration) -> Duration {
+    /// Between half and the whole of it at random.
+    pub fn jitter(&mut self, delay: Duration) -> Duration {
         // SplitMix64 (Steele, Lea, Flood 2014): one addition and three shifts are enough for a jitter.
         self.random = self.random.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut z = self.random;

@@ -13,6 +13,7 @@ use super::event::Output;
 use super::feed::FEEDS_FROM;
 use super::slots::Id;
 use super::timers::Timer;
+use super::traffic::Count;
 use crate::wire::record;
 
 /// Time between two questions to the shell how much TCP has confirmed, while something is not.
@@ -124,7 +125,7 @@ impl Connector {
         let Some(entry) = self.peers.get_mut(peer).and_then(|p| p.lanes.get_mut(lane)) else { return };
         let Some(ring) = &mut entry.ring else { return };
         let has_files = !entry.sources.is_empty();
-        let mut given_up = Vec::new();
+        let (mut given_up, queued) = (Vec::new(), Count::of_ring(ring));
         while let Some(oldest) = ring.oldest().filter(|oldest| oldest.sequence < entry.confirmed) {
             if oldest.flags & record::WAITS_ACK != 0 && !entry.acknowledged.remove(&oldest.sequence) {
                 break;
@@ -136,6 +137,7 @@ impl Connector {
                 given_up.push(oldest.sequence);
             }
         }
+        self.traffic.sent(entry.row, queued.minus(Count::of_ring(ring)));
         let first = ring.first_sequence().unwrap_or(u64::MAX);
         let mirrors = entry.mirrors.map(|topic| (topic, first.min(ring.next_sequence())));
         if !entry.acknowledged.is_empty() {

@@ -111,8 +111,8 @@ pub(super) enum Kind {
     App(App),
     /// An app that receives.
     Delivery(Delivery),
-    /// An admin, and what came of its request.
-    Admin(Vec<u8>),
+    /// An admin, and what came of its request; none once it was whole.
+    Admin(Option<Vec<u8>>),
 }
 
 /// A connection to an app that receives.
@@ -143,6 +143,10 @@ pub(super) struct Link {
     pub remote: Option<SocketAddr>,
     /// The number under which it was accepted; none if it was dialled.
     pub arrival: Option<u64>,
+    /// Which of the server's addresses it was dialled to.
+    pub server: usize,
+    /// What it ends with if it is not open in time, if that is not the ordinary cause.
+    pub overdue: Option<Cause>,
     /// How the frames of the last header are delivered.
     pub memo: Option<LinkMemo>,
     /// Keep-alives in a row without an answer.
@@ -190,6 +194,8 @@ impl Link {
             state: State::Opening,
             remote,
             arrival: None,
+            server: 0,
+            overdue: None,
             memo: None,
             unanswered: 0,
             said: None,
@@ -265,6 +271,8 @@ pub(super) struct LinkMemo {
     pub header: Vec<u8>,
     /// What the header says of the frame's parts.
     pub with_binary: bool,
+    /// The row in the counts.
+    pub row: u32,
     pub inbox: usize,
 }
 

@@ -21,6 +21,7 @@ use super::frame_out::Piece;
 use super::gate::Gates;
 use super::invitations::Enrolment;
 use super::ledger::Ledger;
+use super::life::Life;
 use super::limits::Crowd;
 use super::link2;
 use super::peer::Peers;
@@ -28,12 +29,14 @@ use super::places::Places;
 use super::priority::Classes;
 use super::receipts::Session;
 use super::requests::Requests;
+use super::servers::Servers;
 use super::settings::{CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, Settings, TIDY_PERIOD};
 use super::slots::{Id, Slots};
 use super::subscriber::received_types;
 use super::timers::{Timer, Timers};
 use super::token_link::Tokens;
 use super::topics::Topics;
+use super::traffic::Traffic;
 use crate::ring::Ring;
 use crate::wire::frame::{Deframer, Frame, FrameError, Part, Unit};
 use crate::wire::names::Role;
@@ -135,14 +138,17 @@ pub struct Connector {
     /// Bytes of a file on their way out on a link of the first kind.
     pub(super) piece: Piece,
     pub(super) ledger: Ledger,
+    pub(super) traffic: Traffic,
     pub(super) timers: Timers,
     pub(super) backoff: Backoff,
-    /// Why the last attempt to get a link failed; none once there is one.
-    pub(super) dial_failure: Option<Cause>,
+    /// The addresses of a client's server.
+    pub(super) servers: Servers,
     pub(super) outputs: VecDeque<Output>,
     pub(super) scratch: Vec<u8>,
     pub(super) stopping: bool,
     pub(super) stopped: bool,
+    /// What admins want of both.
+    pub(super) life: Life,
 }
 
 impl Connector {
@@ -153,6 +159,7 @@ impl Connector {
         let inboxes: Vec<Inbox> = types.iter().map(|t| Inbox::new(t, settings.seed)).collect();
         let inbox_of_type = types.into_iter().zip(0..).collect();
         let classes = Classes::new(&settings.priorities);
+        let servers = Servers::new(vec![settings.server_id.clone()], None);
         let (backoff, stamp) = (Backoff::new(settings.seed), settings.start_sequence);
         Self {
             settings,
@@ -188,13 +195,15 @@ impl Connector {
             transfers: Transfers::default(),
             piece: Piece::default(),
             ledger: Ledger::default(),
+            traffic: Traffic::default(),
             timers: Timers::default(),
             backoff,
-            dial_failure: None,
+            servers,
             outputs: VecDeque::new(),
             scratch: vec![0; SCRATCH],
             stopping: false,
             stopped: false,
+            life: Life::default(),
         }
     }
 
@@ -228,13 +237,6 @@ impl Connector {
     /// An app's connection was accepted.
     pub fn accept_app(&mut self) -> Id {
         self.conns.insert(Conn::new(Kind::App(App::default()), self.settings.max_message_size))
-    }
-
-    /// An admin's connection was accepted. It is for one request, which must come in time.
-    pub fn accept_admin(&mut self, now: Instant) -> Id {
-        let id = self.conns.insert(Conn::new(Kind::Admin(Vec::new()), 0));
-        self.timers.arm(Timer::Handshake(id), now + HANDSHAKE_TIMEOUT);
-        id
     }
 
     pub(super) fn add_link(&mut self, remote: Option<SocketAddr>) -> Id {
@@ -451,6 +453,7 @@ impl Connector {
             Kind::App(app) => self.app_closed(id, app, conn.caller, cause, now),
             Kind::Delivery(delivery) => self.delivery_closed(&delivery, conn.progress, cause, now),
             Kind::Admin(_) => {
+                self.life.admins.retain(|admin| *admin != id);
                 if let Cause::BadInput(_) | Cause::HandshakeTimeout(_) = cause {
                     self.tell(Event::AdminRefused { cause });
                 }
@@ -518,12 +521,14 @@ impl Connector {
                 Timer::DialApp(inbox) => self.dial_app(inbox),
                 Timer::Rate(id) => self.rate_over(id, now),
                 Timer::Redial => self.dial(now),
+                Timer::Return => self.go_back(now),
                 Timer::Files => self.files_again(now),
                 Timer::StoreAgain => self.store_again(now),
                 Timer::Sync => self.sync_now(now),
                 Timer::Report => self.report(),
                 Timer::Tidy => self.tidy(now),
-                Timer::Shutdown => self.end(now),
+                Timer::Shutdown => self.time_is_over(now),
+                Timer::Begin => self.begin_due(),
             }
         }
         self.check_drained(now);

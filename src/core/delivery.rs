@@ -3,16 +3,19 @@
 use std::collections::VecDeque;
 use std::time::Instant;
 
+use super::age::Ages;
 use super::conn::{Conn, Delivery, Kind};
 use super::connector::{Connector, Step};
 use super::durable::{RingName, RingRef};
 use super::event::{Cause, Event, Output};
+use super::for_app::Way;
 use super::ledger::Reason;
 use super::places::Places;
 use super::settings::{DIAL_ABSENT_APP_AGAIN, DIAL_APP_AGAIN, INBOX_HIGH, INBOX_LOW, RECEIVER_FRAME_MAX};
 use super::slots::Id;
 use super::stop::types_in;
 use super::timers::Timer;
+use super::traffic::Count;
 use crate::ring::{PushError, Ring};
 use crate::wire::frame::Frame;
 use crate::wire::header::Header;
@@ -25,6 +28,9 @@ use crate::wire::record::Origin;
 pub(super) struct Inbox {
     pub message_type: String,
     pub ring: Ring,
+    /// What its app is done with.
+    pub delivered: Count,
+    pub ages: Ages,
     /// It lies in a file.
     pub durable: bool,
     /// It is to lie in a file that is not open: nothing comes in.
@@ -69,6 +75,8 @@ impl Inbox {
         Self {
             message_type: message_type.to_owned(),
             ring,
+            delivered: Count::default(),
+            ages: Ages::default(),
             durable: false,
             lacks_file: false,
             opening: false,
@@ -145,8 +153,8 @@ impl Inbox {
 }
 
 impl Connector {
-    /// Puts a message of `peer`, which came on `link`, into an inbox.
-    pub(super) fn deliver(&mut self, index: usize, parts: &[&[u8]], peer: Id, link: Id, now: Instant) -> Step {
+    /// Puts a message of `peer`, which came on `link`, into an inbox, and counts it in this row.
+    pub(super) fn deliver(&mut self, (index, row): Way, parts: &[&[u8]], peer: Id, link: Id, now: Instant) -> Step {
         let inbox = &mut self.inboxes[index];
         if inbox.opening {
             inbox.blocked.push(link);
@@ -167,7 +175,7 @@ impl Connector {
             return self.drop_message(peer, index, Reason::AppStalled, now);
         }
         match inbox.ring.push(parts, 0, None) {
-            Ok(_) => {}
+            Ok(number) => inbox.ages.came(number, &inbox.ring, now),
             Err(PushError::Full { .. }) if !inbox.away && !inbox.stalled => {
                 inbox.blocked.push(link);
                 return Step::Blocked;
@@ -184,12 +192,13 @@ impl Connector {
         } else {
             inbox.came_of(None);
         }
+        self.traffic.received(row, parts.iter().map(|part| part.len()).sum());
         self.pass_on(index);
         Step::Taken
     }
 
     /// The same for a message that is all that is left of its link, and of which nobody else has a copy.
-    pub(super) fn deliver_over_limit(&mut self, index: usize, frame: &[u8], peer: Id, now: Instant) {
+    pub(super) fn deliver_over_limit(&mut self, (index, row): Way, frame: &[u8], peer: Id, now: Instant) {
         let inbox = &mut self.inboxes[index];
         if inbox.lacks_file || inbox.ring.push(&[frame], 0, None).is_err() {
             self.drop_message(peer, index, Reason::ConnectionEnded, now);
@@ -200,6 +209,7 @@ impl Connector {
         } else {
             inbox.came_of(None);
         }
+        self.traffic.received(row, frame.len());
         self.pass_on(index);
     }
 
@@ -215,7 +225,8 @@ impl Connector {
     pub(super) fn release_inbox(&mut self, index: usize, count: usize) {
         let (inbox, places) = (&mut self.inboxes[index], &mut self.places);
         // What lies in a file was taken over when it was stored.
-        let released = inbox.ring.release(count, &mut |_| ());
+        let (delivered, released) = Count::released(&mut inbox.ring, |ring| ring.release(count, &mut |_| ()));
+        inbox.delivered = inbox.delivered.plus(delivered);
         if inbox.durable {
             self.list(RingRef::Inbox(index));
         } else {
@@ -336,7 +347,7 @@ impl Connector {
     }
 
     pub(super) fn dial_app(&mut self, index: usize) {
-        if self.inboxes[index].conn.is_some() || self.inboxes[index].ring.is_empty() {
+        if self.stopped || self.inboxes[index].conn.is_some() || self.inboxes[index].ring.is_empty() {
             return;
         }
         let base = self.inboxes[index].given_up();
@@ -395,14 +406,19 @@ impl Connector {
         let ring = &mut self.inboxes[index].ring;
         ring.rewind();
         ring.skip_to(u64::MAX);
+        let delivered = self.inboxes[index].delivered;
         self.release_sent(index);
-        self.inboxes[index].ring.give_back();
+        let inbox = &mut self.inboxes[index];
+        // Nobody has got these.
+        inbox.delivered = delivered;
+        inbox.ring.give_back();
     }
 
     /// Looks whether the app has taken some of what is in its inbox.
     pub(super) fn check_unread(&mut self, index: usize, now: Instant) {
         let inbox = &mut self.inboxes[index];
-        if inbox.ring.is_empty() {
+        // While the connector rests no app can read.
+        if inbox.ring.is_empty() || self.stopped {
             return;
         }
         self.timers.arm(Timer::Unread(index), now + self.settings.send_timeout);

@@ -148,6 +148,7 @@ impl Connector {
                 entry.begins = ring.next_sequence();
                 entry.taken = recovered.checkpoint.released_to;
                 self.stamp = self.stamp.max(entry.begins);
+                entry.ages.opened(&ring, now);
                 (entry.ring, entry.lacks_file) = (Some(ring), false);
                 self.repaired(name, RingRef::Outbox(peer, lane), &recovered.origins, now);
                 self.lane_opened(peer, lane, now);
@@ -169,6 +170,7 @@ impl Connector {
                 inbox.epoch = recovered.header.epoch;
                 // Numbers from 1 without gaps: apps count on them.
                 inbox.ring = Ring::durable(memory, recovered.checkpoint, self.settings.max_ring_bytes, 1);
+                inbox.ages.opened(&inbox.ring, now);
                 (inbox.durable, inbox.lacks_file) = (true, false);
                 self.repaired(name, RingRef::Inbox(index), &recovered.origins, now);
                 self.dial_app(index);

@@ -7,9 +7,11 @@ use std::time::Duration;
 use super::admin_access::KeyChange;
 use super::durable::RingName;
 use super::enrolment::IssuedTo;
-use super::file_link::{FILE_AGAIN, FileTrouble};
+use super::event_words::{told_of_damage, told_of_ended_subscriptions, told_of_file, told_of_set_back, while_not_kept};
+use super::file_link::FileTrouble;
 use super::gate::{Gate, Question};
 use super::ledger::{Entry, Reason};
+use super::life::LifeWork;
 use super::rules::Caller;
 use super::slots::Id;
 use super::token_event::TokenEvent;
@@ -40,6 +42,8 @@ pub enum Output {
     Confirm(Id),
     /// Remove the files of queues that are of no use any more, for this admin; report `remains_removed`.
     RemoveRemains(Id),
+    /// Tell this admin how all stands; report `status_shown`.
+    ShowStatus(Id),
     /// Write a change that this admin has made into the config file; report `config_saved`.
     SaveConfig(Id, KeyChange),
     /// Ask whether the client of this link may go on; report `answered`.
@@ -67,6 +71,8 @@ pub enum Output {
     Resume(Id),
     /// Close the connection; its id is of no use any more.
     Close(Id),
+    /// An admin stops or starts the connector, or wants something of its owner.
+    Life(LifeWork),
     /// Tell the operator.
     Tell(Event),
     /// All is drained, or the time for it is over.
@@ -98,6 +104,8 @@ pub enum Cause {
     KeepAlive(u32),
     /// A newer connection came under the same name.
     Replaced,
+    /// A link to another address of the server has taken its place.
+    Moved,
     /// A certificate was issued: the client comes again with it.
     Enrolled,
     /// The certificate was not issued.
@@ -166,6 +174,8 @@ impl fmt::Display for Cause {
             Cause::Announced(CloseReason::Replaced) => {
                 write!(f, "a newer connection came under the same name; do two connectors have it?")
             }
+            Cause::Announced(CloseReason::Moved) => write!(f, "the other connector goes on by another address"),
+            Cause::Moved => write!(f, "a link to another address of the server takes its place"),
             Cause::Failed(why) | Cause::BadInput(why) => f.write_str(why),
             Cause::NoListener => write!(f, "nobody listens"),
             Cause::Busy => write!(f, "its queue of connections is full"),
@@ -316,6 +326,17 @@ pub enum Event {
         /// Whether the attempt before has failed for the same cause.
         repeated: bool,
     },
+    /// The first address of the server could not be gone back to; the link to another one stays.
+    StaysAway {
+        /// What that address is called.
+        server: String,
+        /// How long after now it is tried again.
+        after: Duration,
+        /// Why there is no link to it.
+        cause: Cause,
+        /// Whether the attempt before has failed for the same cause.
+        repeated: bool,
+    },
     /// The server will not be dialled again: `enable_client_try_reconnect` is false.
     NotDialledAgain,
     /// A queue's file cannot be opened or written.
@@ -398,9 +419,12 @@ impl Event {
             Event::PeerDown { cause, .. } | Event::LinkRefused { cause, .. } => {
                 let on_purpose = matches!(cause, Cause::Revoked | Cause::OwnDeleted);
                 on_purpose
-                    || matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Announced(CloseReason::Stopping))
+                    || matches!(cause, Cause::Stopping | Cause::Enrolled | Cause::Moved)
+                    || matches!(cause, Cause::Announced(CloseReason::Stopping | CloseReason::Moved))
             }
-            Event::DialAgain { repeated: true, .. } => return Concern::Detail,
+            Event::DialAgain { repeated: true, .. } | Event::StaysAway { repeated: true, .. } => {
+                return Concern::Detail;
+            }
             Event::Dropped { entry, .. } if entry.reason == Reason::NoSubscriber => return Concern::Detail,
             Event::SubscriptionEnded { .. } | Event::AdminCommand { .. } | Event::Token(_) => true,
             _ => false,
@@ -470,6 +494,11 @@ impl fmt::Display for Event {
                 write!(f, "no link to {server}: {cause}; trying until there is one, next ")?;
                 if after.is_zero() { write!(f, "at once") } else { write!(f, "in {:.1} s", after.as_secs_f32()) }
             }
+            Event::StaysAway { server, after, cause, .. } => {
+                write!(f, "no link to {server}: {cause}; the link to another address stays, next in {:.0} s", {
+                    after.as_secs_f32()
+                })
+            }
             Event::NotDialledAgain => {
                 write!(f, "the server is not dialled again, because enable_client_try_reconnect is false")
             }
@@ -497,12 +526,6 @@ impl fmt::Display for Event {
     }
 }
 
-fn told_of_ended_subscriptions(f: &mut fmt::Formatter<'_>, peer: &str, count: usize) -> fmt::Result {
-    let (plural, them) = if count == 1 { ("", "it") } else { ("s", "them") };
-    let peer = printable(peer);
-    write!(f, "{count} subscription{plural} of {peer} ended: what is published is not kept for {them} any more")
-}
-
 /// Most characters of what an admin says that are told.
 const SAID_MAX: usize = 1000;
 
@@ -513,44 +536,6 @@ fn cut(said: &str) -> &str {
 /// What is at a Unix socket, and who that is if the system has said so.
 fn who(caller: Option<&Caller>, what: &str) -> String {
     caller.map_or_else(|| what.to_owned(), |caller| format!("{what} ({caller})"))
-}
-
-fn told_of_damage(f: &mut fmt::Formatter<'_>, name: &RingName, kept: &Result<String, String>, n: u64) -> fmt::Result {
-    write!(f, "{name} are damaged: {n} cannot be read")?;
-    match kept {
-        Ok(copy) => write!(f, "; all is kept as it is in {copy}"),
-        Err(why) => write!(f, ", and no copy could be made: {why}"),
-    }
-}
-
-fn told_of_set_back(f: &mut fmt::Formatter<'_>, peer: &str, message_type: &str) -> fmt::Result {
-    write!(
-        f,
-        "peer {peer} remembers messages of type {message_type:?} that are not known here: was this connector's folder \
-         restored from a backup? What is stored is sent again, some of it for the second time"
-    )
-}
-
-/// What becomes of messages whose queue on disk fails.
-fn while_not_kept(name: &RingName) -> &'static str {
-    match name {
-        RingName::Outbox { .. } => "what cannot be stored is refused",
-        RingName::Topic { .. } => "what is published waits or is refused",
-        RingName::Inbox { .. } => "what comes waits with its sender, if that can wait",
-    }
-}
-
-fn told_of_file(f: &mut fmt::Formatter<'_>, peer: &str, file: &str, trouble: &FileTrouble, why: &str) -> fmt::Result {
-    match trouble {
-        FileTrouble::NotSent => write!(f, "file {file} is not sent to {peer}: {why}; its message goes without it"),
-        FileTrouble::NotTaken => write!(f, "file {file} is not taken by {peer}: {why}; it is kept here"),
-        FileTrouble::Refused => write!(f, "file {file} of {peer} is refused: {why}; its message comes without it"),
-        FileTrouble::Waits => {
-            let every = FILE_AGAIN.as_secs();
-            write!(f, "file {file}, of or for {peer}, waits: {why}; it is tried again every {every} s")
-        }
-        FileTrouble::Stays => write!(f, "file {file}, which {peer} has, cannot be removed: {why}"),
-    }
 }
 
 struct Drops<'a> {

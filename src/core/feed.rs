@@ -15,6 +15,7 @@ use super::event::Event;
 use super::peer::Peer;
 use super::priority::TURN;
 use super::slots::Id;
+use super::traffic::Count;
 use crate::ring::{Reader, Shared};
 use crate::wire::link::{LinkControl, PlaceSaid};
 use crate::wire::record;
@@ -37,6 +38,8 @@ pub(super) struct Feed {
     /// It waits for its peer while that is away.
     pub lasts: bool,
     pub reader: Reader,
+    /// Its row in the counts.
+    pub row: usize,
     /// The peer has taken over all records with smaller numbers.
     pub taken: u64,
     /// The same, as far as the peer has said so: what it was not sent for want of room, or from before its subscription,
@@ -44,8 +47,8 @@ pub(super) struct Feed {
     told: u64,
     /// Bytes of the topic's life up to there, as far as that is known.
     taken_bytes: u64,
-    /// What was sent: all below this number, and bytes of the topic's life up to there.
-    sent: VecDeque<(u64, u64)>,
+    /// What was sent: all below this number, bytes of the topic's life up to there, and how many messages at a time.
+    sent: VecDeque<(u64, u64, u64)>,
     /// Link 2: the peer was told of it.
     announced: bool,
     /// Link 2: the peer has no room for it.
@@ -71,6 +74,7 @@ impl Feed {
         Self {
             lasts,
             reader: Reader::default(),
+            row: 0,
             taken: from,
             told: 0,
             taken_bytes: 0,
@@ -94,6 +98,11 @@ impl Feed {
         self.reader.bytes().saturating_sub(self.taken_bytes)
     }
 
+    /// Bytes of messages that were not sent.
+    pub fn unsent_bytes(&self, shared: &Shared) -> u64 {
+        shared.unsent_bytes(&self.reader)
+    }
+
     /// All that was sent is taken over.
     pub fn is_done(&self) -> bool {
         self.in_flight() == 0 && !self.reader.is_begun()
@@ -110,17 +119,23 @@ impl Feed {
         is_open && shared.unsent(&self.reader) > 0
     }
 
-    pub fn has_sent(&mut self) {
-        self.sent.push_back((self.reader.sequence(), self.reader.bytes()));
+    /// So many messages went out whole.
+    pub fn has_sent(&mut self, messages: usize) {
+        self.sent.push_back((self.reader.sequence(), self.reader.bytes(), messages as u64));
     }
 
-    /// The peer has taken over all records with smaller numbers.
-    pub fn take(&mut self, next: u64) {
+    /// The peer has taken over all records with smaller numbers. How many of those that were sent on this link.
+    pub fn take(&mut self, next: u64) -> Count {
         (self.taken, self.told) = (self.taken.max(next), self.told.max(next));
-        while let Some((_, bytes)) = self.sent.front().copied().filter(|(below, _)| *below <= next) {
+        let (mut messages, before) = (0, self.taken_bytes);
+        while let Some((_, bytes, count)) = self.sent.front().copied().filter(|(below, ..)| *below <= next) {
             self.taken_bytes = bytes;
+            messages += count;
             self.sent.pop_front();
         }
+        let mut count = Count::default();
+        count.add_records(messages, self.taken_bytes.saturating_sub(before));
+        count
     }
 
     /// It does not get what it was not sent below this number. What was sent stays on its way.
@@ -130,7 +145,7 @@ impl Feed {
             shared.seek(&mut self.reader, until);
             let skipped = self.reader.bytes() - before;
             self.taken_bytes += skipped;
-            self.sent.iter_mut().for_each(|(_, bytes)| *bytes += skipped);
+            self.sent.iter_mut().for_each(|(_, bytes, _)| *bytes += skipped);
         }
         self.taken = self.taken.max(until);
     }
@@ -201,6 +216,7 @@ impl Connector {
         }
         let Some(topic) = self.topics.get_mut(topic_id) else { return };
         let mut feed = Feed::new(lasts, from);
+        feed.row = self.traffic.row(peer, &message_type);
         if let Some(shared) = &mut topic.shared {
             feed.begin(shared);
         }
@@ -298,13 +314,20 @@ impl Connector {
             // New messages get numbers that the peer has not had yet.
             shared.ring_mut().set_next_sequence(received);
         }
+        let (messages, before) = (shared.unsent_below(&feed.reader, taken), feed.reader.bytes());
         feed.take(taken);
         shared.seek(&mut feed.reader, feed.taken);
         feed.taken_bytes = feed.reader.bytes();
+        if !has_files {
+            let mut sent = Count::default();
+            sent.add_records(messages, feed.taken_bytes.saturating_sub(before));
+            self.traffic.sent(feed.row, sent);
+        }
+        let on_way = shared.unsent_below(&feed.reader, received);
         // Of one with files, a lane has what is on its way.
         shared.seek(&mut feed.reader, if has_files { feed.taken } else { received.max(feed.taken) });
         if feed.in_flight() > 0 {
-            feed.has_sent();
+            feed.has_sent(usize::try_from(on_way).unwrap_or(usize::MAX));
         }
         let waits = feed.in_flight() > 0;
         if set_back {
@@ -343,7 +366,8 @@ impl Connector {
         if next > shared.ring().next_sequence() {
             return false;
         }
-        feed.take(next);
+        let (count, row) = (feed.take(next), feed.row);
+        self.traffic.sent(row, count);
         self.topics.touch(topic);
         true
     }
@@ -464,8 +488,9 @@ impl Connector {
         }
         let (offered, taken) = (bytes.len(), sink(bytes));
         link2.files.since += taken;
-        if shared.raw_sent(&mut feed.reader, taken) > 0 {
-            feed.has_sent();
+        let whole = shared.raw_sent(&mut feed.reader, taken);
+        if whole > 0 {
+            feed.has_sent(whole);
             self.topics.touch(topic_id);
         }
         let (feed, shared) = self.topics.reader_mut(topic_id, peer_id)?;
@@ -493,8 +518,9 @@ impl Connector {
         };
         link.written += taken as u64;
         link.since_piece += taken as u64;
-        if shared.sent(&mut feed.reader, taken) > 0 {
-            feed.has_sent();
+        let whole = shared.sent(&mut feed.reader, taken);
+        if whole > 0 {
+            feed.has_sent(whole);
             link.mark(FEEDS_FROM + number, feed.reader.sequence());
             self.topics.touch(topic_id);
         }

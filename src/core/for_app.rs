@@ -12,9 +12,14 @@ use crate::wire::frame::{self, Frame};
 use crate::wire::header::{self, Change, Header};
 use crate::wire::with_file::{WithFile, file_begins};
 
+/// Where a message goes: its inbox, and its row in the counts.
+pub(super) type Way = (usize, usize);
+
 /// A message for an app.
 pub(super) struct ForApp {
     pub inbox: usize,
+    /// The row in the counts of its peer and type.
+    pub row: usize,
     /// The frame, if the app gets another than the one that came.
     pub changed: Option<Vec<u8>>,
 }
@@ -30,8 +35,8 @@ impl Connector {
             };
         }
         let step = match self.for_app(id, peer, frame, header, now) {
-            Ok(Some(ForApp { inbox, changed })) => {
-                self.deliver(inbox, &[changed.as_deref().unwrap_or(frame.bytes())], peer, id, now)
+            Ok(Some(ForApp { inbox, row, changed })) => {
+                self.deliver((inbox, row), &[changed.as_deref().unwrap_or(frame.bytes())], peer, id, now)
             }
             Ok(None) => Step::Taken,
             Err(cause) => return Step::End(cause),
@@ -56,6 +61,8 @@ impl Connector {
         if header.response_id.is_some()
             && let Some(asker) = self.take_asker(peer, header)
         {
+            let row = self.row_of(peer, &header.message_type);
+            self.traffic.received(row, frame.bytes().len());
             self.answer_app(asker, changed.unwrap_or_else(|| frame.bytes().to_vec()), now);
             return Ok(None);
         }
@@ -64,16 +71,23 @@ impl Connector {
             self.count_drop(&name, &header.message_type, Reason::TypeNotAllowed, 1, now);
             return Ok(None);
         };
+        let row = self.row_of(peer, &header.message_type);
         if changed.is_none() && header.response_id.is_none() {
-            self.remember_inbox(id, frame, inbox);
+            self.remember_inbox(id, frame, inbox, row);
         }
-        Ok(Some(ForApp { inbox, changed }))
+        Ok(Some(ForApp { inbox, row, changed }))
     }
 
-    fn remember_inbox(&mut self, id: Id, frame: &Frame<'_>, inbox: usize) {
+    /// The row in the counts of a peer and a type.
+    pub(super) fn row_of(&mut self, peer: Id, message_type: &str) -> usize {
+        let name = self.peers.get(peer).map_or("", |peer| peer.name.as_str());
+        self.traffic.row(name, message_type)
+    }
+
+    fn remember_inbox(&mut self, id: Id, frame: &Frame<'_>, inbox: usize, row: usize) {
         if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
             let with_binary = frame.binary().is_some();
-            link.memo = Some(LinkMemo { header: frame.header().to_vec(), with_binary, inbox });
+            link.memo = Some(LinkMemo { header: frame.header().to_vec(), with_binary, row: row as u32, inbox });
         }
     }
 }

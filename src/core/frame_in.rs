@@ -17,7 +17,7 @@ use super::event::Cause;
 use super::file_lane::header_with_error;
 use super::file_link::{FileTrouble, Work};
 use super::files::{FileError, FileId, Incoming, Stamp, Step as Progress, Wrote};
-use super::for_app::ForApp;
+use super::for_app::{ForApp, Way};
 use super::publish_file::Brings;
 use super::slots::Id;
 use crate::wire::control;
@@ -260,7 +260,7 @@ impl Connector {
             self.way_of(id, peer, &file_in, now)
         };
         let step = match way {
-            Ok(Some((inbox, frame))) => self.deliver(inbox, &[&frame], peer, id, now),
+            Ok(Some((way, frame))) => self.deliver(way, &[&frame], peer, id, now),
             Ok(None) => Step::Taken,
             Err(cause) => return Step::End(cause),
         };
@@ -280,13 +280,14 @@ impl Connector {
     }
 
     /// The inbox that a message is for, and what its app gets; `None` if there is nothing more to do with it.
-    fn way_of(&mut self, id: Id, peer: Id, file_in: &FileIn, now: Instant) -> Result<Option<(usize, Vec<u8>)>, Cause> {
+    fn way_of(&mut self, id: Id, peer: Id, file_in: &FileIn, now: Instant) -> Result<Option<(Way, Vec<u8>)>, Cause> {
         let bytes = file_in.for_app()?;
         let bad = |error: &dyn std::fmt::Display| Cause::BadInput(error.to_string());
         let frame = Frame::parse(&bytes).map_err(|error| bad(&error))?;
         let header = Header::parse(frame.header()).map_err(|error| bad(&error))?;
         let for_app = self.for_app(id, peer, &frame, &header, now)?;
-        Ok(for_app.map(|ForApp { inbox, changed }| (inbox, changed.unwrap_or_else(|| frame.bytes().to_vec()))))
+        let bytes = |changed: Option<Vec<u8>>| changed.unwrap_or_else(|| frame.bytes().to_vec());
+        Ok(for_app.map(|ForApp { inbox, row, changed }| ((inbox, row), bytes(changed))))
     }
 
     /// What took long with the file of a message on this link is done.
@@ -333,7 +334,7 @@ impl Connector {
         if file_in.published.is_some() {
             return self.publish_last_frame(id, peer, &file_in, now);
         }
-        let Ok(Some((inbox, frame))) = self.way_of(id, peer, &file_in, now) else { return };
-        self.deliver_over_limit(inbox, &frame, peer, now);
+        let Ok(Some((way, frame))) = self.way_of(id, peer, &file_in, now) else { return };
+        self.deliver_over_limit(way, &frame, peer, now);
     }
 }

@@ -25,7 +25,7 @@ impl Connector {
             let durable = |message_type: &str| self.settings.persist_send.covers(message_type);
             let mut asked = peer.requests.keys().map(|(message_type, _)| message_type);
             assert!(
-                peer.link.is_some() || asked.all(|t| durable(t)),
+                peer.is_there() || asked.all(|t| durable(t)),
                 "only requests that are stored wait for peer {} while it is away",
                 peer.name
             );

@@ -144,7 +144,7 @@ impl Ledger {
     }
 }
 
-fn shorten(name: &str) -> &str {
+pub(super) fn shorten(name: &str) -> &str {
     let end = (0..=name.len().min(NAME_MAX)).rev().find(|end| name.is_char_boundary(*end));
     &name[..end.unwrap_or(0)]
 }

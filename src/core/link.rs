@@ -40,9 +40,18 @@ use crate::wire::with_file::file_begins;
 impl Connector {
     /// Opens a connection to the server.
     pub(super) fn dial(&mut self, now: Instant) {
+        self.dial_address(self.next_server(), now);
+    }
+
+    /// Opens a connection to one of the server's addresses.
+    pub(super) fn dial_address(&mut self, server: usize, now: Instant) -> Id {
         let id = self.add_link(None);
+        if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
+            link.server = server;
+        }
         self.timers.arm(Timer::Handshake(id), now + self.settings.connect_timeout);
         self.outputs.push_back(Output::Dial(id));
+        id
     }
 
     /// The connection of a link is ready to carry bytes, and this is known of who is there; with TLS also whether both
@@ -58,7 +67,7 @@ impl Connector {
             }
             return self.secured_for_token(id, secured, now);
         }
-        let frame_limit = self.settings.link_frame_max();
+        let (frame_limit, returns) = (self.settings.link_frame_max(), self.is_returning(id));
         let Some(conn) = self.conns.get_mut(id) else { return };
         if role == Role::Client {
             // The server need not say who it is: what comes first may be a message that is stored there.
@@ -70,6 +79,10 @@ impl Connector {
             (Role::Server, Secured::Anonymous) => link.state = State::Hello,
             (Role::Server, Secured::Shared) => link.state = State::EnrolmentRequest,
             (Role::Server, Secured::Named(name)) => self.admit(id, &name, Wants::Link, now),
+            (Role::Client, Secured::Shared) if returns => {
+                let why = "it would give this client another certificate, and there is a link with the one it has";
+                self.close(id, Cause::Failed(why.to_owned()), now);
+            }
             (Role::Client, Secured::Shared) => {
                 link.state = State::Certificate;
                 let offer = self.take_offer(id);
@@ -125,12 +138,13 @@ impl Connector {
         let Some(link) = conn.link_mut() else { return };
         (link.state, link.up_since) = (State::Up { peer: peer_id }, Some(now));
         let (remote, link2) = (link.remote, link.link2.is_some());
+        self.link_came_up(name, now);
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
         let (old, mid_frame) = (peer.link, peer.mid_frame().is_some());
         let mid_frame = mid_frame || self.feed_is_begun(peer_id);
         self.end_of_subscriber(peer_id);
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
-        peer.link = Some(id);
+        (peer.link, peer.moves) = (Some(id), false);
         peer.rewind();
         self.rewind_files(peer_id);
         if let Some(old) = old {
@@ -142,7 +156,7 @@ impl Connector {
             self.begin_counting(id, name);
         }
         if self.settings.role == Role::Client {
-            self.dial_failure = None;
+            self.reached_server(id, now);
             self.timers.arm(Timer::Stable(id), now + STABLE_PERIOD);
             if let Some(keep_alive) = self.settings.keep_alive {
                 self.timers.arm(Timer::KeepAlive(id), now + keep_alive.period);
@@ -160,18 +174,23 @@ impl Connector {
     fn replaced(&mut self, old: Id, peer_id: Id, mid_frame: bool, now: Instant) {
         let peer = self.peers.get(peer_id).map(|p| p.name.clone()).unwrap_or_default();
         self.drop_incoming(old);
-        self.tell(Event::PeerDown { peer, cause: Cause::Replaced });
+        let (cause, reason) = match self.settings.role {
+            Role::Server => (Cause::Replaced, CloseReason::Replaced),
+            Role::Client => (Cause::Moved, CloseReason::Moved),
+        };
+        self.tell(Event::PeerDown { peer, cause: cause.clone() });
         self.fail_requests(peer_id, now);
         if mid_frame {
-            self.close(old, Cause::Replaced, now);
+            self.close(old, cause, now);
         } else {
-            self.say_goodbye(old, CloseReason::Replaced, now);
+            self.say_goodbye(old, reason, now);
         }
     }
 
     pub(super) fn say_goodbye(&mut self, id: Id, reason: CloseReason, now: Instant) {
         let cause = match reason {
             CloseReason::Replaced => Cause::Replaced,
+            CloseReason::Moved => Cause::Moved,
             CloseReason::Stopping => Cause::Stopping,
         };
         self.finish(id, control::close(&self.settings.id, reason), cause, now);
@@ -179,15 +198,17 @@ impl Connector {
 
     /// Takes the link from its peer: what is queued waits for the next one, and nobody waits for this one.
     fn detach(&mut self, id: Id, peer_id: Id, cause: &Cause, now: Instant) {
+        let moves = self.is_moving();
         let Some(peer) = self.peers.get_mut(peer_id).filter(|p| p.link == Some(id)) else { return };
-        peer.link = None;
+        (peer.link, peer.moves) = (None, moves);
         peer.rewind();
         self.rewind_files(peer_id);
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
-        // With a newer link in its place, the apps go on waiting for room.
-        let waiting = if *cause == Cause::Replaced { Vec::new() } else { peer.take_blocked() };
+        // With a newer link in its place, or soon, the apps go on waiting for room.
+        let waiting = if *cause == Cause::Replaced || moves { Vec::new() } else { peer.take_blocked() };
         let name = peer.name.clone();
         self.end_of_subscriber(peer_id);
+        self.link_went_down(&name, now);
         self.tell(Event::PeerDown { peer: name, cause: cause.clone() });
         self.fail_requests(peer_id, now);
         self.unblock(waiting, now);
@@ -205,7 +226,10 @@ impl Connector {
 
     pub(super) fn link_closed(&mut self, id: Id, link: &mut Link, cause: Cause, now: Instant) {
         self.leaves(link);
-        let cause = self.token_cause(link, cause);
+        let cause = match self.token_cause(id, link, cause) {
+            Cause::Announced(CloseReason::Replaced) if self.is_moving() => Cause::Moved,
+            cause => cause,
+        };
         self.forget_lanes(id);
         let incoming = link.link2.take().map(|link2| link2.files.incoming);
         self.close_incoming(incoming.unwrap_or_default().into_values());
@@ -216,13 +240,14 @@ impl Connector {
             }
             _ => {}
         }
-        if self.settings.role == Role::Client && !self.stopping && !self.stores_token(id, link, &cause) {
-            self.dial_again(link, cause, now);
+        if self.settings.role == Role::Client {
+            self.client_link_ended(id, link, cause, now);
         }
     }
 
     pub(super) fn dial_again(&mut self, link: &Link, cause: Cause, now: Instant) {
         if matches!(cause, Cause::Enrolled | Cause::OwnDeleted) {
+            self.stay_with(link);
             self.timers.arm(Timer::Redial, now);
             return;
         }
@@ -231,14 +256,9 @@ impl Connector {
             self.tell(Event::NotDialledAgain);
             return;
         }
-        let lifetime = link.up_since.map(|since| now.saturating_duration_since(since)).unwrap_or_default();
-        let replaced = link.said == Some(CloseReason::Replaced);
-        let after = if replaced { self.backoff.after_replacement(lifetime) } else { self.backoff.after_failure() };
+        let (after, told) = self.next_dial(link, &cause, now);
         self.timers.arm(Timer::Redial, now + after);
-        // The end of a link has been told with its cause.
-        let repeated = self.dial_failure.as_ref() == Some(&cause) || (link.up_since.is_some() && after.is_zero());
-        self.dial_failure = Some(cause.clone());
-        self.tell(Event::DialAgain { server: self.settings.server_id.clone(), after, cause, repeated });
+        self.tell(told);
     }
 
     pub(super) fn handshake_overdue(&mut self, id: Id, now: Instant) {
@@ -246,10 +266,9 @@ impl Connector {
         if let Some(State::Asking { gate, .. }) = link.map(|l| l.state) {
             return self.answered(id, gate, Err("no answer came".to_owned()), now);
         }
-        let cause = if link.is_some_and(|l| l.remote.is_none()) {
-            Cause::ConnectTimeout(self.settings.connect_timeout)
-        } else {
-            Cause::HandshakeTimeout(HANDSHAKE_TIMEOUT)
+        let cause = match link.filter(|l| l.remote.is_none()) {
+            Some(link) => link.overdue.clone().unwrap_or(Cause::ConnectTimeout(self.settings.connect_timeout)),
+            None => Cause::HandshakeTimeout(HANDSHAKE_TIMEOUT),
         };
         self.close(id, cause, now);
     }
@@ -262,7 +281,7 @@ impl Connector {
             && memo.header == frame.header()
             && memo.with_binary == frame.binary().is_some()
         {
-            return self.deliver(memo.inbox, &[frame.bytes()], peer, id, now);
+            return self.deliver((memo.inbox, memo.row as usize), &[frame.bytes()], peer, id, now);
         }
         if let State::Up { peer } = state
             && let Some(published) = self.publish_again(id, frame, None, now)
@@ -421,6 +440,7 @@ impl Connector {
             if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
                 link.unanswered = 0;
             }
+            self.keep_alive_answered(peer, now);
         } else if let Some(asker) = self.take_asker(peer, header) {
             self.answer_app(asker, frame.bytes().to_vec(), now);
         }
@@ -445,6 +465,7 @@ impl Connector {
         let question = control::ping(&self.settings.id, &self.settings.server_id, control::KEEP_ALIVE_ID);
         self.send_control(id, question);
         self.timers.arm_if_idle(Timer::KeepAliveAnswer(id), now + settings.timeout);
+        self.keep_alive_asked(now);
         self.timers.arm(Timer::KeepAlive(id), now + settings.period);
     }
 

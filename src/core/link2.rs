@@ -26,12 +26,13 @@ use super::durable::RingRef;
 use super::event::{Cause, Event};
 use super::feed::feed_number;
 use super::file_link::LinkFiles;
-use super::for_app::ForApp;
+use super::for_app::{ForApp, Way};
 use super::places::Key;
 use super::renewal::Renewal;
 use super::settings::{WINDOW_MAX, WINDOW_MIN};
 use super::slots::Id;
 use super::topics::Published;
+use super::traffic::Count;
 use crate::wire::control;
 use crate::wire::file::{lane_name, lane_of};
 use crate::wire::frame::{Frame, Unit};
@@ -250,7 +251,9 @@ impl Connector {
         let (durable, has_files, mirrors) = (entry.durable, entry.files.is_some(), entry.mirrors);
         entry.taken = entry.taken.max(next);
         if let Some(ring) = &mut entry.ring {
-            ring.release_to(next, &mut |view| released.extend(view.origin));
+            let (sent, _) =
+                Count::released(ring, |ring| ring.release_to(next, &mut |view| released.extend(view.origin)));
+            self.traffic.sent(entry.row, sent);
         }
         if durable {
             self.list(RingRef::Outbox(peer, lane));
@@ -352,8 +355,8 @@ impl Connector {
             && memo.header == frame.header()
             && memo.with_binary == frame.binary().is_some()
         {
-            let inbox = memo.inbox;
-            return self.keep_message(inbox, frame.bytes(), origin, now);
+            let way = (memo.inbox, memo.row as usize);
+            return self.keep_message(way, frame.bytes(), origin, now);
         }
         if let Some(published) = self.publish_again(id, frame, Some(origin), now) {
             return Came::Published(published);
@@ -373,8 +376,8 @@ impl Connector {
                 self.answer_ping(id, frame, &header)
             }
             None => match self.for_app(id, peer, frame, &header, now) {
-                Ok(Some(ForApp { inbox, changed })) => {
-                    return self.keep_message(inbox, changed.as_deref().unwrap_or(frame.bytes()), origin, now);
+                Ok(Some(ForApp { inbox, row, changed })) => {
+                    return self.keep_message((inbox, row), changed.as_deref().unwrap_or(frame.bytes()), origin, now);
                 }
                 Ok(None) => Step::Taken,
                 Err(cause) => Step::End(cause),
@@ -384,14 +387,14 @@ impl Connector {
         if let Step::End(cause) = step { Came::End(cause) } else { Came::Done(inbox) }
     }
 
-    /// Puts a message that came in a lane into an inbox.
-    fn keep_message(&mut self, index: usize, bytes: &[u8], origin: Origin, now: Instant) -> Came {
+    /// Puts a message that came in a lane into an inbox, and counts it in this row.
+    fn keep_message(&mut self, (index, row): Way, bytes: &[u8], origin: Origin, now: Instant) -> Came {
         let inbox = &mut self.inboxes[index];
         if inbox.lacks_file || !inbox.durable && inbox.ring.used() >= self.settings.queue_max_bytes {
             return Came::NoRoom(index);
         }
         match inbox.ring.push(&[bytes], 0, inbox.durable.then_some(origin)) {
-            Ok(_) => {}
+            Ok(number) => inbox.ages.came(number, &inbox.ring, now),
             Err(crate::ring::PushError::Full { .. }) => return Came::NoRoom(index),
             Err(crate::ring::PushError::Failed(why)) => {
                 let name = super::durable::RingName::Inbox { message_type: inbox.message_type.clone() };
@@ -407,6 +410,7 @@ impl Connector {
         } else {
             inbox.came_of(Some(origin));
         }
+        self.traffic.received(row, bytes.len());
         self.pass_on(index);
         Came::Kept
     }

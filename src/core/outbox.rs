@@ -60,6 +60,7 @@ impl Connector {
             return lane;
         }
         let mut lane = Lane::new(name, class, epoch, durable);
+        lane.row = self.traffic.row(&peer.name, message_type);
         lane.ring = (!durable).then(|| Ring::heap(limit, sequence, true));
         peer.lanes.push(lane);
         peer.lanes.len() - 1
@@ -70,6 +71,7 @@ impl Connector {
         let class = self.classes.of(lane_of(name).0);
         let Some(peer) = self.peers.get_mut(peer) else { return 0 };
         let mut lane = Lane::new(name, class, 0, true);
+        lane.row = self.traffic.row(&peer.name, lane_of(name).0);
         lane.is_old = true;
         peer.lanes.push(lane);
         peer.lanes.len() - 1
@@ -126,7 +128,8 @@ impl Connector {
         if self.access.client_queue_max.is_some_and(|most| peer.used().saturating_add(length) > most) {
             return self.too_much_for_client(app, peer_id, lane, now);
         }
-        let Some(ring) = &mut peer.lanes[lane].ring else { return Queued::Taken };
+        let entry = &mut peer.lanes[lane];
+        let Some(ring) = &mut entry.ring else { return Queued::Taken };
         ring.set_next_sequence(self.stamp);
         let used = beside + ring.used();
         let pushed = if beside > 0 && used + length > limit {
@@ -137,7 +140,8 @@ impl Connector {
         match pushed {
             Ok(number) => {
                 self.stamp = number + 1;
-                if peer.lanes[lane].durable {
+                entry.ages.came(number, ring, now);
+                if entry.durable {
                     self.list(RingRef::Outbox(peer_id, lane));
                 } else {
                     self.lies_in_memory(letter.origin, now);
@@ -154,7 +158,7 @@ impl Connector {
     /// All that waits for a client is as much as may: its apps wait where they would for a lane, or it is refused.
     fn too_much_for_client(&mut self, app: Id, peer_id: Id, lane: usize, now: Instant) -> Queued {
         let Some(peer) = self.peers.get(peer_id) else { return Queued::Taken };
-        let (goes_on, entry) = (peer.link.is_some(), &peer.lanes[lane]);
+        let (goes_on, entry) = (peer.is_there(), &peer.lanes[lane]);
         match self.on_full(&entry.message_type) {
             Some(OnFull::Block) => {
                 // Another lane may be the one that empties: it is looked again.
@@ -192,7 +196,7 @@ impl Connector {
         let lane = &peer.lanes[lane];
         let Some(ring) = lane.ring.as_ref().filter(|ring| ring.unsent_bytes() >= OUTBOX_HIGH) else { return false };
         // What lies in a file may wait there for a peer that has said that it has no room, and for files.
-        let connected = peer.link.is_some() && !(lane.durable && (lane.stopped || lane.files.is_some()));
+        let connected = peer.is_there() && !(lane.durable && (lane.stopped || lane.files.is_some()));
         match self.on_full(&lane.message_type) {
             None => connected,
             Some(OnFull::Block) => connected || ring.used() >= self.lane_limit(lane),
@@ -217,7 +221,7 @@ impl Connector {
         now: Instant,
     ) -> Queued {
         let Some(peer) = self.peers.get(peer_id) else { return Queued::Taken };
-        let (connected, entry) = (peer.link.is_some(), &peer.lanes[lane]);
+        let (connected, entry) = (peer.is_there(), &peer.lanes[lane]);
         let waits = entry.len() > 0;
         let policy = self.on_full(&entry.message_type);
         let reason = match &error {
@@ -268,6 +272,9 @@ impl Connector {
         });
         let pushed = ring.push(parts, letter.flags, letter.origin);
         self.stamp = self.stamp.max(ring.next_sequence());
+        if let Ok(number) = pushed {
+            entry.ages.came(number, ring, now);
+        }
         if durable {
             self.list(RingRef::Outbox(peer_id, lane));
         } else {

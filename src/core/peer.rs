@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::age::Ages;
 use super::feed::FeedSlot;
 use super::file_lane::{FileLane, Stage};
 use super::frame_out::{self, Sources};
@@ -19,8 +20,12 @@ pub(super) struct Peer {
     pub name: String,
     /// The link that carries its messages.
     pub link: Option<Id>,
+    /// That link has ended because another is about to take its place: what is sent waits for that.
+    pub moves: bool,
     /// Its outbox. A lane stays where it is for as long as the peer is known.
     pub lanes: Vec<Lane>,
+    /// The row in the counts of its publications, once there was one.
+    pub publications: Option<usize>,
     /// Whose turn it is of the classes of its lanes.
     pub turns: Turns,
     /// Its subscriptions' numbers on the link.
@@ -44,6 +49,9 @@ pub(super) struct Lane {
     /// Link 2: the peer has said that it took over all records with smaller numbers. Others are given up without its
     /// word: on a link of the first kind, or to make room.
     pub taken: u64,
+    /// Its row in the counts.
+    pub row: usize,
+    pub ages: Ages,
     /// It lies in a file.
     pub durable: bool,
     /// It was the peer's under another name: it is sent before the lane of its type, and gets nothing new.
@@ -87,6 +95,8 @@ impl Lane {
             epoch,
             begins: 0,
             taken: 0,
+            row: 0,
+            ages: Ages::default(),
             durable,
             is_old: false,
             ring: None,
@@ -188,6 +198,11 @@ impl Lane {
 const KEPT_FOR_URGENT: usize = 16;
 
 impl Peer {
+    /// It has a link, or is about to have another.
+    pub fn is_there(&self) -> bool {
+        self.link.is_some() || self.moves
+    }
+
     /// Nothing is in its outbox, and nobody waits for it.
     pub fn is_idle(&self) -> bool {
         let has_feeds = self.feeds.iter().any(|slot| matches!(slot, FeedSlot::Of(_)));
@@ -324,7 +339,8 @@ impl Peers {
             return id;
         }
         let (lanes, feeds, requests) = (Vec::new(), Vec::new(), BTreeMap::new());
-        let peer = Peer { name: name.to_owned(), link: None, lanes, turns: classes.turns(), feeds, requests };
+        let (name_of, turns) = (name.to_owned(), classes.turns());
+        let peer = Peer { name: name_of, link: None, moves: false, lanes, publications: None, turns, feeds, requests };
         let id = self.slots.insert(peer);
         self.names.insert(name.to_owned(), id);
         id

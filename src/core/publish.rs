@@ -69,6 +69,9 @@ impl Connector {
             return self.close_lane(id, lane, origin.slot);
         }
         self.places.receive(origin.slot, origin.count);
+        if !matches!(published, Published::Refused(_)) {
+            self.publication_came(peer, frame.bytes().len());
+        }
         match published {
             Published::Stored if self.stored.last() != Some(&origin.slot) => self.stored.push(origin.slot),
             Published::Taken { later: false } => self.places.take(origin),
@@ -220,7 +223,7 @@ impl Connector {
                 return Step::Blocked;
             }
             Published::Refused(reason) => self.count_publication(peer, frame, reason, now),
-            Published::Stored | Published::Taken { .. } => {}
+            Published::Stored | Published::Taken { .. } => self.publication_came(peer, frame.bytes().len()),
         }
         if let Some(number) = transport_id {
             self.send_control(id, control::ack(&self.settings.id, number));

@@ -123,7 +123,8 @@ impl Connector {
             }
             let message = front.to_vec();
             shared.sent(&mut feed.reader, message.len());
-            feed.has_sent();
+            // It is counted when the lane is done with it.
+            feed.has_sent(0);
             let number = feed.reader.sequence() - 1;
             let Some(ring) = self.peers.get_mut(peer_id).and_then(|peer| peer.lanes[at].ring.as_mut()) else { return };
             ring.set_next_sequence(number);

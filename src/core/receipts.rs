@@ -372,6 +372,7 @@ impl Connector {
             }
         }
         if let Some(reason) = refused {
+            self.traffic.receipts.refused += 1;
             let reason = RefusedReason::from_word(reason.word());
             self.send_control(id, Refused { index: number + 1, reason }.encode());
             self.never_delivered(id, session, number);
@@ -390,6 +391,7 @@ impl Connector {
     /// Refuses an app's message that could not even be read: the frame that says so.
     pub(super) fn refused(&mut self, id: Id, reason: RefusedReason) -> Vec<u8> {
         let (number, session) = self.receipts_mut(id).map_or((0, None), |receipts| (receipts.seen, receipts.session));
+        self.traffic.receipts.refused += 1;
         self.passed(id, None);
         self.never_delivered(id, session, number);
         Refused { index: number + 1, reason }.encode()
@@ -447,6 +449,7 @@ impl Connector {
                 self.sessions.get(&origin.slot).and_then(|session| session.conn)
             };
             if let Some(id) = id.filter(|id| self.receipts_mut(*id).is_some()) {
+                self.traffic.receipts.refused += 1;
                 let reason = RefusedReason::from_word(reason.word());
                 self.send_control(id, Refused { index: origin.count + 1, reason }.encode());
             }
@@ -482,7 +485,8 @@ impl Connector {
                 waited.push(id);
             }
             if count > receipts.told {
-                receipts.told = count;
+                let told = count - std::mem::replace(&mut receipts.told, count);
+                self.traffic.receipts.told(level, told);
                 self.send_control(id, Receipt { level, count }.encode());
             }
         }

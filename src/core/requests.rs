@@ -105,6 +105,7 @@ impl Connector {
     pub(super) fn await_answer(&mut self, app_id: Id, peer_id: Id, header: &Header<'_>, ids: Ids, now: Instant) {
         let message_type = header.message_type.clone().into_owned();
         self.requests.last += 1;
+        self.traffic.requests.asked += 1;
         let serial = self.requests.last;
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
         peer.requests.insert((message_type.clone(), ids.sent.clone()), serial);
@@ -141,6 +142,7 @@ impl Connector {
     pub(super) fn take_asker(&mut self, peer: Id, header: &Header<'_>) -> Option<Asker> {
         let key = (header.message_type.clone().into_owned(), header.response_id.clone()?);
         let serial = *self.peers.get(peer)?.requests.get(&key)?;
+        self.traffic.requests.answered += 1;
         self.take_request(serial)
     }
 
@@ -167,6 +169,7 @@ impl Connector {
     fn fail_request(&mut self, serial: u64, error: &str, now: Instant) {
         let Some(own) = self.requests.waiting.get(&serial).map(|request| request.ids.own.clone()) else { return };
         if let Some(asker) = self.take_request(serial) {
+            self.traffic.requests.failed += 1;
             self.say_to_asker(asker.app, control::no_answer(Some(&own), error), now);
         }
     }

@@ -20,9 +20,13 @@ impl Connector {
     /// [`Output::Stopped`] comes. The shell accepts no connections any more, and reads only what
     /// [`Connector::reads_while_stopping`] names.
     pub fn stop(&mut self, now: Instant) {
-        if self.stopping {
-            return;
+        if !self.ends_rest(now) && !self.stopping {
+            self.drain(now);
         }
+    }
+
+    /// Has what is queued go out, and takes nothing more.
+    pub(super) fn drain(&mut self, now: Instant) {
         self.stopping = true;
         self.unsubscribe();
         self.timers.arm(Timer::Shutdown, now + self.settings.shutdown_timeout);
@@ -41,6 +45,7 @@ impl Connector {
 
     /// Ends at once: what is queued in memory is counted as dropped, and [`Output::Stopped`] comes.
     pub fn halt(&mut self, now: Instant) {
+        self.forget_rest();
         self.stopping = true;
         self.end(now);
     }
@@ -70,6 +75,9 @@ impl Connector {
     }
 
     pub(super) fn check_drained(&mut self, now: Instant) {
+        if self.has_answered() {
+            return self.end(now);
+        }
         if !self.stopping || self.stopped || !self.is_drained() {
             return;
         }
@@ -101,8 +109,14 @@ impl Connector {
             && self.conns.iter().all(|(_, c)| !is_held_up(c))
     }
 
+    /// There is no more time for what was waited for.
+    pub(super) fn time_is_over(&mut self, now: Instant) {
+        self.wait_for_no_answers();
+        self.end(now);
+    }
+
     pub(super) fn end(&mut self, now: Instant) {
-        if self.stopped {
+        if self.stopped || self.settles_down(now) {
             return;
         }
         self.stopped = true;

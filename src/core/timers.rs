@@ -34,6 +34,8 @@ pub enum Timer {
     Rate(Id),
     /// The server is dialled again.
     Redial,
+    /// The first address of the server is tried, while the link leads to another.
+    Return,
     /// Files that could not be sent are tried again.
     Files,
     /// Queues in files that could not be written are tried again.
@@ -46,6 +48,8 @@ pub enum Timer {
     Tidy,
     /// Draining has lasted long enough.
     Shutdown,
+    /// A connector that rests begins again.
+    Begin,
 }
 
 /// At most one deadline for each [`Timer`].

@@ -235,6 +235,10 @@ impl Connector {
             Ok(Some(token)) if !anew => {
                 (State::TokenAnswer, TokenMessage::Authenticate(token).encode(&self.settings.id))
             }
+            Ok(_) if self.is_returning(id) => {
+                let why = "it would give this client another token, and there is a link with the one it has";
+                return self.close(id, Cause::Failed(why.to_owned()), now);
+            }
             Ok(_) => (State::NewToken, self.with_invitation(TokenMessage::GetNew.encode(&self.settings.id))),
             Err(why) => return self.close(id, Cause::Failed(format!("the token cannot be read: {why}")), now),
         };
@@ -291,13 +295,14 @@ impl Connector {
     }
 
     /// What it means that a link ends in its state: a server that does not take a token just closes.
-    pub(super) fn token_cause(&mut self, link: &Link, cause: Cause) -> Cause {
+    pub(super) fn token_cause(&mut self, id: Id, link: &Link, cause: Cause) -> Cause {
         let told = match (link.state, &cause) {
             (State::TokenAnswer, Cause::ClosedByPeer) => Cause::TokenNotTaken,
             (State::NewToken, Cause::ClosedByPeer) => Cause::TokenNotGiven,
             _ => return cause,
         };
-        if let Some(tokens) = self.tokens.as_mut().filter(|tokens| tokens.alternates) {
+        let returns = self.is_returning(id);
+        if let Some(tokens) = self.tokens.as_mut().filter(|tokens| tokens.alternates && !returns) {
             tokens.asks_anew = link.state == State::TokenAnswer;
         }
         told

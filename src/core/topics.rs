@@ -143,6 +143,11 @@ impl Topics {
         Some((topic.readers.get(&peer)?, topic.shared.as_ref()?))
     }
 
+    /// Bytes of a topic that a peer was not sent.
+    pub fn unsent_bytes(&self, topic: Id, peer: Id) -> Option<u64> {
+        self.reader(topic, peer).map(|(feed, shared)| feed.unsent_bytes(shared))
+    }
+
     /// A new topic. One with nothing in it gives way if there are too many; if there is none, there is no new one.
     fn add(&mut self, name: &str, durable: bool) -> Option<Id> {
         let (message_type, has_files) = lane_of(name);

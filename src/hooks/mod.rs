@@ -27,8 +27,7 @@
 //! means no. With the answer, or when the time is over, what is left of the program's process group is killed; what is to
 //! go on must leave the group (`setsid`). The first line on standard error goes into the log.
 //!
-//! `hook_proxy_authorization` is not asked yet: proxies are not supported by this version, and a config that names such a
-//! program is refused as one that asks for the feature is.
+//! `hook_proxy_authorization` is asked before each connection, and gets what `proxy.authorization` has, or empty texts.
 
 mod child;
 mod desk;

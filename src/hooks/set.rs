@@ -145,8 +145,8 @@ impl Hooks {
         self
     }
 
-    /// Client: with what name and password the proxy is spoken to; it gets those of the config. Not asked by this
-    /// version, which supports no proxies.
+    /// Client: with what name and password the proxy is spoken to; it gets those of the config, or
+    /// empty ones, and is asked before each connection. A name has no colon.
     #[must_use]
     pub fn proxy_authorization(
         mut self,

@@ -11,6 +11,7 @@ use std::time::{Duration, Instant};
 
 use mio::Waker;
 
+use super::admin::Reloaded;
 use super::error::{ControlError, StartError};
 use crate::core::Status;
 
@@ -30,6 +31,8 @@ pub enum Phase {
     Starting,
     /// Its sockets are open: apps and peers can connect.
     Serving,
+    /// An admin has stopped it: only admins are answered, until one starts it again.
+    Stopped,
     /// It is stopping.
     Stopping,
     /// It is stopping, and starts again then.
@@ -42,7 +45,7 @@ pub enum Phase {
 pub(super) enum Order {
     Stop(Stop),
     Restart(Stop, Sender<Result<(), ControlError>>),
-    Reload(Sender<Result<(), ControlError>>),
+    Reload(Sender<Result<Reloaded, ControlError>>),
     Status(Sender<Status>),
 }
 
@@ -106,11 +109,15 @@ impl Control {
         self.ask(|answer| Order::Restart(how, answer))?
     }
 
-    /// Has certificates read again; hooks stay. The connector's links stay, too.
+    /// Has the config file and certificates read again: lists, rules and the log level hold as the file has them. Hooks
+    /// and the connector's links stay.
+    ///
+    /// # Returns
+    /// What of the config has changed, and what of it counts after a restart only.
     ///
     /// # Errors
     /// The config file or the certificates are not as they must be, and all stays as it was; the connector has ended.
-    pub fn reload(&self) -> Result<(), ControlError> {
+    pub fn reload(&self) -> Result<Reloaded, ControlError> {
         self.ask(Order::Reload)?
     }
 
@@ -133,7 +140,7 @@ impl Control {
             match state.phase {
                 Phase::Serving => return Ok(()),
                 Phase::Ended => return Err(ControlError::Ended),
-                Phase::Starting | Phase::Stopping | Phase::Restarting => {}
+                Phase::Starting | Phase::Stopped | Phase::Stopping | Phase::Restarting => {}
             }
             if state.thread == Some(thread::current().id()) {
                 return Err(ControlError::FromHook);

@@ -10,6 +10,7 @@ use crate::core::access::EntryError;
 use crate::hooks::{Hook, ProgramError};
 use crate::logger::LogError;
 use crate::net::listener::ListenError;
+use crate::net::route::ProxyError;
 use crate::net::security::SecurityError;
 use crate::store::StoreError;
 use crate::tokens::TokenError;
@@ -28,6 +29,8 @@ pub enum StartError {
     Listen(ListenError),
     /// Certificates or TLS are not as they must be.
     Security(SecurityError),
+    /// TLS to the proxy cannot be set up.
+    Proxy(ProxyError),
     /// The queues on disk cannot be used.
     Spool(StoreError),
     /// A server's tokens cannot be read.
@@ -60,6 +63,7 @@ impl fmt::Display for StartError {
             }
             StartError::Listen(e) => e.fmt(f),
             StartError::Security(e) => e.fmt(f),
+            StartError::Proxy(e) => e.fmt(f),
             StartError::Spool(e) => write!(f, "queues on disk: {e}"),
             StartError::Tokens(e) => write!(f, "tokens: {e}"),
             StartError::Hook { hook, error } => write!(f, "{hook}: {error}"),

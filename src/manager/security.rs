@@ -24,7 +24,7 @@ pub(super) fn security(config: &Config) -> Result<Security, SecurityError> {
         Role::Client => Ok(Security::Client(ClientSecurity::new(ClientSetup {
             dir,
             name: config.id(),
-            host: config.server_sockaddr.host.clone(),
+            hosts: config.server_sockaddr.iter().map(|address| address.host.clone()).collect(),
             way: client_way(config),
             alternates: config.alternate_client_default_cert,
         })?)),

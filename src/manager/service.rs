@@ -73,7 +73,7 @@ impl Service {
         }
         if self.said.is_empty() || now >= self.looked + LOOK_PERIOD {
             self.looked = now;
-            let status = status(role, &shell.connected());
+            let status = if shell.is_resting() { STOPPED.to_owned() } else { status(role, &shell.connected()) };
             if status != self.said {
                 self.say(&[NotifyState::Status(&status)]);
                 self.said = status;
@@ -81,6 +81,9 @@ impl Service {
         }
     }
 }
+
+/// The line of a connector that an admin has stopped. The service goes on: its process answers admins.
+const STOPPED: &str = "Stopped by an admin, aioconnectorsctl start begins again";
 
 /// The line that `systemctl status` shows.
 fn status(role: Role, connected: &[&str]) -> String {

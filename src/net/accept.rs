@@ -8,6 +8,7 @@ use mio::net::{TcpStream, UnixStream};
 
 use super::caller::caller;
 use super::dial;
+use super::security::Way;
 use super::shell::{Kind, LinkEntry, Shell};
 use super::stream::{Socket, Stream};
 use crate::core::{Cause, Id};
@@ -40,7 +41,7 @@ impl Shell {
             if begin.elapsed() >= ACCEPT_TIME {
                 break;
             }
-            let Some(listener) = self.parts.links.as_ref().filter(|_| !self.stopping) else { return };
+            let Some(listener) = self.parts.doors.links.as_ref().filter(|_| !self.stopping) else { return };
             match listener.accept() {
                 Ok((_, remote)) if !self.parts.connector.admits(remote, now) => self.do_outputs(now),
                 Ok((_, remote)) if !self.has_room(remote, now) => {}
@@ -63,7 +64,7 @@ impl Shell {
     }
 
     fn begin_link(&mut self, id: Id, socket: TcpStream, now: Instant) {
-        match self.parts.security.begin() {
+        match self.parts.security.begin(Way::From) {
             Ok(secure) => {
                 let (session, link) = LinkEntry::new(secure, false);
                 let mut stream = Stream::new(Socket::Tcp(socket), session);
@@ -80,7 +81,8 @@ impl Shell {
 
     pub(super) fn accept_apps(&mut self, now: Instant) {
         for _ in 0..ACCEPT_BUDGET {
-            match self.parts.apps.listener.accept() {
+            let Some(apps) = &self.parts.doors.apps else { return };
+            match apps.listener.accept() {
                 Ok(_) if self.stopping => {}
                 Ok((socket, _)) => {
                     let id = self.parts.connector.accept_app();
@@ -96,6 +98,7 @@ impl Shell {
     pub(super) fn accept_admins(&mut self, now: Instant) {
         for _ in 0..ACCEPT_BUDGET {
             match self.parts.admins.listener.accept() {
+                Ok(_) if !self.has_room_for_admin(now) => {}
                 Ok((socket, _)) => {
                     let id = self.parts.connector.accept_admin(now);
                     self.identify(id, &socket);
@@ -105,6 +108,12 @@ impl Shell {
             }
         }
         self.accept_again = Some(now);
+    }
+
+    fn has_room_for_admin(&mut self, now: Instant) -> bool {
+        let has_room = self.parts.connector.has_room_for_admin(now);
+        self.do_outputs(now);
+        has_room
     }
 
     /// Tells the core who has connected.

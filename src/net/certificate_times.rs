@@ -57,11 +57,17 @@ impl Shell {
 impl Security {
     /// When the certificate that this connector shows ends, in Unix seconds, if it shows one.
     pub(super) fn ends(&self) -> Option<i64> {
+        self.certificate().map(|(_, ends)| ends)
+    }
+
+    /// Whose certificate this connector shows, and when it ends, in Unix seconds, if it shows one.
+    pub(super) fn certificate(&self) -> Option<(String, i64)> {
+        let told = |certificate: &Certificate| (certificate.subject().to_owned(), certificate.not_after());
         match self {
             Security::Plain => None,
-            Security::Server(server) => Some(server.own.borrow().pair.pair().certificate().not_after()),
+            Security::Server(server) => Some(told(server.own.borrow().pair.pair().certificate())),
             Security::Client(client) if client.setup.way.is_without_certificate() => None,
-            Security::Client(client) => Some(client.folder.own_certificate(&client.setup.name).ok()?.not_after()),
+            Security::Client(client) => Some(told(&client.folder.own_certificate(&client.setup.name).ok()?)),
         }
     }
 

@@ -23,15 +23,15 @@ const PROBE_PERIOD: Duration = Duration::from_secs(15);
 /// After so many without an answer the link is gone.
 const PROBES: u32 = 4;
 
-/// Where and from where to connect.
+/// Where to connect to.
 #[derive(Clone, Debug)]
 pub struct Target {
+    /// The config key that says so, for errors.
+    pub key: &'static str,
     /// An address, interface or name.
     pub host: String,
     /// The port.
     pub port: u16,
-    /// An address or interface of this machine to connect from.
-    pub bind: Option<String>,
 }
 
 /// Why no connection could be begun.
@@ -39,6 +39,8 @@ pub struct Target {
 pub enum DialError {
     /// The name has no address.
     Name {
+        /// The config key that it is from.
+        key: &'static str,
         /// The name.
         host: String,
         /// Why not.
@@ -63,7 +65,7 @@ pub enum DialError {
 impl fmt::Display for DialError {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            DialError::Name { host, error } => write!(f, "server_sockaddr: the name {host:?} has no address: {error}"),
+            DialError::Name { key, host, error } => write!(f, "{key}: the name {host:?} has no address: {error}"),
             DialError::Bind { bind, error } => write!(f, "client_bind_ip: cannot connect from {bind:?}: {error}"),
             DialError::Connect { address, error } => write!(f, "cannot connect to {address}: {error}"),
         }
@@ -97,20 +99,20 @@ impl Resolver {
         if let Some(ip) = target.host.parse::<IpAddr>().ok().or_else(|| interface_address(&target.host)) {
             return Some(SocketAddr::new(ip, target.port));
         }
-        let (host, port) = (target.host.clone(), target.port);
+        let asked = target.clone();
         let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
         let turn = self.asked;
         self.asked = turn.wrapping_add(1);
         let looking = std::thread::Builder::new().name("look-up".to_owned()).spawn(move || {
-            let found = look_up(&host, port).map(|all| in_turn(&all, turn));
+            let found = look_up(&asked).map(|all| in_turn(&all, turn));
             // If the loop is gone, nobody waits for the answer.
             let _ = sender.send((id, found));
             let _ = waker.wake();
         });
         if let Err(error) = looking {
-            let host = target.host.clone();
+            let (key, host) = (target.key, target.host.clone());
             // As above; a waker that fails leaves the answer for `connect_timeout`.
-            let _ = self.sender.send((id, Err(DialError::Name { host, error: error.to_string() })));
+            let _ = self.sender.send((id, Err(DialError::Name { key, host, error: error.to_string() })));
             let _ = self.waker.wake();
         }
         None
@@ -123,9 +125,11 @@ impl Resolver {
 }
 
 /// The addresses of a name, at least one.
-fn look_up(host: &str, port: u16) -> Result<Vec<SocketAddr>, DialError> {
-    let fail = |error: String| DialError::Name { host: host.to_owned(), error };
-    let mut found: Vec<SocketAddr> = (host, port).to_socket_addrs().map_err(|e| fail(e.to_string()))?.collect();
+fn look_up(target: &Target) -> Result<Vec<SocketAddr>, DialError> {
+    let Target { key, host, port } = target;
+    let fail = |error: String| DialError::Name { key, host: host.clone(), error };
+    let mut found: Vec<SocketAddr> =
+        (host.as_str(), *port).to_socket_addrs().map_err(|e| fail(e.to_string()))?.collect();
     found.dedup();
     if found.is_empty() { Err(fail("the answer is empty".to_owned())) } else { Ok(found) }
 }
@@ -174,17 +178,21 @@ pub fn set_up(socket: &TcpStream, send_timeout: Duration) {
 mod tests {
     use super::*;
 
+    fn target(host: &str) -> Target {
+        Target { key: "server_sockaddr", host: host.to_owned(), port: 7 }
+    }
+
     #[test]
     fn each_address_of_a_name_has_its_turn() {
         let all: Vec<SocketAddr> = vec!["[::1]:7".parse().unwrap(), "127.0.0.1:7".parse().unwrap()];
         let tried: Vec<SocketAddr> = (0..4).map(|turn| in_turn(&all, turn)).collect();
         assert_eq!(tried, [all[0], all[1], all[0], all[1]]);
-        assert_eq!(in_turn(&look_up("127.0.0.1", 7).unwrap(), usize::MAX), all[1]);
+        assert_eq!(in_turn(&look_up(&target("127.0.0.1")).unwrap(), usize::MAX), all[1]);
     }
 
     #[test]
     fn a_name_without_an_address_is_an_error_that_names_it() {
-        let error = look_up("no-such-host.invalid", 7).unwrap_err().to_string();
+        let error = look_up(&target("no-such-host.invalid")).unwrap_err().to_string();
         assert!(error.contains("no-such-host.invalid"), "{error}");
     }
 }

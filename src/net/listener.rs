@@ -135,6 +135,14 @@ pub struct UnixServer {
     file: (u64, u64),
 }
 
+impl UnixServer {
+    /// Where it is.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+}
+
 impl Drop for UnixServer {
     fn drop(&mut self) {
         if fs::symlink_metadata(&self.path).is_ok_and(|found| (found.dev(), found.ino()) == self.file) {

@@ -31,12 +31,14 @@ impl Shell {
                 | Output::StoreNext(..)
                 | Output::DeleteCertificate(..)
                 | Output::DeleteOwnCertificate(..) => self.certificate_output(output, now),
+                Output::ShowStatus(id) => self.show_status(id, now),
                 Output::SaveConfig(id, change) => {
                     let file = self.parts.config_file.as_deref();
                     let result = file.map_or(Ok(()), |file| config::save(file, &change));
                     self.parts.connector.config_saved(id, result, now);
                 }
                 Output::Token(id, work) => self.token_work(id, work, now),
+                Output::Life(work) => self.life_work(work, now),
                 Output::Tell(event) => self.tell(&event, now),
                 Output::Stopped => self.ended = true,
             }

@@ -1,6 +1,7 @@
 //! The connector's queues on disk: which files there are, opened as the core asks for them.
 
-use std::time::Instant;
+use std::path::Path;
+use std::time::{Duration, Instant};
 
 use crate::core::{Connector, Opened, RingName};
 use crate::ring::Memory;
@@ -21,6 +22,18 @@ impl Rings {
     #[must_use]
     pub fn new(spool: Option<Spool>, connector: &str, limit: usize) -> Self {
         Self { spool, connector: connector.to_owned(), limit }
+    }
+
+    /// Where queues are stored, if they can be.
+    #[must_use]
+    pub fn folder(&self) -> Option<&Path> {
+        self.spool.as_ref().map(Spool::folder)
+    }
+
+    /// Syncs of the files: how many, what they took together, and what the longest took.
+    #[must_use]
+    pub fn syncs(&self) -> (u64, Duration, Duration) {
+        self.spool.as_ref().map(|spool| spool.syncs().read()).unwrap_or_default()
     }
 
     /// Opens the file of a queue, or makes it.

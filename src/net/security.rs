@@ -133,8 +133,8 @@ pub struct ClientSetup {
     pub dir: PathBuf,
     /// Its name.
     pub name: String,
-    /// Where its server is.
-    pub host: String,
+    /// The hosts of its server's addresses.
+    pub hosts: Vec<String>,
     /// How it shows itself.
     pub way: ClientWay,
     /// `alternate_client_default_cert`.
@@ -275,18 +275,21 @@ impl ClientSecurity {
         let (folder, expiry, last) = (ClientFolder::new(&setup.dir), RefCell::default(), RefCell::default());
         let security = Self { folder, setup, expiry, last, turns: Turns::default() };
         // What is wrong now is said now, not at the first connection.
-        security.tls(false)?;
+        for host in &security.setup.hosts {
+            security.tls(host, false)?;
+        }
         Ok(security)
     }
 
-    /// With `shared`, the certificate that new clients share is shown though there is an own one.
-    fn tls(&self, shared: bool) -> Result<(ClientTls, Secured, Option<String>), SecurityError> {
-        let ClientSetup { name, host, way, .. } = &self.setup;
+    /// For a connection to `host`. With `shared`, the certificate that new clients share is shown though there is an own
+    /// one.
+    fn tls(&self, host: &str, shared: bool) -> Result<(ClientTls, Secured, Option<String>), SecurityError> {
+        let ClientSetup { name, way, .. } = &self.setup;
         match way {
             ClientWay::Certificates(_) => {}
-            ClientWay::AllowAll => return self.without_name(false, way.servers(&self.folder)?),
+            ClientWay::AllowAll => return self.without_name(host, false, way.servers(&self.folder)?),
             ClientWay::Token { shows_shared, .. } => {
-                return self.without_name(*shows_shared, way.servers(&self.folder)?);
+                return self.without_name(host, *shows_shared, way.servers(&self.folder)?);
             }
         }
         let now = unix_now();
@@ -300,11 +303,12 @@ impl ClientSecurity {
     /// The TLS of a client whose certificate, if it shows one, does not say who it is.
     fn without_name(
         &self,
+        host: &str,
         shows_shared: bool,
         servers: Servers,
     ) -> Result<(ClientTls, Secured, Option<String>), SecurityError> {
         let shared = if shows_shared { Some(self.folder.shared(unix_now())?) } else { None };
-        let tls = tls::client_config(shared.as_ref(), servers, &self.setup.host, protocols())?;
+        let tls = tls::client_config(shared.as_ref(), servers, host, protocols())?;
         Ok((tls, Secured::Anonymous, shared.as_ref().map(in_words)))
     }
 
@@ -363,12 +367,26 @@ fn told(issued: Issued) -> IssuedCertificate {
     IssuedCertificate { new, serial: issued.serial }
 }
 
+/// Which connection is about to be secured.
+#[derive(Clone, Copy, Debug)]
+pub enum Way<'a> {
+    /// One that was accepted.
+    From,
+    /// One that is being opened.
+    To {
+        /// The server's host, as the config has it.
+        host: &'a str,
+        /// There is a link already, which this one is to replace: what becomes of it says nothing of the certificate.
+        returns: bool,
+    },
+}
+
 impl Security {
     /// What a connection that was accepted or opened begins with.
     ///
     /// # Errors
     /// TLS cannot be set up.
-    pub fn begin(&self) -> Result<Secure, SecurityError> {
+    pub fn begin(&self, way: Way<'_>) -> Result<Secure, SecurityError> {
         match self {
             Security::Plain => Ok(Secure { session: None, known: None, refusals: Refusals::default(), shown: None }),
             Security::Server(server) => {
@@ -377,7 +395,11 @@ impl Security {
                 Ok(Secure { session: Some(session), known: None, refusals: tls.refusals, shown: Some(shown) })
             }
             Security::Client(client) => {
-                let (tls, known, shown) = client.tls(client.is_turn_of_shared())?;
+                let (host, shared) = match way {
+                    Way::From => ("", false),
+                    Way::To { host, returns } => (host, !returns && client.is_turn_of_shared()),
+                };
+                let (tls, known, shown) = client.tls(host, shared)?;
                 let session = Session::client(tls.config, tls.server_name)?;
                 Ok(Secure { session: Some(session), known: Some(known), refusals: tls.refusals, shown })
             }

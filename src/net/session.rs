@@ -11,7 +11,7 @@ use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::pki_types::ServerName;
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, EncodeError, EncryptError, UnbufferedStatus, WriteTraffic};
-use rustls::{ClientConfig, CommonState, Error, ServerConfig};
+use rustls::{ClientConfig, CommonState, Error, ProtocolVersion, ServerConfig};
 
 use crate::wire::link::ALPN;
 
@@ -133,6 +133,16 @@ impl Session {
     #[must_use]
     pub fn speaks_link2(&self) -> bool {
         speaks_link2(self.state())
+    }
+
+    /// What the two sides speak, as OpenSSL words it.
+    #[must_use]
+    pub fn tls_version(&self) -> Option<&'static str> {
+        match self.state().protocol_version()? {
+            ProtocolVersion::TLSv1_3 => Some("TLSv1.3"),
+            ProtocolVersion::TLSv1_2 => Some("TLSv1.2"),
+            _ => None,
+        }
     }
 
     fn state(&self) -> &CommonState {

@@ -10,14 +10,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use mio::net::TcpListener;
 use mio::{Events, Interest, Poll, Token, Waker};
 
 use super::buffers::{Buffers, READ_SIZE};
-use super::dial::{Resolver, Target};
+use super::dial::Resolver;
+use super::doors::Doors;
 use super::hooks::ActiveHooks;
 use super::listener::UnixServer;
+use super::meter::Meter;
+use super::open::Dialled;
 use super::rings::Rings;
+use super::route::Route;
 use super::security::{Secure, Security};
 use super::session::{Handler, Session};
 use super::stop::Signals;
@@ -25,7 +28,7 @@ use super::stream::{End, Received, Stream};
 use super::tls::{self, Refusals};
 use super::to_core::ToCore;
 use super::tokens::ActiveTokens;
-use crate::core::{Cause, Connector, Id, Secured};
+use crate::core::{Cause, Connector, Id, OwnerWork, Secured};
 use crate::files::DiskFiles;
 use crate::wire::names::SocketPaths;
 
@@ -44,8 +47,8 @@ const LAST_READ: usize = 4 * 1024 * 1024;
 /// Time that a turn gives to connections of which it is not known yet who is there.
 const HANDSHAKES_TIME: Duration = Duration::from_millis(2);
 
-const LINKS: Token = Token(0);
-const APPS: Token = Token(1);
+pub(super) const LINKS: Token = Token(0);
+pub(super) const APPS: Token = Token(1);
 const ADMINS: Token = Token(2);
 const SIGNALS: Token = Token(3);
 const WAKER: Token = Token(4);
@@ -61,18 +64,18 @@ pub struct Parts {
     pub connector: Connector,
     /// How links are protected.
     pub security: Security,
-    /// A server's listener.
-    pub links: Option<TcpListener>,
-    /// A client's server.
-    pub target: Option<Target>,
-    /// Where apps connect to send.
-    pub apps: UnixServer,
+    /// Where links and apps come in.
+    pub doors: Doors,
+    /// A client's way to its server.
+    pub route: Option<Route>,
     /// Where admins connect.
     pub admins: UnixServer,
     /// Where the other sockets are.
     pub paths: SocketPaths,
     /// Where queues are stored.
     pub rings: Rings,
+    /// The address of the server, as the config has it.
+    pub server: (String, u16),
     /// Where the config is from: what admins change is written there.
     pub config_file: Option<PathBuf>,
     /// Files that messages bring; the core gets them when the loop can be woken for them.
@@ -102,7 +105,7 @@ pub enum Wish {
 
 #[derive(Debug)]
 pub(super) struct Entry {
-    id: Id,
+    pub(super) id: Id,
     pub(super) stream: Stream,
     pub(super) kind: Kind,
     /// The core takes no more for now.
@@ -140,7 +143,9 @@ pub(super) enum Kind {
 #[derive(Debug)]
 pub(super) struct LinkEntry {
     /// It was dialled and is not open yet.
-    opening: bool,
+    pub(super) opening: bool,
+    /// The proxy that it was dialled to has been reached.
+    pub(super) reached: bool,
     /// What is known of the peer once TLS is done, on a client.
     known: Option<Secured>,
     refusals: Refusals,
@@ -151,7 +156,7 @@ pub(super) struct LinkEntry {
 impl LinkEntry {
     pub(super) fn new(secure: Secure, opening: bool) -> (Option<Session>, Self) {
         let Secure { session, known, refusals, shown } = secure;
-        (session, Self { opening, known, refusals, shown })
+        (session, Self { opening, reached: false, known, refusals, shown })
     }
 }
 
@@ -161,10 +166,10 @@ pub struct Shell {
     pub(super) parts: Parts,
     pub(super) waker: Arc<Waker>,
     pub(super) resolver: Resolver,
-    /// The connection whose server's name is being looked up.
-    pub(super) looked_up: Option<Id>,
+    /// Connections to be opened to names that are being looked up.
+    pub(super) dialled: HashMap<Id, Dialled>,
     buffers: Buffers,
-    connections: Vec<Option<Entry>>,
+    pub(super) connections: Vec<Option<Entry>>,
     /// Connections that may have something to read.
     to_read: Vec<Id>,
     /// Connections that may have something to send.
@@ -182,10 +187,15 @@ pub struct Shell {
     /// A signal to stop has come.
     pub(super) told_to_end: bool,
     pub(super) wish: Wish,
+    /// An admin has ordered a rest, a hard one if this says so.
+    pub(super) rest_ordered: Option<bool>,
+    /// What admins want of the owner of the loop.
+    pub(super) owner_work: Vec<OwnerWork>,
     /// There is more to do for files.
     works: bool,
     /// When the certificates are looked at.
     pub(super) certificates_at: Instant,
+    pub(super) meter: Meter,
 }
 
 impl Shell {
@@ -196,10 +206,7 @@ impl Shell {
     pub fn new(mut parts: Parts) -> io::Result<Self> {
         let poll = Poll::new()?;
         let registry = poll.registry();
-        if let Some(links) = &mut parts.links {
-            registry.register(links, LINKS, Interest::READABLE)?;
-        }
-        registry.register(&mut parts.apps.listener, APPS, Interest::READABLE)?;
+        parts.doors.register(registry, LINKS, APPS)?;
         registry.register(&mut parts.admins.listener, ADMINS, Interest::READABLE)?;
         if let Some(signals) = &mut parts.signals {
             signals.register(registry, SIGNALS)?;
@@ -220,7 +227,7 @@ impl Shell {
             parts,
             waker,
             resolver,
-            looked_up: None,
+            dialled: HashMap::new(),
             buffers: Buffers::default(),
             connections: Vec::new(),
             to_read: Vec::new(),
@@ -234,8 +241,11 @@ impl Shell {
             ended: false,
             told_to_end: false,
             wish: Wish::GoOn,
+            rest_ordered: None,
+            owner_work: Vec::new(),
             works: false,
             certificates_at: now,
+            meter: Meter::default(),
         };
         shell.parts.connector.start(now);
         shell.do_outputs(now);
@@ -280,8 +290,10 @@ impl Shell {
         self.write_all(now);
         self.parts.connector.settle(now);
         self.do_outputs(now);
+        self.rest_as_ordered(now);
         self.let_go(now);
         self.accept_again(now);
+        self.measure_turn(now);
         if self.ended && self.lingering.is_empty() {
             return Ok(Wish::End);
         }
@@ -347,7 +359,7 @@ impl Shell {
     }
 
     /// Has a connection read in this turn.
-    fn list(&mut self, id: Id) {
+    pub(super) fn list(&mut self, id: Id) {
         if let Some(entry) = self.entry(id)
             && !entry.listed
             && entry.stream.readable
@@ -369,28 +381,6 @@ impl Shell {
         if can_write {
             self.to_write.push(id);
         }
-    }
-
-    /// A connection that was dialled is open, or has failed.
-    fn opening_event(&mut self, id: Id, now: Instant) {
-        let Some(entry) = self.entry(id) else { return };
-        let Some(socket) = entry.stream.tcp() else { return };
-        match (socket.take_error(), socket.peer_addr()) {
-            (Ok(Some(error)) | Err(error), _) => {
-                self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
-            }
-            (Ok(None), Err(_)) => return,
-            (Ok(None), Ok(remote)) => {
-                if let Kind::Link(link) = &mut entry.kind {
-                    link.opening = false;
-                }
-                self.parts.connector.opened(id, Some(remote), now);
-                self.parts.security.is_open();
-                self.secure(id, now);
-                self.list(id);
-            }
-        }
-        self.do_outputs(now);
     }
 
     /// Begins TLS, or, without it, tells the core that there is none.
@@ -528,7 +518,7 @@ impl Shell {
     /// Lets go of a connection. The end of a link is waited for, because closing a socket that still has something to
     /// read makes TCP throw away what the other side has not read yet.
     pub(super) fn close(&mut self, id: Id, now: Instant) {
-        self.looked_up.take_if(|waiting| *waiting == id);
+        self.forget_dialled(id);
         self.parts.hooks.clients.forget(id);
         self.parts.tokens.forget(id);
         let Some(slot) = self.connections.get_mut(id.index()) else { return };

@@ -10,8 +10,8 @@ use mio::{Interest, Registry, Token, Waker};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use signal_hook_mio::v1_0 as signals;
 
-use super::shell::{Kind, Shell, Wish};
-use super::stream::Received;
+use super::listener::UnixServer;
+use super::shell::{Shell, Wish};
 use crate::core::{Access, Status};
 
 /// SIGTERM, SIGINT and SIGHUP of this process, taken over.
@@ -53,7 +53,7 @@ impl Shell {
     /// Whether its end has begun.
     #[must_use]
     pub fn is_stopping(&self) -> bool {
-        self.stopping
+        self.parts.connector.is_ending()
     }
 
     /// How the connector stands.
@@ -109,18 +109,9 @@ impl Shell {
 
     /// Begins the end: nothing new is accepted, what was sent before is taken, and the core drains.
     pub fn stop(&mut self, now: Instant) {
-        if self.stopping {
-            return;
-        }
-        log::info!("stopping: what is queued is sent first");
-        self.accept_apps(now);
-        self.stopping = true;
-        for id in self.ids(|kind| matches!(kind, Kind::App)) {
-            if let Some(entry) = self.entry(id) {
-                // What has come since the poller was asked counts, too.
-                entry.stream.readable = true;
-            }
-            while matches!(self.receive(id, now), Some(Received::More)) {}
+        if !self.stopping {
+            log::info!("stopping: what is queued is sent first");
+            self.take_last_words(false, now);
         }
         self.parts.connector.stop(now);
         self.do_outputs(now);
@@ -131,5 +122,13 @@ impl Shell {
         let mut signals = self.parts.signals.take()?;
         // Else the next poller would not take them.
         signals.0.deregister(self.poll.registry()).ok().map(|()| signals)
+    }
+
+    /// Its end: gives the socket for admins back, for the next shell. An admin who comes in between waits for it.
+    #[must_use]
+    pub fn give_admins_back(self) -> Option<UnixServer> {
+        let Self { poll, parts, .. } = self;
+        let mut admins = parts.admins;
+        poll.registry().deregister(&mut admins.listener).ok().map(|()| admins)
     }
 }

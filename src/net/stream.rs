@@ -14,6 +14,7 @@ use socket2::SockRef;
 use super::buffers::{Buffers, READ_SIZE, SEAL_SIZE};
 use super::confirm::Sealed;
 use super::session::{Handler, Progress, SealError, Session};
+use super::tunnel::Tunnel;
 use crate::sys::outq;
 
 /// A stream socket.
@@ -21,6 +22,8 @@ use crate::sys::outq;
 pub enum Socket {
     /// Between connectors.
     Tcp(TcpStream),
+    /// The same through a proxy.
+    Tunnel(Box<Tunnel>),
     /// With apps and admins.
     Unix(UnixStream),
 }
@@ -29,6 +32,7 @@ impl Socket {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(socket) => socket.read(buffer),
+            Socket::Tunnel(tunnel) => tunnel.read(buffer),
             Socket::Unix(socket) => socket.read(buffer),
         }
     }
@@ -36,6 +40,7 @@ impl Socket {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         match self {
             Socket::Tcp(socket) => socket.write(bytes),
+            Socket::Tunnel(tunnel) => tunnel.write(bytes),
             Socket::Unix(socket) => socket.write(bytes),
         }
     }
@@ -43,14 +48,34 @@ impl Socket {
     fn source(&mut self) -> &mut dyn Source {
         match self {
             Socket::Tcp(socket) => socket,
+            Socket::Tunnel(tunnel) => tunnel.tcp_mut(),
             Socket::Unix(socket) => socket,
         }
     }
 
-    fn shutdown_write(&self) {
+    /// Whether there may be more to read though a read was short.
+    fn may_hold_more(&self) -> bool {
+        matches!(self, Socket::Tunnel(tunnel) if tunnel.may_hold_more())
+    }
+
+    /// Bytes that count as written and are not with the system yet.
+    fn pending(&self) -> usize {
+        if let Socket::Tunnel(tunnel) = self { tunnel.pending() } else { 0 }
+    }
+
+    fn tcp(&self) -> Option<&TcpStream> {
+        match self {
+            Socket::Tcp(socket) => Some(socket),
+            Socket::Tunnel(tunnel) => Some(tunnel.tcp()),
+            Socket::Unix(_) => None,
+        }
+    }
+
+    fn shutdown_write(&mut self) {
         // That the peer is gone already is no news here.
         let _ = match self {
             Socket::Tcp(socket) => socket.shutdown(std::net::Shutdown::Write),
+            Socket::Tunnel(tunnel) => return tunnel.shutdown_write(),
             Socket::Unix(socket) => socket.shutdown(std::net::Shutdown::Write),
         };
     }
@@ -142,9 +167,20 @@ impl Stream {
         self.writable |= event.is_writable() || event.is_error();
     }
 
+    /// What TLS the two sides speak, as OpenSSL words it; none without TLS, or before that is known.
+    #[must_use]
+    pub fn tls_version(&self) -> Option<&'static str> {
+        self.session.as_ref()?.tls_version()
+    }
+
     /// Whether bytes wait for room in the socket.
     #[must_use]
     pub fn has_pending(&self) -> bool {
+        self.has_kept() || self.socket.pending() > 0
+    }
+
+    /// Whether bytes wait here, and not in the socket.
+    fn has_kept(&self) -> bool {
         self.pending_start < self.pending.len()
     }
 
@@ -214,7 +250,7 @@ impl Stream {
                 Ok(0) => return Err(End::Closed),
                 Ok(count) => {
                     // A short read says that the socket is empty, unless its end is still to be read.
-                    self.readable = count == buffer.len() || self.read_closed;
+                    self.readable = count == buffer.len() || self.read_closed || self.socket.may_hold_more();
                     self.acknowledge();
                     return Ok(Some(count));
                 }
@@ -231,7 +267,7 @@ impl Stream {
     /// Asks TCP to acknowledge at once: a Python peer writes each frame in two pieces and has not switched Nagle's
     /// algorithm off, so that its second piece waits for the acknowledgement of the first, 40 ms if it is delayed.
     fn acknowledge(&self) {
-        if let Socket::Tcp(socket) = &self.socket {
+        if let Some(socket) = self.socket.tcp() {
             // It is a hint; without it things are slower, not wrong.
             let _ = SockRef::from(socket).set_tcp_quickack(true);
         }
@@ -293,7 +329,15 @@ impl Stream {
     /// # Errors
     /// The socket fails.
     pub fn flush(&mut self) -> io::Result<()> {
-        if !self.has_pending() {
+        if self.writable
+            && let Socket::Tunnel(tunnel) = &mut self.socket
+        {
+            match tunnel.flush() {
+                Err(e) if e.kind() == io::ErrorKind::WouldBlock => self.writable = false,
+                flushed => flushed?,
+            }
+        }
+        if !self.has_kept() {
             return Ok(());
         }
         let pending = std::mem::take(&mut self.pending);
@@ -301,7 +345,7 @@ impl Stream {
         let written = self.write(&pending[start..])?;
         self.pending = pending;
         self.pending_start = start + written;
-        if !self.has_pending() {
+        if !self.has_kept() {
             self.pending.clear();
             self.pending.shrink_to(SEAL_SIZE);
             self.pending_start = 0;
@@ -310,12 +354,13 @@ impl Stream {
     }
 
     /// Of the bytes that [`Stream::send`] has accepted from the connection's beginning, the other machine has confirmed
-    /// so many at least. On a TLS link of the second kind they are not counted: its peer acknowledges by itself.
+    /// so many at least. On a TLS link of the second kind they are not counted: its peer acknowledges by itself. Through a
+    /// proxy the other machine is the proxy's, and with TLS to it some more count as open than are: its records are longer.
     pub fn confirmed(&mut self) -> u64 {
-        let Socket::Tcp(socket) = &self.socket else { return 0 };
+        let Some(socket) = self.socket.tcp() else { return 0 };
         // A socket that cannot say has confirmed nothing.
         let Ok(open) = outq::unconfirmed_bytes(socket) else { return self.sealed.confirmed() };
-        let confirmed = self.written.saturating_sub(open as u64);
+        let confirmed = self.written.saturating_sub((open + self.socket.pending()) as u64);
         if self.session.is_some() { self.sealed.confirm(confirmed) } else { confirmed }
     }
 
@@ -353,6 +398,17 @@ impl Stream {
     /// The TCP socket, to look at its state.
     #[must_use]
     pub fn tcp(&self) -> Option<&TcpStream> {
-        if let Socket::Tcp(socket) = &self.socket { Some(socket) } else { None }
+        self.socket.tcp()
+    }
+
+    /// The way through a proxy, if it takes one.
+    #[must_use]
+    pub fn tunnel(&mut self) -> Option<&mut Tunnel> {
+        if let Socket::Tunnel(tunnel) = &mut self.socket { Some(tunnel) } else { None }
+    }
+
+    /// What the poller has told of was taken by who opened the tunnel: there may be something to read, and room.
+    pub fn is_open(&mut self) {
+        (self.readable, self.writable) = (true, true);
     }
 }

@@ -25,11 +25,13 @@ mod places;
 pub mod repair;
 mod ring_file;
 pub mod spool;
+mod syncs;
 mod walk;
 mod window;
 
 pub use error::StoreError;
 pub use spool::{Existing, Opened, PutAside, Spool, name_of};
+pub use syncs::Syncs;
 
 #[cfg(test)]
 mod testing;

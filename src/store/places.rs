@@ -3,10 +3,12 @@
 use std::fs;
 use std::ops::Range;
 use std::path::Path;
+use std::sync::Arc;
 
 use super::aside;
 use super::error::StoreError;
 use super::file::MappedFile;
+use super::syncs::Syncs;
 use crate::ring::memory::{Checkpoint, Durable};
 use crate::sys::map::PAGE;
 
@@ -18,6 +20,7 @@ const RESERVE: usize = 4 << 20;
 pub(super) struct PlacesFile {
     file: MappedFile,
     synced: bool,
+    syncs: Arc<Syncs>,
 }
 
 impl PlacesFile {
@@ -25,7 +28,7 @@ impl PlacesFile {
     ///
     /// # Errors
     /// It cannot be read and written, or there is no room for it.
-    pub(super) fn open(path: &Path, synced: bool) -> Result<Self, StoreError> {
+    pub(super) fn open(path: &Path, synced: bool, syncs: &Arc<Syncs>) -> Result<Self, StoreError> {
         let file = match path.symlink_metadata() {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => MappedFile::create(path, PAGE, RESERVE)?,
             _ => {
@@ -34,7 +37,7 @@ impl PlacesFile {
                 file
             }
         };
-        Ok(Self { file, synced })
+        Ok(Self { file, synced, syncs: Arc::clone(syncs) })
     }
 }
 
@@ -55,7 +58,7 @@ impl Durable for PlacesFile {
     fn shrink(&mut self) {}
 
     fn sync(&mut self) -> Result<(), String> {
-        self.file.sync().map_err(|error| error.to_string())
+        self.syncs.time(|| self.file.sync()).map_err(|error| error.to_string())
     }
 
     fn is_synced(&self) -> bool {

@@ -3,10 +3,12 @@
 use std::fs;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::aside;
 use super::error::StoreError;
 use super::file::MappedFile;
+use super::syncs::Syncs;
 use crate::ring::header::{self, DATA_AT, Header, Identity, PAGE};
 use crate::ring::memory::{Checkpoint, Durable};
 
@@ -21,6 +23,7 @@ pub(super) struct RingFile {
     /// Which of the two pages is the older one.
     older: usize,
     synced: bool,
+    syncs: Arc<Syncs>,
 }
 
 impl RingFile {
@@ -46,7 +49,8 @@ impl RingFile {
         let mut file = MappedFile::create(&draft, DATA_AT, DATA_AT.saturating_add(limit))?;
         file.bytes_mut().copy_from_slice(&pages.concat());
         file.rename(path.to_owned())?;
-        Ok(Self { file, epoch, generation: 1, saved: Checkpoint::default(), older: 1, synced })
+        let (saved, syncs) = (Checkpoint::default(), Arc::default());
+        Ok(Self { file, epoch, generation: 1, saved, older: 1, synced, syncs })
     }
 
     /// The ring of a file whose newest header is `header`. A page that is not good is made so, by that one.
@@ -60,7 +64,12 @@ impl RingFile {
             file.bytes_mut()[older * PAGE..(older + 1) * PAGE].copy_from_slice(&page);
         }
         let Header { generation, epoch, checkpoint: saved, .. } = *header;
-        Self { file, epoch, generation, saved, older, synced }
+        Self { file, epoch, generation, saved, older, synced, syncs: Arc::default() }
+    }
+
+    /// Has its syncs counted with others.
+    pub(super) fn timed(self, syncs: &Arc<Syncs>) -> Self {
+        Self { syncs: Arc::clone(syncs), ..self }
     }
 }
 
@@ -101,7 +110,7 @@ impl Durable for RingFile {
     }
 
     fn sync(&mut self) -> Result<(), String> {
-        self.file.sync().map_err(|error| error.to_string())
+        self.syncs.time(|| self.file.sync()).map_err(|error| error.to_string())
     }
 
     fn is_synced(&self) -> bool {

@@ -6,6 +6,7 @@ use std::fs::{self, DirBuilder};
 use std::io;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use super::aside;
 use super::error::StoreError;
@@ -15,6 +16,7 @@ use super::lock::FolderLock;
 use super::names;
 use super::places::PlacesFile;
 use super::ring_file::{DRAFT, RingFile};
+use super::syncs::Syncs;
 use crate::ring::header::{DATA_AT, Identity, Kind};
 use crate::ring::memory::{Checkpoint, Durable};
 use crate::ring::recover::{Damage, Recovered, recover};
@@ -32,6 +34,7 @@ pub(super) const SUBSCRIPTIONS: &str = "subscriptions";
 pub struct Spool {
     folder: PathBuf,
     synced: bool,
+    syncs: Arc<Syncs>,
     _lock: FolderLock,
 }
 
@@ -97,13 +100,19 @@ impl Spool {
         }
         let lock = FolderLock::take(folder)?;
         remove_drafts(folder)?;
-        Ok(Self { folder: folder.to_owned(), synced, _lock: lock })
+        Ok(Self { folder: folder.to_owned(), synced, syncs: Arc::default(), _lock: lock })
     }
 
     /// The folder.
     #[must_use]
     pub fn folder(&self) -> &Path {
         &self.folder
+    }
+
+    /// How long the disk takes for its files.
+    #[must_use]
+    pub fn syncs(&self) -> &Syncs {
+        &self.syncs
     }
 
     /// The rings in the folder, as they are found when a connector starts. Files without a header are put aside.
@@ -178,7 +187,7 @@ impl Spool {
             None => None,
         };
         let epoch = fastrand::u64(1..);
-        let memory = Box::new(RingFile::create(&path, identity, epoch, limit, self.synced)?);
+        let memory = Box::new(RingFile::create(&path, identity, epoch, limit, self.synced)?.timed(&self.syncs));
         Ok(Opened { memory, checkpoint: Checkpoint::default(), epoch, origins: Vec::new(), put_aside })
     }
 
@@ -189,7 +198,7 @@ impl Spool {
         match recover(pages, data, Some(identity)) {
             Ok(Some(recovered)) => {
                 let Recovered { header, checkpoint, origins, .. } = recovered;
-                let memory = Box::new(RingFile::new(file, &header, self.synced));
+                let memory = Box::new(RingFile::new(file, &header, self.synced).timed(&self.syncs));
                 Ok(Ok(Opened { memory, checkpoint, epoch: header.epoch, origins, put_aside: None }))
             }
             // Our files get their name when their header is written: zeros are no new ring, but a lost one.
@@ -207,7 +216,7 @@ impl Spool {
     /// # Errors
     /// The disk is full, or the folder cannot be written.
     pub fn open_places(&self) -> Result<Box<dyn Durable>, StoreError> {
-        Ok(Box::new(PlacesFile::open(&self.folder.join(PLACES), self.synced)?))
+        Ok(Box::new(PlacesFile::open(&self.folder.join(PLACES), self.synced, &self.syncs)?))
     }
 
     /// Opens the table of subscriptions, or makes an empty one: memory of slots, without a header.
@@ -215,7 +224,7 @@ impl Spool {
     /// # Errors
     /// The disk is full, or the folder cannot be written.
     pub fn open_subscriptions(&self) -> Result<Box<dyn Durable>, StoreError> {
-        Ok(Box::new(PlacesFile::open(&self.folder.join(SUBSCRIPTIONS), self.synced)?))
+        Ok(Box::new(PlacesFile::open(&self.folder.join(SUBSCRIPTIONS), self.synced, &self.syncs)?))
     }
 }
 

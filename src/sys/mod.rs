@@ -7,5 +7,6 @@ pub mod outq;
 pub mod peer_groups;
 pub mod process;
 pub mod size_limit;
+pub mod usage;
 
 pub use map::Map;

@@ -158,18 +158,21 @@ pub fn no_answer(request_id: Option<&MessageId>, error: &str) -> Vec<u8> {
 pub enum CloseReason {
     /// Another connection has come under the same client name.
     Replaced,
+    /// The connector has another link, to another address.
+    Moved,
     /// The connector shuts down.
     Stopping,
 }
 
 impl CloseReason {
-    const ALL: [CloseReason; 2] = [CloseReason::Replaced, CloseReason::Stopping];
+    const ALL: [CloseReason; 3] = [CloseReason::Replaced, CloseReason::Moved, CloseReason::Stopping];
 
     /// The word for it on the wire.
     #[must_use]
     pub fn word(self) -> &'static str {
         match self {
             CloseReason::Replaced => "replaced_by_newer_connection",
+            CloseReason::Moved => "moved",
             CloseReason::Stopping => "stopping",
         }
     }

@@ -1,6 +1,11 @@
 //! Bytes to meaning and back, without state and without I/O: the formats that connectors, apps and admins speak.
 
 pub mod admin;
+pub mod admin_arguments;
+#[cfg(feature = "daemon")]
+pub mod base64;
+#[cfg(feature = "daemon")]
+pub mod connect;
 pub mod control;
 pub mod deframer;
 pub mod file;

@@ -9,6 +9,8 @@ pub mod admin;
 pub mod apps;
 pub mod certificates;
 pub mod frame;
+#[cfg(feature = "daemon")]
+pub mod http_proxy;
 pub mod peer;
 pub mod place;
 pub mod process;

@@ -7,6 +7,7 @@ mod confirm;
 mod delivery;
 mod disk;
 mod durable;
+mod figures;
 mod file_frames_in;
 mod file_frames_out;
 #[allow(dead_code, reason = "some of it is for the simulation alone")]
@@ -18,6 +19,7 @@ mod files_late;
 mod garbage;
 mod gates;
 mod handshake;
+mod life;
 mod limits;
 mod link2;
 mod link2_faults;

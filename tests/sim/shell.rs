@@ -37,6 +37,8 @@ impl World {
                 }
                 Output::Confirm(id) => self.confirm(node, id),
                 Output::RemoveRemains(_)
+                | Output::Life(_)
+                | Output::ShowStatus(_)
                 | Output::SaveConfig(..)
                 | Output::Token(..)
                 | Output::DeleteCertificate(..)

@@ -35,7 +35,7 @@ fn compare(own: &Config, other: &Config, name: &str, report: &mut Report) {
     let same_server = own.server_sockaddr == other.server_sockaddr;
     match (own.role(), other.role()) {
         (Role::Server, Role::Server) if same_server => {
-            let what = format!("{name} is a server at {} too: only one of both can run", own.server_sockaddr);
+            let what = format!("{name} is a server at {} too: only one of both can run", own.server_sockaddr.first);
             report.error(PART, what, "give one of them another port");
         }
         (Role::Client, Role::Client) if same_server && own.client_name == other.client_name => {

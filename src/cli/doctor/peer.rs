@@ -29,6 +29,8 @@ const NAME_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// Longest wait for a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(6);
+/// Most servers that are tried.
+const SERVERS_MAX: usize = 4;
 /// Most addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 4;
 
@@ -37,12 +39,10 @@ pub(super) fn check(patient: &Patient, report: &mut Report) {
     if config.role() != Role::Client {
         return;
     }
-    let address = &config.server_sockaddr;
     let peers = patient.daemon.as_ref().and_then(|daemon| daemon.remote.connected_peers().ok());
-    if peers.is_some_and(|peers| !peers.is_empty()) {
-        return report.ok(PART, format!("the connector is connected to {address}"));
+    if let Some(peer) = peers.as_ref().and_then(|peers| peers.first()) {
+        return report.ok(PART, format!("the connector is connected to {peer}"));
     }
-    let Some(found) = addresses(&address.host, address.port, report) else { return };
     let bind = config.client_bind_ip.as_deref().map(local_address);
     let bind = match bind.transpose() {
         Ok(bind) => bind,
@@ -54,9 +54,26 @@ pub(super) fn check(patient: &Patient, report: &mut Report) {
             );
         }
     };
-    if let Some(stream) = reach(found, bind, report).filter(|_| config.use_ssl) {
-        handshake(patient, stream, report);
+    if let Some(proxy) = config.proxy.address.as_ref().filter(|_| config.proxy.enabled) {
+        if let Some(found) = addresses(&proxy.host, proxy.port, report)
+            && reach(found, bind, report).is_some()
+        {
+            report.ok(PART, format!("that is the proxy {proxy}; the server behind it was not tried"));
+        }
+        return;
     }
+    // Of several servers one is enough.
+    let tried = config.server_sockaddr.iter().take(SERVERS_MAX).map(|server| {
+        let mut of_server = Report::default();
+        let found = addresses(&server.host, server.port, &mut of_server);
+        if let Some(stream) = found.and_then(|found| reach(found, bind, &mut of_server)).filter(|_| config.use_ssl) {
+            handshake(patient, &server.host, stream, &mut of_server);
+        }
+        of_server
+    });
+    let tried: Vec<Report> = tried.collect();
+    let one_works = tried.iter().any(|of_server| of_server.errors() == 0);
+    tried.into_iter().for_each(|of_server| report.append(of_server, one_works));
 }
 
 /// A connection with one of these addresses. If one does not answer, that is an error only if all others do not.
@@ -130,12 +147,13 @@ fn unreachable(error: &io::Error) -> (&'static str, &'static str) {
     }
 }
 
-fn handshake(patient: &Patient, stream: TcpStream, report: &mut Report) {
+fn handshake(patient: &Patient, host: &str, stream: TcpStream, report: &mut Report) {
     let config = &patient.config;
     let folder = ClientFolder::new(&config.certificates_directory_path);
-    let tls = client_way(config).servers(&folder).map_err(|e| e.to_string()).and_then(|servers| {
-        tls::client_config(None, servers, &config.server_sockaddr.host, vec![ALPN.to_vec()]).map_err(|e| e.to_string())
-    });
+    let tls = client_way(config)
+        .servers(&folder)
+        .map_err(|e| e.to_string())
+        .and_then(|servers| tls::client_config(None, servers, host, vec![ALPN.to_vec()]).map_err(|e| e.to_string()));
     let tls = match tls {
         Ok(tls) => tls,
         Err(why) => return report.error(PART, format!("its certificate cannot be checked: {why}"), "see certificates"),

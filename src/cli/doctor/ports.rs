@@ -17,7 +17,7 @@ pub(super) fn check(patient: &Patient, report: &mut Report) {
     if patient.config.role() != Role::Server {
         return;
     }
-    let address = &patient.config.server_sockaddr;
+    let address = &patient.config.server_sockaddr.first;
     let ip = match local_address(&address.host) {
         Ok(ip) => ip,
         Err(error) => {

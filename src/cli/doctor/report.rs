@@ -85,6 +85,12 @@ impl Report {
         self.0.iter().any(|finding| finding.part == part && finding.level != Level::Ok)
     }
 
+    /// Adds the findings of `other`; `mild`: its errors are warnings here.
+    pub fn append(&mut self, other: Report, mild: bool) {
+        let level = |level| if mild && level == Level::Error { Level::Warning } else { level };
+        self.0.extend(other.0.into_iter().map(|finding| Finding { level: level(finding.level), ..finding }));
+    }
+
     /// A line a finding, and below it what to do; then how many there are.
     pub fn write_text(&self, path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
         for Finding { level, part, what, advice } in &self.0 {

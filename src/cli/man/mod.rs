@@ -1,5 +1,6 @@
 //! The manual pages.
 
+pub mod config_page;
 pub mod roff;
 
 /// When the text of a page was changed last.

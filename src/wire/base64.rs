@@ -1,8 +1,9 @@
-//! Base 64 (RFC 4648, section 4), for bytes that are no text in a line of JSON.
+//! Base 64 (RFC 4648, section 4), for bytes where only text may stand.
 
 const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
 
 /// The bytes as text.
+#[must_use]
 pub fn encode(bytes: &[u8]) -> String {
     let mut out = String::with_capacity(bytes.len().div_ceil(3) * 4);
     for group in bytes.chunks(3) {
