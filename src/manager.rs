@@ -52,6 +52,7 @@ mod doors;
 mod error;
 mod limits;
 mod route;
+mod scrapes;
 mod security;
 mod service;
 pub(crate) mod tokens;
@@ -79,6 +80,7 @@ use active::ActiveConnector;
 use control::Order;
 use limits::limits;
 use route::route;
+use scrapes::scrapes;
 use security::security;
 use service::Service;
 use tokens::{active_tokens, set_tokens};
@@ -385,7 +387,7 @@ fn describe(config: &Config) -> String {
     let server = names::server_id(&config.server_sockaddr.host, config.server_sockaddr.port);
     match config.role() {
         Role::Server => format!("server {server}"),
-        Role::Client => format!("client {} of server {server}", config.id()),
+        Role::Client => format!("client {} of server {server}{}", config.id(), route::in_words(config)),
     }
 }
 
@@ -426,6 +428,7 @@ fn parts(config: &Config, hooks: &Hooks, admins: Option<UnixServer>) -> Result<P
         None => listener::unix(&paths.commander(), 0o660, config.reuse_uds_path_commander_server)?,
     };
     let doors = Doors::open(doors::places(config))?;
+    let scrapes = scrapes(config)?;
     let rings = Rings::new(spool, &settings.id, settings.max_ring_bytes);
     let mut connector = Connector::new(settings);
     connector.set_servers(route::server_names(config), config.server_return_after);
@@ -454,6 +457,7 @@ fn parts(config: &Config, hooks: &Hooks, admins: Option<UnixServer>) -> Result<P
         files,
         hooks,
         tokens,
+        scrapes,
         signals,
         shutdown_timeout,
         send_timeout,

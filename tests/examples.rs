@@ -14,18 +14,20 @@ use aioconnectors::api::{ConnectorApi, Level};
 use aioconnectors::config::Config;
 use serde_json::{Value, json};
 
+use common::http_proxy::{HttpProxy, Manner};
 use common::{Place, Process, certificates, free_port, wait};
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
 
 /// All examples, each of which is run below.
-const EXAMPLES: [&str; 10] = [
+const EXAMPLES: [&str; 11] = [
     "broker",
     "ca-client",
     "ca-server",
     "client",
     "enrollment-client",
     "enrollment-server",
+    "proxy-client",
     "server",
     "subscriber",
     "token-client",
@@ -44,13 +46,15 @@ fn path_of(example: &str) -> PathBuf {
 struct Trial {
     place: Place,
     port: u16,
+    proxy: HttpProxy,
 }
 
 impl Trial {
     /// One whose servers have certificates, made with `options` of the tool.
     #[track_caller]
     fn new(options: &[&str]) -> Trial {
-        let trial = Trial { place: Place::new(), port: free_port() };
+        let port = free_port();
+        let trial = Trial { place: Place::new(), port, proxy: HttpProxy::start(Manner::Opens(port)) };
         FOLDERS.iter().for_each(|(_, folder)| fs::create_dir(trial.place.file(folder)).expect("a folder"));
         certificates::make_with(options, &trial.place.file("made"));
         trial
@@ -65,6 +69,10 @@ impl Trial {
         let text = fs::read_to_string(path_of(example)).expect("the example");
         let mut config: Value = serde_json::from_str(&text).expect("JSON");
         config["server_sockaddr"] = json!(["127.0.0.1", self.port]);
+        if let Some(proxy) = config.get_mut("proxy") {
+            proxy["address"] = "127.0.0.1".into();
+            proxy["port"] = self.proxy.port.into();
+        }
         let mut text = serde_json::to_string_pretty(&config).expect("JSON");
         for (package, folder) in FOLDERS {
             text = text.replace(package, &format!("{}/", self.place.file(folder).display()));
@@ -154,6 +162,14 @@ fn ca_server_and_ca_client() {
 }
 
 #[test]
+fn server_and_proxy_client() {
+    let trial = Trial::new(&[]);
+    let (server, client) = (trial.start("server"), trial.start("proxy-client"));
+    messages_pass(&server, &client);
+    assert!(!trial.proxy.heard().is_empty(), "the proxy was not asked");
+}
+
+#[test]
 fn enrollment_server_and_enrollment_client() {
     let trial = Trial::new(&[]);
     let server = trial.start("enrollment-server");
@@ -193,6 +209,8 @@ fn every_example_is_run_here_and_is_in_the_table_of_the_readme() {
     let configs: BTreeSet<String> = names
         .filter(|path| path.extension().is_some_and(|ending| ending == "json"))
         .filter_map(|path| Some(path.file_stem()?.to_str()?.to_owned()))
+        // What Grafana reads.
+        .filter(|name| name != "grafana-dashboard")
         .collect();
     assert_eq!(configs.iter().map(String::as_str).collect::<Vec<_>>(), EXAMPLES);
     let readme = fs::read_to_string(Path::new(FOLDER).join("README.md")).expect("the README");

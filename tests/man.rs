@@ -9,9 +9,6 @@ use aioconnectors::cli::man::config_page;
 
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/man");
 
-/// All pages.
-const PAGES: [&str; 4] = ["aioconnectors.7", "aioconnectors.json.5", "aioconnectorsctl.1", "aioconnectorsd.8"];
-
 fn pages() -> Vec<PathBuf> {
     let mut pages: Vec<PathBuf> =
         fs::read_dir(FOLDER).expect("man/").map(|entry| entry.expect("a page").path()).collect();
@@ -79,7 +76,7 @@ fn pages_name_only_pages_that_there_are() {
         for word in text.split([' ', ',', '\n']).filter(|word| word.starts_with("aioconnectors")) {
             let Some((name, rest)) = word.split_once('(') else { continue };
             let file = format!("{name}.{}", rest.split(')').next().unwrap_or_default());
-            assert!(PAGES.contains(&file.as_str()), "{} names {word}", page.display());
+            assert!(Path::new(FOLDER).join(file).exists(), "{} names {word}", page.display());
         }
     }
 }

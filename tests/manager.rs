@@ -13,10 +13,11 @@ use std::time::Duration;
 
 use aioconnectors::api::ConnectorApi;
 use aioconnectors::config::Config;
-use aioconnectors::hooks::{Client, Folder, Hooks, Verdict};
+use aioconnectors::hooks::{Client, Credentials, Folder, Hooks, Verdict};
 use aioconnectors::manager::{Builder, ConnectorManager, Control, ControlError, Phase, Running, StartError, Stop};
 use serde_json::json;
 
+use common::http_proxy::{HttpProxy, Manner};
 use common::{Frame, Place, RawSender, certificates, free_port, wait};
 
 fn server(place: &Place, port: u16) -> Builder {
@@ -304,4 +305,23 @@ fn a_closure_says_where_a_file_goes() {
 /// What `alice` has for her config.
 fn config_of(place: &Place, port: u16) -> Config {
     client(place, "alice", port).build().expect("a config").config().clone()
+}
+
+#[test]
+fn a_client_in_a_program_goes_by_the_address_that_works_and_through_a_proxy_that_a_closure_has_the_password_for() {
+    let (place, port) = (Place::new(), free_port());
+    let proxy =
+        HttpProxy::start(Manner::OpensIf(port, "Proxy-Authorization: Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==".into()));
+    let told = |_: &Credentials| Ok(Credentials { username: "Aladdin".into(), password: "open sesame".into() });
+    let builder = client(&place, "c1", 1).or_server("127.0.0.1", 2).or_server("127.0.0.1", 3);
+    let hosts: Vec<String> =
+        builder.clone().build().unwrap().config().server_sockaddr.iter().map(ToString::to_string).collect();
+    assert_eq!(hosts, ["127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3"]);
+    let (at_server, server) = start(server(&place, port));
+    let builder = builder.proxy("127.0.0.1", proxy.port).hooks(Hooks::new().proxy_authorization(told));
+    let (at_client, client) = start(builder);
+    wait_connected(&client, "('127.0.0.1', 1)");
+    arrives(&at_client, &received(&at_server), "hello");
+    client.end(Stop::Soft).expect("it ends");
+    server.end(Stop::Soft).expect("it ends");
 }

@@ -4,8 +4,12 @@
 use std::io::Write;
 use std::process::ExitCode;
 
+use serde_json::{Map, Value, json};
+
 use super::command::{Args, Command, Failure, Operand, Opt};
 use super::exit;
+use super::human::printable;
+use super::table::JSON;
 use super::target::{CONFIG_OPTION, CONNECTOR, NAME, Target};
 use crate::core::access::Entry;
 use crate::remote::{ClientEntry, ClientList, IgnoredPeers, Remote};
@@ -19,6 +23,9 @@ const ENTRY: Operand = Operand {
 const ID: Opt = Opt { long: "id", value: None, help: "ENTRY is for names, even if it looks like an address" };
 
 const PEER: Operand = Operand { name: "PEER", required: true, help: "the peer's name" };
+
+const DISCONNECTED: Operand =
+    Operand { name: PEER.name, required: false, help: "the client's name, if the connector is a server" };
 
 const LISTS: &str = "The connector must run. It writes the change into its config file. The blacklist goes before the \
 whitelist; a whitelist without entries lets everybody in. An expression is matched from a name's start: 'client1' stands \
@@ -41,7 +48,15 @@ const fn on_list(name: &'static str, summary: &'static str, run: super::command:
 }
 
 const fn show(name: &'static str, summary: &'static str, run: super::command::Run) -> Command {
-    Command { name, aliases: &[], summary, details: "", operands: &[CONNECTOR], options: &[CONFIG_OPTION, NAME], run }
+    Command {
+        name,
+        aliases: &[],
+        summary,
+        details: "",
+        operands: &[CONNECTOR],
+        options: &[JSON, CONFIG_OPTION, NAME],
+        run,
+    }
 }
 
 const fn ignore(
@@ -80,10 +95,23 @@ pub const WHITELIST_REMOVE: Command =
 pub const WHITELIST_LIST: Command =
     show("whitelist list", "Print a server's whitelist.", |args, out| list(args, out, ClientList::White));
 /// See `summary`.
-pub const IGNORE_LIST: Command = show("ignore list", "Print whose messages a connector drops.", |args, out| {
-    writeln!(out, "{}", remote(args)?.ignored_peers().map_err(exit::refusal)?)?;
-    Ok(ExitCode::SUCCESS)
-});
+pub const IGNORE_LIST: Command =
+    show("ignore list", "Print whose messages a connector drops: all, none, or names.", |args, out| {
+        let words = remote(args)?.ignored_peers().map_err(exit::refusal)?;
+        // In Python's words, which for names are JSON but for the quotes; no name has one.
+        let ignored: Value = serde_json::from_str(&words.to_lowercase())
+            .or_else(|_| serde_json::from_str(&words.replace('\'', "\"")))
+            .map_err(|_| Failure::Failed(format!("the answer makes no sense: {}", printable(&words))))?;
+        match &ignored {
+            _ if args.has(JSON.long) => writeln!(out, "{ignored}")?,
+            Value::Bool(true) => writeln!(out, "all")?,
+            Value::Array(names) => {
+                names.iter().filter_map(Value::as_str).try_for_each(|name| writeln!(out, "{}", printable(name)))?
+            }
+            _ => writeln!(out, "none")?,
+        }
+        Ok(ExitCode::SUCCESS)
+    });
 /// See `summary`.
 pub const IGNORE_PEER: Command =
     ignore("ignore peer", "Drop the messages of one peer, and those for it.", &[CONNECTOR, PEER], |args, _| {
@@ -102,18 +130,31 @@ pub const IGNORE_NONE: Command = ignore("ignore none", "Drop nobody's messages a
 pub const DISCONNECT: Command = Command {
     name: "disconnect",
     aliases: &["disconnect-client", "disconnect_client"],
-    summary: "End a client's connection to a running server; it may come again.",
-    details: "To keep it out, see 'blacklist add'. The exit code is 1 if it was not connected.",
-    operands: &[CONNECTOR, PEER],
+    summary: "End a client's connection; it may come again.",
+    details: "On a server it is that of PEER; to keep it out, see 'blacklist add'. The exit code is 1 if it was not \
+              connected. A client ends its own, and connects anew at once.",
+    operands: &[CONNECTOR, DISCONNECTED],
     options: &[CONFIG_OPTION, NAME],
-    run: |args, _| {
-        let name = peer(args)?;
-        match remote(args)?.disconnect_client(&name).map_err(exit::refusal)? {
+    run: disconnect,
+};
+
+fn disconnect(args: &Args, _: &mut dyn Write) -> Result<ExitCode, Failure> {
+    let target = Target::new(args)?;
+    let name = args.operand(PEER.name).map(|_| peer(args)).transpose()?;
+    match (target.api().is_server(), name) {
+        (true, None) => Err(Failure::usage(format!("{} is a server: PEER is missing", target.name()))),
+        (true, Some(name)) => match target.remote().disconnect_client(&name).map_err(exit::refusal)? {
             true => Ok(ExitCode::SUCCESS),
             false => Err(Failure::Failed(format!("{name} is not connected"))),
+        },
+        (false, Some(_)) => Err(Failure::usage(format!("{} is a client, which ends its own: no PEER", target.name()))),
+        (false, None) => {
+            let arguments = Map::from_iter([("client_wait_for_reconnect".to_owned(), Value::Bool(true))]);
+            target.remote().done("stop", &arguments).map_err(exit::refusal)?;
+            Ok(ExitCode::SUCCESS)
         }
-    },
-};
+    }
+}
 
 fn remote(args: &Args) -> Result<Remote, Failure> {
     Ok(Target::new(args)?.remote())
@@ -142,11 +183,18 @@ fn change(
 }
 
 fn list(args: &Args, out: &mut dyn Write, list: ClientList) -> Result<ExitCode, Failure> {
-    for entry in remote(args)?.clients(list).map_err(exit::refusal)? {
-        match entry {
-            ClientEntry::Id(text) => writeln!(out, "id  {text}")?,
-            ClientEntry::Ip(text) => writeln!(out, "ip  {text}")?,
-        }
+    let entries = remote(args)?.clients(list).map_err(exit::refusal)?;
+    let entries = entries.iter().map(|entry| match entry {
+        ClientEntry::Id(text) => ("id", text),
+        ClientEntry::Ip(text) => ("ip", text),
+    });
+    if args.has(JSON.long) {
+        let entries: Value = entries.map(|(kind, text)| json!({"kind": kind, "entry": text})).collect();
+        writeln!(out, "{entries}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (kind, text) in entries {
+        writeln!(out, "{kind}  {}", printable(text))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,8 @@ use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
 
-use super::command::{Args, CONFIG, Command, Failure};
+use super::command::{Args, Command, Failure};
+use super::target::{self, CONFIG_OPTION, NAME};
 use crate::config::{Config, Warning};
 
 /// See `summary`.
@@ -13,13 +14,13 @@ pub const COMMAND: Command = Command {
     aliases: &["check_config"],
     summary: "Check a config file: print every error and every warning.",
     details: "The exit code is 0 if there are no errors, else 1.",
-    operands: &[CONFIG],
-    options: &[],
+    operands: &[target::FILE],
+    options: &[CONFIG_OPTION, NAME],
     run,
 };
 
 fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    let path = args.config()?;
+    let path = &*target::file(args)?;
     match Config::load(path) {
         Ok(loaded) => {
             write_warnings(out, &loaded.warnings)?;

@@ -6,7 +6,8 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use super::command::{Args, CONFIG, Command, Failure, Opt, Request};
-use super::{conclude, help, write_version};
+use super::help::{self, Help};
+use super::{conclude, write_version};
 use crate::logger::LogFormat;
 
 /// The program's name, as it is typed.
@@ -51,7 +52,7 @@ fn dispatch(
     out: &mut dyn Write,
 ) -> Result<ExitCode, Failure> {
     match COMMAND.parse(&mut lexopt::Parser::from_args(args))? {
-        Request::Help => help::write_command(out, "", &COMMAND)?,
+        Request::Help => Help::new(out, help::width()).command("", &COMMAND)?,
         Request::Version => return write_version(PROGRAM, out),
         Request::Run(args) => return Ok(start(args.config()?, log_format(&args)?)),
     }

@@ -4,8 +4,12 @@ use std::io::Write;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::{Value, json};
+
 use super::command::{Args, Command, Failure, Operand, Opt};
 use super::exit;
+use super::human::printable;
+use super::table::JSON;
 use super::target::{CONFIG_OPTION, CONNECTOR, NAME, Target};
 
 const CLIENT: Operand = Operand { name: "CLIENT", required: true, help: "the client's name" };
@@ -33,7 +37,7 @@ pub const LIST: Command = Command {
     summary: "Print the names of clients that may enrol at a server, and until when, as Unix time.",
     details: "",
     operands: &[CONNECTOR],
-    options: &[CONFIG_OPTION, NAME],
+    options: &[JSON, CONFIG_OPTION, NAME],
     run: list,
 };
 
@@ -60,8 +64,14 @@ fn enroll(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
 }
 
 fn list(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    for (client, expires) in Target::new(args)?.remote().enrollments().map_err(exit::refusal)? {
-        writeln!(out, "{client} {expires}")?;
+    let enrollments = Target::new(args)?.remote().enrollments().map_err(exit::refusal)?;
+    if args.has(JSON.long) {
+        let all: Value = enrollments.iter().map(|(client, at)| json!({"client": client, "expires": at})).collect();
+        writeln!(out, "{all}")?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    for (client, expires) in enrollments {
+        writeln!(out, "{} {expires}", printable(&client))?;
     }
     Ok(ExitCode::SUCCESS)
 }

@@ -6,6 +6,8 @@ mod access;
 pub mod chat;
 pub mod check_config;
 pub mod command;
+pub mod completions;
+pub mod control;
 pub mod create_certificates;
 pub mod create_connector;
 pub mod daemon;
@@ -15,21 +17,28 @@ pub mod doctor;
 pub mod enroll;
 mod exit;
 pub mod help;
+pub mod human;
 pub mod interrupt;
 pub mod known;
 pub mod man;
+pub mod menu;
 mod message_json;
 pub mod ping;
+pub mod print;
 pub mod print_config_templates;
 mod progress;
 pub mod receive;
 pub mod replace_server_certificate;
 pub mod send;
+pub mod show;
 pub mod spool;
+mod subscribe;
+pub mod table;
 pub mod target;
 pub mod test_publish_messages;
 pub mod test_receive_messages;
 pub mod test_send_messages;
+mod token;
 pub mod tool;
 
 use std::ffi::OsString;
@@ -41,6 +50,7 @@ use lexopt::Arg;
 use crate::config::nearest;
 use crate::version::Version;
 pub use command::{Args, CONFIG, Command, Failure, Operand, Opt, Request, Run};
+use help::Help;
 
 /// The program's name, as it is typed.
 pub const PROGRAM: &str = "aioconnectorsctl";
@@ -57,16 +67,22 @@ pub static COMMANDS: &[Command] = &[
     check_config::COMMAND,
     doctor::COMMAND,
     create_certificates::COMMAND,
-    create_connector::COMMAND,
-    delete_certificate::COMMAND,
     replace_server_certificate::COMMAND,
-    send::COMMAND,
-    receive::COMMAND,
-    chat::COMMAND,
-    ping::COMMAND,
-    test_send_messages::COMMAND,
-    test_publish_messages::COMMAND,
-    test_receive_messages::COMMAND,
+    create_connector::COMMAND,
+    show::CONNECTORS,
+    show::STATUS,
+    show::PEERS,
+    show::QUEUES,
+    show::LEDGER,
+    show::FILES,
+    control::SHOW_ATTRIBUTE,
+    control::START,
+    control::STOP,
+    control::RESTART,
+    control::RELOAD,
+    control::LOG_LEVEL,
+    control::DELETE_REMAINS,
+    access::DISCONNECT,
     access::BLACKLIST_ADD,
     access::BLACKLIST_REMOVE,
     access::BLACKLIST_LIST,
@@ -77,15 +93,41 @@ pub static COMMANDS: &[Command] = &[
     access::IGNORE_ALL,
     access::IGNORE_NONE,
     access::IGNORE_LIST,
-    access::DISCONNECT,
     enroll::ENROLL,
     enroll::LIST,
     enroll::WITHDRAW,
+    delete_certificate::COMMAND,
+    token::DELETE,
+    token::RELOAD,
+    send::COMMAND,
+    receive::COMMAND,
+    subscribe::LIST,
+    subscribe::SET,
+    subscribe::END,
+    chat::COMMAND,
+    menu::COMMAND,
+    ping::COMMAND,
+    test_send_messages::COMMAND,
+    test_publish_messages::COMMAND,
+    test_receive_messages::COMMAND,
     spool::LIST,
     spool::VERIFY,
     spool::EXPORT,
     spool::REPAIR,
     spool::PURGE,
+    print::COMPLETIONS,
+    print::MAN_PAGE,
+];
+
+/// The first commands of groups, and what stands above them in the help and the manual.
+pub static HEADINGS: &[(&str, &str)] = &[
+    ("demo", "Setting up"),
+    ("connectors", "Looking at connectors"),
+    ("start", "Controlling them"),
+    ("disconnect", "Who may come in"),
+    ("send", "Sending and receiving"),
+    ("spool list", "Queues on disk"),
+    ("print-completions", "For shells and manuals"),
 ];
 
 /// `aioconnectorsctl`.
@@ -179,12 +221,12 @@ fn find<'a>(commands: &'a [Command], word: &str) -> Result<&'a Command, Failure>
 }
 
 fn program_help(commands: &[Command], out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    help::write_program(out, PROGRAM, SUMMARY, commands)?;
+    Help::new(out, help::width()).program(PROGRAM, SUMMARY, commands, HEADINGS)?;
     Ok(ExitCode::SUCCESS)
 }
 
 fn command_help(command: &Command, out: &mut dyn Write) -> Result<ExitCode, Failure> {
-    help::write_command(out, &format!("{PROGRAM} "), command)?;
+    Help::new(out, help::width()).command(&format!("{PROGRAM} "), command)?;
     Ok(ExitCode::SUCCESS)
 }
 

@@ -41,8 +41,8 @@ pub const COMMAND: Command = Command {
     summary: "Print messages as they come, each as a line of JSON.",
     details: "A line has the keys type, source, id, answers, awaits_answer, tag, file, header, data (data_base64 if it \
         is no\ntext) and binary_base64, as far as the message has them. It ends by SIGINT, SIGTERM, or when nobody \
-        reads its\noutput any more. Without --ack, what comes behind the last message that is printed is lost.\n\
-        Exit codes: 0 done, 1 failed, 2 wrong arguments, 3 no such type, 4 --count was not reached in time.",
+        reads its output any more. Without --ack, what comes behind the last message that is printed is lost. \
+        The exit code is 3 if there is no such type, and 4 if --count was not reached in time.",
     operands: &[CONNECTOR, TYPES],
     options: &[COUNT, TIMEOUT, ACK, ANSWER, RAW, LINES, CONFIG_OPTION, NAME],
     run,

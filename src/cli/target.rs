@@ -30,6 +30,10 @@ pub const CONNECTOR: Operand = Operand {
     help: "the connector's config file, as with --config; without it and --name, the only connector that runs",
 };
 
+/// The same for a command that works on connectors that do not run as well.
+pub const FILE: Operand =
+    Operand { name: CONFIG.name, required: false, help: "the connector's config file, as with --config" };
+
 /// Whether the first of `words`, of which a command needs `least` and takes `most` besides, is the [`CONNECTOR`]: as it
 /// ends in `.json`, as there are too many of them else, or as it is a path where the number leaves that open.
 #[must_use]

@@ -18,16 +18,38 @@ fn ctl(line: &str) -> Outcome {
     Outcome { code, out: String::from_utf8(out).unwrap(), err: String::from_utf8(err).unwrap() }
 }
 
+/// A text without its line breaks, which depend on the terminal.
+fn joined(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[test]
-fn the_help_names_every_command_with_its_arguments() {
+fn the_help_names_every_command_under_its_heading() {
     for line in ["--help", "-h", "help"] {
         let Outcome { code, out, err } = ctl(line);
         assert_eq!((code, err.as_str()), (ExitCode::SUCCESS, ""));
         for command in COMMANDS {
-            assert!(out.contains(&format!("  {} ", help::synopsis(command))), "{out}");
-            assert!(out.contains(command.summary), "{out}");
+            assert!(out.contains(&format!("\n  {}", command.name)), "{out}");
+            assert!(joined(&out).contains(&joined(command.summary)), "{out}");
         }
-        assert!(out.contains("create-certificates [--ca] [DIR]") && out.contains("check-config CONFIG"), "{out}");
+        assert!(out.contains("\nSetting up:\n  demo ") && out.contains("\nExit codes:\n  0 "), "{out}");
+    }
+    for (first, heading) in HEADINGS {
+        assert!(COMMANDS.iter().any(|command| command.name == *first), "{heading} stands before no command");
+    }
+}
+
+#[test]
+fn a_help_fits_into_a_narrow_terminal() {
+    for width in [24, 40, 59, 60, 80] {
+        let mut out = Vec::new();
+        Help::new(&mut out, width).program(PROGRAM, SUMMARY, COMMANDS, HEADINGS).unwrap();
+        COMMANDS.iter().for_each(|command| Help::new(&mut out, width).command("aioconnectorsctl ", command).unwrap());
+        for line in String::from_utf8(out).unwrap().lines() {
+            // A word of the table, or a usage in one piece, cannot be cut.
+            let is_word = line.split_whitespace().count() == 1 || line.trim_start().starts_with("--");
+            assert!(line.chars().count() <= width.max(36) || is_word, "{width}: {line}");
+        }
     }
 }
 
@@ -37,7 +59,7 @@ fn each_command_has_its_own_help() {
         for line in [format!("{command} --help"), format!("help {command}")] {
             let Outcome { code, out, .. } = ctl(&line);
             assert_eq!(code, ExitCode::SUCCESS, "{line}");
-            assert!(out.contains(&format!("Usage: aioconnectorsctl {command}")), "{out}");
+            assert!(joined(&out).contains(&format!("Usage: aioconnectorsctl {command}")), "{out}");
         }
     }
     let out = ctl("create-certificates --help").out;
@@ -70,7 +92,7 @@ fn usage_errors_exit_with_2_and_point_to_the_help() {
         ("frobnicate", "unknown command \"frobnicate\"\n"),
         ("help frobnicate", "unknown command"),
         ("--frobnicate", "--frobnicate"),
-        ("check-config", "CONFIG is missing: the config file, in JSON"),
+        ("check-config", "CONFIG is missing: the connector's config file"),
         ("check-config a b", "unexpected argument \"b\""),
         ("print-config-templates --all", "--all"),
         ("spool", "spool is not all of a command: it is one of 'spool list', "),
@@ -78,6 +100,17 @@ fn usage_errors_exit_with_2_and_point_to_the_help() {
         ("spool --dir x", "--dir"),
         ("spool list", "CONFIG is missing"),
         ("spool list --dir x c.json", "leave one out"),
+        ("status --jsno", r#"unknown option "--jsno"; did you mean --json?"#),
+        ("statsu", r#"unknown command "statsu"; did you mean status?"#),
+        ("disconnect a b c", "unexpected argument \"c\""),
+        ("blacklist add", "ENTRY is missing"),
+        ("blacklist add c.json", "ENTRY is missing"),
+        ("status --config a --name b", "--config and --name both name a connector"),
+        ("subscribe", "TYPE is missing"),
+        ("subscribe --none a", "leave one out"),
+        ("print-completions tcsh", "it is one of bash, zsh, fish"),
+        ("print-man-page aioconnectorsdd", "did you mean aioconnectorsd?"),
+        ("stop --timeout 0 --config /no/such.json", "--timeout: 0 is no time"),
     ] {
         let Outcome { code, out, err } = ctl(line);
         assert_eq!((code, out.as_str()), (ExitCode::from(EXIT_USAGE), ""), "{line}");

@@ -8,6 +8,7 @@ use super::error::{Notice, shown};
 use super::keys::Config;
 use super::owner::find_owner;
 use super::reader::{KeyProblem, Reader};
+use super::values::MetricsListen;
 use crate::wire::names::{self, SOCKET_PATH_MAX};
 
 /// Notes in `reader` what is wrong with `config` as a whole.
@@ -78,6 +79,9 @@ fn socket_path_problems(config: &Config) -> Vec<KeyProblem> {
     ];
     for (i, message_type) in config.recv_message_types.iter().enumerate() {
         paths.push((format!("recv_message_types[{i}]"), sockets.receive(message_type)));
+    }
+    if let Some(MetricsListen::Unix(path)) = &config.metrics_listen {
+        paths.push(("metrics_listen".to_owned(), path.clone()));
     }
     paths.into_iter().filter_map(|(key, path): (String, PathBuf)| too_long(key, &path)).collect()
 }

@@ -9,8 +9,8 @@ use serde_json::Value;
 use super::reader::Reader;
 use super::setting::Setting;
 use super::values::{
-    Addresses, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy, Rotate,
-    VerifyPeer,
+    Addresses, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, MetricsListen, OnFull, PersistenceSync,
+    Proxy, Rotate, VerifyPeer,
 };
 use crate::core::rules::{ClientRule, LocalRule};
 use crate::wire::topics::Pattern;
@@ -294,6 +294,9 @@ keys! {
         address that has most of them.";
     max_unidentified_message_size: u64 = "65536", Bytes(KIB, 1024 * KIB), Now, Manager,
         "How many bytes the first messages of a peer may have, before it is known who it is.";
+    metrics_listen: Option<MetricsListen> = "null", Free, Now, Manager,
+        "Where Prometheus reads the metrics, at `/metrics`: the path of a Unix socket, or a loopback address with a port as \
+        in `127.0.0.1:9101`. Without it there are none.";
     on_full: BTreeMap<String, OnFull> = "{}", MessageTypes, Now, Manager,
         "What happens to a message that finds the queue to its peer full, by message type: `block` has its app wait, \
         `reject` refuses it, `drop_oldest` gives up the oldest ones. Types that are not listed block while the peer is \

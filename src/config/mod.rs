@@ -31,8 +31,8 @@ pub use owner::{Owner, OwnerError, find_owner};
 pub use save::save;
 pub use template::Templates;
 pub use values::{
-    Address, Addresses, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy,
-    ProxyAuthorization, Rotate, VerifyPeer,
+    Address, Addresses, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, MetricsListen, OnFull,
+    PersistenceSync, Proxy, ProxyAuthorization, Rotate, VerifyPeer,
 };
 
 use crate::wire::names::{self, Role, SocketPaths};

@@ -62,6 +62,7 @@ pub static TOPICS: &[Topic] = &[
             python("is_server", "false"),
             python("client_name", "\"client1\""),
             python("server_sockaddr", "[\"server.example.org\", 10673]"),
+            own("server_return_after", "300"),
             python("connector_files_dirpath", "\"/var/lib/aioconnectors/client\""),
             python("client_bind_ip", "\"192.0.2.7\""),
             python("reuse_server_sockaddr", "true"),
@@ -201,7 +202,8 @@ pub static TOPICS: &[Topic] = &[
             and `certificate`, which is false if nothing but the client's word says its name. `hook_target_directory` gets the \
             message's `header`, and writes a path to standard output: a folder beneath the one of `file_recv_config`, an \
             absolute path in its place, or nothing. `hook_store_token` gets `token` and writes what is kept of it; \
-            `hook_load_token` gets `stored` and writes the token.\n\nThe path is absolute. The file is root's or the \
+            `hook_load_token` gets `stored` and writes the token. `hook_proxy_authorization` gets `username` \
+            and `password`, those of `proxy`, and writes an object of the two.\n\nThe path is absolute. The file is root's or the \
             connector's own, executable, and neither it nor a folder on its way is for everybody to write. There is no shell \
             in between, and nothing but `PATH` in its environment.",
         entries: &[

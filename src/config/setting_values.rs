@@ -1,5 +1,6 @@
 //! How a JSON value becomes one of our own types.
 
+use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
@@ -9,8 +10,8 @@ use super::error::Mismatch;
 use super::keys::Limits;
 use super::setting::{Entry, Read, Scope, Setting, UnknownMember, all_or, unknown_members};
 use super::values::{
-    Address, Addresses, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, OnFull, PersistenceSync, Proxy,
-    ProxyAuthorization, Rotate, VerifyPeer,
+    Address, Addresses, Coverage, Enrollment, FileRecv, IgnorePeerTraffic, LogLevel, MetricsListen, OnFull,
+    PersistenceSync, Proxy, ProxyAuthorization, Rotate, VerifyPeer,
 };
 use crate::wire::topics::{Pattern, SUBSCRIPTIONS_MAX};
 
@@ -71,6 +72,35 @@ fn read_host(value: &Value) -> Result<String, Mismatch> {
 fn read_port(value: &Value) -> Result<u16, Mismatch> {
     let port = value.as_u64().and_then(|port| u16::try_from(port).ok()).filter(|port| *port > 0);
     port.ok_or_else(|| Mismatch::new(value, "a port, a whole number from 1 to 65535"))
+}
+
+impl Setting for Option<MetricsListen> {
+    fn expected(_: Limits) -> String {
+        r#"the path of a Unix socket, a loopback address with a port as in "127.0.0.1:9101", or null"#.to_owned()
+    }
+
+    fn read(value: &Value, scope: Scope) -> Read<Self> {
+        let text = match value {
+            Value::Null => return Ok(None),
+            Value::String(text) => text,
+            _ => return Self::wrong(value, scope),
+        };
+        if text.contains('/') {
+            return PathBuf::read(value, scope).map(|path| Some(MetricsListen::Unix(path)));
+        }
+        let address = text.strip_prefix("localhost:").map_or_else(|| text.clone(), |port| format!("127.0.0.1:{port}"));
+        match address.parse::<SocketAddr>() {
+            Ok(address) if address.port() == 0 => Self::wrong(value, scope),
+            Ok(address) if address.ip().is_loopback() => Ok(Some(MetricsListen::Tcp(address))),
+            // The metrics name peers and types, and there is no TLS here to ask who reads them.
+            Ok(_) => {
+                let expected = "a loopback address, as in \"127.0.0.1:9101\": metrics name the peers, so for other machines \
+                                put a proxy in front that asks who is there";
+                Err(vec![Mismatch::new(value, expected)])
+            }
+            Err(_) => Self::wrong(value, scope),
+        }
+    }
 }
 
 impl Setting for Vec<Pattern> {

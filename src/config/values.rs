@@ -1,7 +1,8 @@
 //! The types of config values that the standard library has no type for.
 
 use std::fmt;
-use std::ops::Deref;
+use std::net::SocketAddr;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -25,6 +26,15 @@ impl fmt::Display for Address {
             write!(f, "{}:{}", self.host, self.port)
         }
     }
+}
+
+/// Where programs connect that read the metrics.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum MetricsListen {
+    /// At a Unix socket.
+    Unix(PathBuf),
+    /// At a loopback address.
+    Tcp(SocketAddr),
 }
 
 /// The addresses of a server: one, or, on a client, several, the preferred one first.
@@ -59,6 +69,12 @@ impl Deref for Addresses {
 
     fn deref(&self) -> &Address {
         &self.first
+    }
+}
+
+impl DerefMut for Addresses {
+    fn deref_mut(&mut self) -> &mut Address {
+        &mut self.first
     }
 }
 

@@ -144,9 +144,7 @@ pub(super) struct Link {
     /// The number under which it was accepted; none if it was dialled.
     pub arrival: Option<u64>,
     /// Which of the server's addresses it was dialled to.
-    pub server: usize,
-    /// What it ends with if it is not open in time, if that is not the ordinary cause.
-    pub overdue: Option<Cause>,
+    pub server: u8,
     /// How the frames of the last header are delivered.
     pub memo: Option<LinkMemo>,
     /// Keep-alives in a row without an answer.
@@ -195,7 +193,6 @@ impl Link {
             remote,
             arrival: None,
             server: 0,
-            overdue: None,
             memo: None,
             unanswered: 0,
             said: None,

@@ -515,7 +515,7 @@ impl Connector {
                 Timer::Linger(id) => self.linger_over(id, now),
                 Timer::Confirm(id) => self.confirm_due(id, now),
                 Timer::Answer(request) => self.request_overdue(request, now),
-                Timer::Stable(_) => self.backoff.reset(),
+                Timer::Stable(_) => self.link_lasts(),
                 Timer::Hello(id) => self.no_hello(id, now),
                 Timer::Unread(inbox) => self.check_unread(inbox, now),
                 Timer::DialApp(inbox) => self.dial_app(inbox),

@@ -44,7 +44,7 @@ impl Connector {
     }
 
     /// Opens a connection to one of the server's addresses.
-    pub(super) fn dial_address(&mut self, server: usize, now: Instant) -> Id {
+    pub(super) fn dial_address(&mut self, server: u8, now: Instant) -> Id {
         let id = self.add_link(None);
         if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
             link.server = server;
@@ -267,7 +267,7 @@ impl Connector {
             return self.answered(id, gate, Err("no answer came".to_owned()), now);
         }
         let cause = match link.filter(|l| l.remote.is_none()) {
-            Some(link) => link.overdue.clone().unwrap_or(Cause::ConnectTimeout(self.settings.connect_timeout)),
+            Some(_) => self.overdue(id),
             None => Cause::HandshakeTimeout(HANDSHAKE_TIMEOUT),
         };
         self.close(id, cause, now);

@@ -20,6 +20,7 @@
 //! - A link of the first kind is not left for the first address: what it has on its way could come twice, and a server
 //!   of the Python package does not bear two links of one client.
 
+use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 use super::backoff::STABLE_PERIOD;
@@ -34,6 +35,9 @@ use crate::wire::control::CloseReason;
 /// Longest wait before the first address is gone back to, if links to it end early.
 pub const RETURN_MAX: Duration = Duration::from_secs(3600);
 
+/// Most addresses of a server; the config allows fewer.
+pub const SERVERS_MAX: usize = 255;
+
 /// The addresses of a client's server.
 #[derive(Debug)]
 pub(super) struct Servers {
@@ -42,13 +46,15 @@ pub(super) struct Servers {
     /// How long a link leads elsewhere before the first is tried.
     return_after: Option<Duration>,
     /// The one that is dialled next.
-    next: usize,
+    next: u8,
     /// Attempts in a row that came to no link that lasted, since the last wait.
     tried: usize,
     /// Links to the first in a row that ended early.
     flaps: u32,
     /// Why the last attempt at each has failed; none once there was a link.
     failures: Vec<Option<Cause>>,
+    /// What connections end with that are not open in time, if that is not the ordinary cause.
+    overdue: HashMap<Id, Cause>,
     /// The connection that is to lead back to the first, beside the link that there is.
     returning: Option<Id>,
 }
@@ -64,8 +70,8 @@ enum Wait {
 
 impl Servers {
     pub fn new(names: Vec<String>, return_after: Option<Duration>) -> Self {
-        let failures = vec![None; names.len()];
-        Self { names, return_after, next: 0, tried: 0, flaps: 0, failures, returning: None }
+        let (failures, overdue) = (vec![None; names.len()], HashMap::new());
+        Self { names, return_after, next: 0, tried: 0, flaps: 0, failures, overdue, returning: None }
     }
 
     /// The first address is next, and what failed before is told anew.
@@ -74,18 +80,18 @@ impl Servers {
         self.failures.fill(None);
     }
 
-    fn name(&self, at: usize) -> String {
-        self.names.get(at).cloned().unwrap_or_default()
+    fn name(&self, at: u8) -> String {
+        self.names.get(usize::from(at)).cloned().unwrap_or_default()
     }
 
     /// Whether an attempt failed as the one before did.
-    fn fails_again(&mut self, at: usize, cause: &Cause) -> bool {
-        let Some(last) = self.failures.get_mut(at) else { return false };
+    fn fails_again(&mut self, at: u8, cause: &Cause) -> bool {
+        let Some(last) = self.failures.get_mut(usize::from(at)) else { return false };
         last.replace(cause.clone()).as_ref() == Some(cause)
     }
 
     /// There is no link any more, or none came: its address, and how long it was up, if it was.
-    fn ended(&mut self, at: usize, lived: Option<Duration>) -> Wait {
+    fn ended(&mut self, at: u8, lived: Option<Duration>) -> Wait {
         if at == 0 && self.names.len() > 1 && lived.is_some() {
             self.lived(lived.unwrap_or_default());
         }
@@ -98,7 +104,8 @@ impl Servers {
             (self.next, self.tried) = (0, 0);
             return Wait::Round;
         }
-        self.next = (at + 1) % self.names.len();
+        // There are at most as many as fit.
+        self.next = ((usize::from(at) + 1) % self.names.len()) as u8;
         Wait::Next
     }
 
@@ -128,8 +135,10 @@ pub enum DialStep {
 
 impl Connector {
     /// Names the addresses of a client's server, in the order in which they are dialled, and says after how long elsewhere
-    /// it goes back to the first. Before all else; without it there is one. An empty list changes nothing.
-    pub fn set_servers(&mut self, names: Vec<String>, return_after: Option<Duration>) {
+    /// it goes back to the first. Before all else; without it there is one. An empty list changes nothing; of a longer one
+    /// than [`SERVERS_MAX`] the rest is left out.
+    pub fn set_servers(&mut self, mut names: Vec<String>, return_after: Option<Duration>) {
+        names.truncate(SERVERS_MAX);
         if !names.is_empty() {
             self.servers = Servers::new(names, return_after);
         }
@@ -138,7 +147,7 @@ impl Connector {
     /// Which of the server's addresses a connection is for.
     #[must_use]
     pub fn server_of(&self, id: Id) -> usize {
-        self.conns.get(id).and_then(|conn| conn.link()).map_or(0, |link| link.server)
+        self.conns.get(id).and_then(|conn| conn.link()).map_or(0, |link| link.server.into())
     }
 
     /// Whether a connection is to take the place of a link to another address.
@@ -150,7 +159,9 @@ impl Connector {
     /// A connection that was dialled has begun another step on its way to be open, which has a time of its own.
     pub fn dial_step(&mut self, id: Id, step: DialStep, now: Instant) {
         let connect_timeout = self.settings.connect_timeout;
-        let Some(link) = self.conns.get_mut(id).and_then(|conn| conn.link_mut()) else { return };
+        if self.conns.get(id).and_then(|conn| conn.link()).is_none() {
+            return;
+        }
         let (within, overdue) = match step {
             DialStep::Hook(timeout) => {
                 let why = "hook_proxy_authorization has not answered".to_owned();
@@ -166,12 +177,21 @@ impl Connector {
                 (HANDSHAKE_TIMEOUT, Some(Cause::Failed(why)))
             }
         };
-        link.overdue = overdue;
+        match overdue {
+            Some(cause) => self.servers.overdue.insert(id, cause),
+            None => self.servers.overdue.remove(&id),
+        };
         self.timers.arm(Timer::Handshake(id), now + within);
     }
 
+    /// Why a connection ends that is not open in time.
+    pub(super) fn overdue(&self, id: Id) -> Cause {
+        let ordinary = Cause::ConnectTimeout(self.settings.connect_timeout);
+        self.servers.overdue.get(&id).cloned().unwrap_or(ordinary)
+    }
+
     /// The address that is dialled next.
-    pub(super) fn next_server(&self) -> usize {
+    pub(super) fn next_server(&self) -> u8 {
         self.servers.next
     }
 
@@ -203,12 +223,18 @@ impl Connector {
         let Some(link) = self.conns.get(id).and_then(|conn| conn.link()) else { return };
         let (at, is_link2) = (link.server, link.link2.is_some());
         self.servers.returning.take_if(|returning| *returning == id);
-        if let Some(failure) = self.servers.failures.get_mut(at) {
+        if let Some(failure) = self.servers.failures.get_mut(usize::from(at)) {
             *failure = None;
         }
         if at > 0 && is_link2 {
             self.go_back_later(now);
         }
+    }
+
+    /// A client's link has been up for [`STABLE_PERIOD`]: failures before it count no more.
+    pub(super) fn link_lasts(&mut self) {
+        self.backoff.reset();
+        self.servers.tried = 0;
     }
 
     fn go_back_later(&mut self, now: Instant) -> Option<Duration> {
@@ -237,6 +263,7 @@ impl Connector {
 
     /// A client's link or an attempt to get one has ended.
     pub(super) fn client_link_ended(&mut self, id: Id, link: &Link, cause: Cause, now: Instant) {
+        self.servers.overdue.remove(&id);
         let was_returning = self.servers.returning.take_if(|returning| *returning == id).is_some();
         if was_returning {
             self.end_move(now);

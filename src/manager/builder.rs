@@ -65,6 +65,25 @@ impl Builder {
         self.set_path("certificates_directory_path", dir.into())
     }
 
+    /// `server_sockaddr`, on a client: one more address of the server, which is tried when there is no link by those before.
+    /// The first one names the server.
+    pub fn or_server(mut self, host: &str, port: u16) -> Self {
+        let one_more = Value::from(vec![Value::from(host), Value::from(port)]);
+        if let Some(Value::Array(addresses)) = self.members.get_mut("server_sockaddr") {
+            if !addresses.first().is_some_and(Value::is_array) {
+                *addresses = vec![Value::Array(std::mem::take(addresses))];
+            }
+            addresses.push(one_more);
+        }
+        self
+    }
+
+    /// `proxy`: the HTTP proxy that a client goes through, spoken to in clear. [`set`](Self::set) is for one with TLS;
+    /// [`Hooks::proxy_authorization`] gives a name and a password, if it wants them.
+    pub fn proxy(self, host: &str, port: u16) -> Self {
+        self.set("proxy", serde_json::json!({"enabled": true, "address": host, "port": port}))
+    }
+
     /// `use_ssl`: whether its links are TLS; by default they are.
     pub fn use_ssl(self, tls: bool) -> Self {
         self.set("use_ssl", tls)

@@ -32,6 +32,18 @@ fn proxy(config: &Config, hooks: &Hooks, runner: &Runner) -> Result<Option<Proxy
     Proxy::new(at, tls, credentials, hooks, runner, config.hook_timeout).map(Some)
 }
 
+/// How the way to the server is told at the start, if it is not just its address.
+pub(super) fn in_words(config: &Config) -> String {
+    let several = match config.server_sockaddr.others.len() {
+        0 => String::new(),
+        others => format!(", by {} addresses", others + 1),
+    };
+    let proxy = config.proxy.address.as_ref().filter(|_| config.proxy.enabled);
+    let proxy =
+        proxy.map(|at| format!(", through the proxy {at}{}", if config.proxy.ssl_server { " with TLS" } else { "" }));
+    several + &proxy.unwrap_or_default()
+}
+
 /// What the server's addresses are called in logs: where there are several, by the server's id and the address.
 pub(super) fn server_names(config: &Config) -> Vec<String> {
     let addresses = &config.server_sockaddr;

@@ -1,5 +1,6 @@
 //! Opening the connection to the server: names are looked up off the loop, which never waits.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io;
 use std::net::{IpAddr, SocketAddr, ToSocketAddrs};
@@ -80,8 +81,8 @@ pub struct Resolver {
     sender: Sender<(Id, Result<SocketAddr, DialError>)>,
     receiver: Receiver<(Id, Result<SocketAddr, DialError>)>,
     waker: Arc<Waker>,
-    /// Look-ups so far.
-    asked: usize,
+    /// Look-ups of each name so far. Names are those of the config.
+    asked: HashMap<String, usize>,
 }
 
 impl Resolver {
@@ -89,7 +90,7 @@ impl Resolver {
     #[must_use]
     pub fn new(waker: Arc<Waker>) -> Self {
         let (sender, receiver) = channel();
-        Self { sender, receiver, waker, asked: 0 }
+        Self { sender, receiver, waker, asked: HashMap::new() }
     }
 
     /// Begins to look up where `target` is; the answer comes by [`Resolver::answer`]. An address needs no look-up and
@@ -101,8 +102,9 @@ impl Resolver {
         }
         let asked = target.clone();
         let (sender, waker) = (self.sender.clone(), Arc::clone(&self.waker));
-        let turn = self.asked;
-        self.asked = turn.wrapping_add(1);
+        let turns = self.asked.entry(asked.host.clone()).or_default();
+        let turn = *turns;
+        *turns = turn.wrapping_add(1);
         let looking = std::thread::Builder::new().name("look-up".to_owned()).spawn(move || {
             let found = look_up(&asked).map(|all| in_turn(&all, turn));
             // If the loop is gone, nobody waits for the answer.

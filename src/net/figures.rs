@@ -7,6 +7,7 @@ use super::shell::{Kind, Shell};
 use crate::core::Id;
 use crate::core::figures::{CertificateFigures, Figures, Host, Process, Store, Syncs};
 use crate::sys::usage;
+use crate::version::{COMMIT, VERSION};
 
 impl Shell {
     /// How all stands, and what has passed.
@@ -46,7 +47,7 @@ impl Shell {
 
     /// Answers an admin who wants to see all numbers.
     pub(super) fn show_status(&mut self, id: Id, now: Instant) {
-        let status = self.figures(now).to_json(env!("CARGO_PKG_VERSION"), option_env!("AIOCONNECTORS_COMMIT"));
+        let status = self.figures(now).to_json(VERSION, COMMIT);
         self.parts.connector.status_shown(id, &status, now);
     }
 

@@ -31,6 +31,13 @@ pub enum ListenError {
         /// Why not.
         error: io::Error,
     },
+    /// The address of `metrics_listen` cannot be bound.
+    Metrics {
+        /// The address.
+        address: SocketAddr,
+        /// Why not.
+        error: io::Error,
+    },
     /// Another process listens on the Unix socket.
     InUse {
         /// The socket.
@@ -61,6 +68,9 @@ impl fmt::Display for ListenError {
             ListenError::Address { address, error } => {
                 write!(f, "server_sockaddr: cannot listen on {address}: {error}")
             }
+            ListenError::Metrics { address, error } => {
+                write!(f, "metrics_listen: cannot listen on {address}: {error}")
+            }
             ListenError::InUse { path } => {
                 write!(f, "{}: another process listens there; is this connector running already?", path.display())
             }
@@ -82,6 +92,14 @@ pub fn tcp(host: &str, port: u16, share: bool) -> Result<TcpListener, ListenErro
     let ip = local_address(host).map_err(|error| ListenError::Host { host: host.to_owned(), error })?;
     let address = SocketAddr::new(ip, port);
     bind(address, share).map_err(|error| ListenError::Address { address, error })
+}
+
+/// Listens on the address of `metrics_listen`.
+///
+/// # Errors
+/// It cannot be bound.
+pub fn tcp_for_metrics(address: SocketAddr) -> Result<TcpListener, ListenError> {
+    bind(address, false).map_err(|error| ListenError::Metrics { address, error })
 }
 
 fn bind(address: SocketAddr, share: bool) -> io::Result<TcpListener> {

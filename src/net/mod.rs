@@ -19,6 +19,7 @@ mod outputs;
 mod rest;
 pub mod rings;
 pub mod route;
+pub mod scrapes;
 pub mod security;
 pub mod session;
 pub mod shell;

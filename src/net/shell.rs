@@ -21,6 +21,7 @@ use super::meter::Meter;
 use super::open::Dialled;
 use super::rings::Rings;
 use super::route::Route;
+use super::scrapes::{ScrapeListener, Scrapes};
 use super::security::{Secure, Security};
 use super::session::{Handler, Session};
 use super::stop::Signals;
@@ -52,8 +53,11 @@ pub(super) const APPS: Token = Token(1);
 const ADMINS: Token = Token(2);
 const SIGNALS: Token = Token(3);
 const WAKER: Token = Token(4);
+pub(super) const SCRAPE_LISTENER: Token = Token(5);
 /// A connection's token is this and its place in the core's table.
 const CONNECTIONS: usize = 16;
+/// A scraper's token is this and its place.
+pub(super) const SCRAPES: usize = 1 << 47;
 /// A closed connection's token is this and a number.
 const LINGERING: usize = 1 << 48;
 
@@ -84,6 +88,8 @@ pub struct Parts {
     pub hooks: ActiveHooks,
     /// Files of tokens.
     pub tokens: ActiveTokens,
+    /// Where programs connect that read the metrics.
+    pub scrapes: Option<ScrapeListener>,
     /// The process's signals, if they are the connector's.
     pub signals: Option<Signals>,
     /// Longest time for what is queued to go out at the end.
@@ -196,6 +202,7 @@ pub struct Shell {
     /// When the certificates are looked at.
     pub(super) certificates_at: Instant,
     pub(super) meter: Meter,
+    pub(super) scrapes: Scrapes,
 }
 
 impl Shell {
@@ -208,6 +215,9 @@ impl Shell {
         let registry = poll.registry();
         parts.doors.register(registry, LINKS, APPS)?;
         registry.register(&mut parts.admins.listener, ADMINS, Interest::READABLE)?;
+        if let Some(scrapes) = &mut parts.scrapes {
+            scrapes.register(registry)?;
+        }
         if let Some(signals) = &mut parts.signals {
             signals.register(registry, SIGNALS)?;
         }
@@ -246,6 +256,7 @@ impl Shell {
             works: false,
             certificates_at: now,
             meter: Meter::default(),
+            scrapes: Scrapes::default(),
         };
         shell.parts.connector.start(now);
         shell.do_outputs(now);
@@ -293,6 +304,7 @@ impl Shell {
         self.rest_as_ordered(now);
         self.let_go(now);
         self.accept_again(now);
+        self.serve_scrapes(now);
         self.measure_turn(now);
         if self.ended && self.lingering.is_empty() {
             return Ok(Wish::End);
@@ -304,13 +316,15 @@ impl Shell {
     fn patience(&self) -> Option<Duration> {
         let discards = self.lingering.values().any(|(stream, _)| stream.readable);
         let is_over = self.ended && self.lingering.is_empty();
+        let discards = discards || self.scrapes.is_busy();
         if is_over || discards || self.works || !self.to_read.is_empty() || !self.to_write.is_empty() {
             return Some(Duration::ZERO);
         }
         let shutdown = self.parts.shutdown_timeout;
         let lingering = self.lingering.values().map(|(stream, until)| let_go_at(stream, *until, shutdown)).min();
         let certificates = Some(self.certificates_at);
-        let next = [self.parts.connector.next_deadline(), lingering, self.accept_again, certificates];
+        let scrapes = self.scrapes.next_deadline();
+        let next = [self.parts.connector.next_deadline(), lingering, self.accept_again, certificates, scrapes];
         let next = next.into_iter().flatten().min();
         // A millisecond more than needed: the poller counts in those, and must not wake before the time.
         next.map(|at| at.saturating_duration_since(Instant::now()) + Duration::from_millis(1))
@@ -322,6 +336,7 @@ impl Shell {
             APPS => self.accept_apps(now),
             ADMINS => self.accept_admins(now),
             SIGNALS => self.take_signals(now),
+            SCRAPE_LISTENER => self.scrapes.listener_event(),
             WAKER => {
                 self.take_answers(now);
                 self.take_verdicts(now);
@@ -332,6 +347,7 @@ impl Shell {
                     stream.ready(event);
                 }
             }
+            Token(token) if token >= SCRAPES => self.scrapes.event(token - SCRAPES, event),
             Token(token) => self.connection_event(token - CONNECTIONS, event, now),
         }
     }
@@ -408,6 +424,10 @@ impl Shell {
         let (connector, security) = (&mut self.parts.connector, &self.parts.security);
         let mut handler = ToCore { connector, security, id, now, known };
         Some(work(&mut entry.stream, &mut self.buffers, &mut handler))
+    }
+
+    pub(super) fn buffers(&mut self) -> &mut Buffers {
+        &mut self.buffers
     }
 
     fn read_all(&mut self, now: Instant) {

@@ -128,7 +128,7 @@ impl Remote {
     }
 
     /// The answer to a command that is refused with a reason, in JSON.
-    pub(super) fn done(&self, command: &str, arguments: &Map<String, Value>) -> Result<String, RemoteError> {
+    pub(crate) fn done(&self, command: &str, arguments: &Map<String, Value>) -> Result<String, RemoteError> {
         let answer = self.command(command, arguments)?;
         let said: Option<Value> = serde_json::from_str(&answer).ok();
         match said.as_ref().filter(|said| said["status"] == false).and_then(|said| said["msg"].as_str()) {

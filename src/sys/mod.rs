@@ -7,6 +7,7 @@ pub mod outq;
 pub mod peer_groups;
 pub mod process;
 pub mod size_limit;
+pub mod terminal;
 pub mod usage;
 
 pub use map::Map;

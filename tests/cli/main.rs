@@ -7,6 +7,8 @@ mod common;
 mod chat;
 mod doctor;
 mod files;
+mod menu;
+mod operate;
 mod programs;
 mod receive;
 mod rig;

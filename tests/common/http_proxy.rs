@@ -21,7 +21,7 @@ pub enum Manner {
     /// It opens a tunnel to this port of 127.0.0.1, whatever host it is asked for.
     Opens(u16),
     /// The same, if it is told this line.
-    OpensIf(u16, &'static str),
+    OpensIf(u16, String),
     /// It hears the request, says this, and closes when the other side does.
     Says(Vec<u8>),
     /// It hears the request, and says nothing.

@@ -116,7 +116,7 @@ fn an_ipv6_server_is_asked_for_in_brackets() {
 #[test]
 fn the_name_and_the_password_of_the_config_are_told() {
     let known = json!({"authorization": {"username": "Aladdin", "password": PASSWORD}});
-    let rig = Rig::new(|port| Manner::OpensIf(port, TOLD), known);
+    let rig = Rig::new(|port| Manner::OpensIf(port, TOLD.to_owned()), known);
     let process = rig.client.start();
     rig.check();
     assert!(!process.errors().iter().any(|line| has_word(line, &[PASSWORD, "QWxhZGRpb"])), "{:?}", process.errors());
@@ -125,7 +125,7 @@ fn the_name_and_the_password_of_the_config_are_told() {
 #[test]
 fn a_hook_is_asked_for_the_password_before_each_connection() {
     let known = json!({"authorization": {"username": "Aladdin", "password": "old"}});
-    let rig = Rig::new(|port| Manner::OpensIf(port, TOLD), known);
+    let rig = Rig::new(|port| Manner::OpensIf(port, TOLD.to_owned()), known);
     let (script, asked) = (rig.place.file("auth"), rig.place.file("asked"));
     let text = format!(
         "#!/bin/sh\ncat >> {}\necho '{{\"username\": \"Aladdin\", \"password\": \"{PASSWORD}\"}}'\n",
@@ -282,7 +282,7 @@ fn a_proxy_is_spoken_to_over_tls_with_tls_to_the_server_in_it_and_without() {
     for inner in [false, true] {
         let (place, port) = (Place::new(), free_port());
         let (tls, ca_file) = tls_for("127.0.0.1", &place);
-        let proxy = HttpProxy::start_with(Manner::OpensIf(port, TOLD), Some(tls));
+        let proxy = HttpProxy::start_with(Manner::OpensIf(port, TOLD.to_owned()), Some(tls));
         certificates::make(&place.file("made"));
         let prepare = |setup: Setup| {
             certificates::hand_out(&place.file("made"), &setup);

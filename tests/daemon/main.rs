@@ -23,6 +23,8 @@ mod hooks;
 mod hostile;
 mod hot;
 mod http_proxy;
+mod life;
+mod metrics;
 mod odd_days;
 mod peers;
 mod receipts;

@@ -342,7 +342,7 @@ fn a_token_for_enrolment_can_be_withdrawn_and_expires() {
     let server = Server::start_with(|setup| setup.with("enrollment", "token"));
     let (_, withdrawn) = ctl(&server, "enroll CONFIG alice");
     assert_eq!(ctl(&server, "withdraw-enrollment CONFIG alice"), (Some(0), String::new()));
-    assert_eq!(ctl(&server, "withdraw-enrollment CONFIG alice").0, Some(1));
+    assert_eq!(ctl(&server, "withdraw-enrollment CONFIG alice").0, Some(3));
     let alice = invited(&server, server.client("alice"), &withdrawn);
     let _alice = alice.start();
     server.process.wait_error(&["client alice may not enrol"]);
@@ -352,7 +352,7 @@ fn a_token_for_enrolment_can_be_withdrawn_and_expires() {
     let _bob = bob.start();
     server.process.wait_error(&["client bob may not enrol"]);
     for words in ["enroll CONFIG ../x", "enroll CONFIG default", "enroll CONFIG x --ttl 9999999"] {
-        assert_eq!(ctl(&server, words).0, Some(1), "{words}");
+        assert_eq!(ctl(&server, words).0, Some(3), "{words}");
     }
 }
 

@@ -10,6 +10,7 @@ mod common;
 
 mod access;
 mod acks;
+mod admin;
 mod certificates;
 mod checks;
 mod file_frames;

@@ -3,7 +3,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
-use std::process::Command;
+use std::process::{Command, Stdio};
 use std::sync::OnceLock;
 use std::thread;
 
@@ -77,6 +77,19 @@ pub fn make_certificates(options: &[&str], dir: &Path) {
     crate::common::certificates::run(
         command.args(["-m", "aioconnectors", "create_certificates"]).arg(dir).args(options),
     );
+}
+
+/// Runs the package's menu for admins with this typed; what it shows.
+#[track_caller]
+pub fn menu(typed: &str) -> String {
+    let mut command = command();
+    command.args(["-m", "aioconnectors", "cli"]).env("TERM", "dumb").stdin(Stdio::piped());
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("the menu");
+    child.stdin.take().expect("a pipe").write_all(typed.as_bytes()).expect("it reads");
+    let output = child.wait_with_output().expect("its end");
+    let shown = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{shown}\n{}", String::from_utf8_lossy(&output.stderr));
+    shown
 }
 
 fn command() -> Command {

@@ -32,7 +32,7 @@ fn compare(own: &Config, other: &Config, name: &str, report: &mut Report) {
         let what = format!("{name} has the same name and the same connector_files_dirpath: only one of both can run");
         return report.error(PART, what, "give one of them another folder or another client_name");
     }
-    let same_server = own.server_sockaddr == other.server_sockaddr;
+    let same_server = own.server_sockaddr.first == other.server_sockaddr.first;
     match (own.role(), other.role()) {
         (Role::Server, Role::Server) if same_server => {
             let what = format!("{name} is a server at {} too: only one of both can run", own.server_sockaddr.first);

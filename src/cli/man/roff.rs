@@ -33,9 +33,11 @@ impl Page {
         self.line(&format!(".SS {}", quoted(title)));
     }
 
-    /// A paragraph.
+    /// A paragraph. The first one behind a heading needs no macro, and should have none.
     pub fn paragraph(&mut self, text: &str) {
-        self.line(".PP");
+        if !self.0.trim_end().rsplit('\n').next().is_some_and(|line| line.starts_with(".S")) {
+            self.line(".PP");
+        }
         self.sentences(text, ".PP");
     }
 
@@ -50,6 +52,16 @@ impl Page {
     pub fn more(&mut self, text: &str) {
         self.line(".IP");
         self.sentences(text, ".IP");
+    }
+
+    /// What comes next belongs to the last item, up to [`end_inner`](Self::end_inner).
+    pub fn begin_inner(&mut self) {
+        self.line(".RS");
+    }
+
+    /// The end of what belongs to an item.
+    pub fn end_inner(&mut self) {
+        self.line(".RE");
     }
 
     /// Lines that are shown as they are.
@@ -171,9 +183,7 @@ mod tests {
         let text = page.into_text();
         assert!(text.contains(".TH P 1 2026-01-02 \"aioconnectors "), "{text}");
         assert!(
-            text.contains(
-                ".SH \"a \\(dqb\\(dq\"\n.PP\n\\&.dot begins it.\nNext one.\n\\fBc\\fR d e.g. f.\n.PP\nMore.\n"
-            ),
+            text.contains(".SH \"a \\(dqb\\(dq\"\n\\&.dot begins it.\nNext one.\n\\fBc\\fR d e.g. f.\n.PP\nMore.\n"),
             "{text}"
         );
         assert!(text.ends_with(".EX\n\\&.x\n\\(aqy\n.EE\n.RE\n"), "{text}");

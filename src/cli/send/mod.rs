@@ -62,9 +62,7 @@ pub const COMMAND: Command = Command {
     aliases: &[],
     summary: "Send messages, and say what became of them.",
     details: "What became of them is a line of JSON each, unless stdout is a terminal: {\"id\":1,\"level\":\"delivered\"}, \
-        or an\n\"answer\", an \"error\", or in the end {\"sent\":N} where neither a receipt nor an answer is asked for.\n\
-        Exit codes: 0 sent, delivered, answered as asked, 1 failed, 2 wrong arguments, 3 refused or no answer will\n\
-        come, 4 not in time, 5 no connector.",
+        or an \"answer\", an \"error\", or in the end {\"sent\":N} where neither a receipt nor an answer is asked for.",
     operands: &[CONNECTOR, TYPE, DATA],
     options: &[
         TO,
