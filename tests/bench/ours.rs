@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use aioconnectors::cli::demo::pair::{Pair, Plan};
 use aioconnectors::wire::names::{Role, SocketPaths};
@@ -14,7 +15,7 @@ use crate::Failure;
 use crate::broker::Broker;
 use crate::client::{Place, Sink, Source, Speech};
 use crate::pump::Pump;
-use crate::system::{Brokers, End, Flow, System};
+use crate::system::{Brokers, End, Flow, System, remove_sockets};
 
 pub const CLIENT: &str = "bench";
 pub const MESSAGE_TYPE: &str = "any";
@@ -109,6 +110,15 @@ pub fn pump(name: &'static str, folder: &Path) -> Result<System, Failure> {
 pub fn connectors(name: &'static str, folder: &Path, plan: &Plan, clients: usize) -> Result<System, Failure> {
     let mut pair = Pair::start(folder, plan)?;
     pair.wait_until_connected(CONNECT_TIMEOUT, || false)?;
+    wait_named(&pair)?;
+    if plan.program != PROGRAM {
+        // A client of the Python package that has just changed its certificate may stop sending for good.
+        pair.client_mut().kill();
+        remove_sockets(&folder.join("client"))?;
+        pair.client_mut().start_again()?;
+        wait_named(&pair)?;
+        pair.wait_until_connected(CONNECT_TIMEOUT, || false)?;
+    }
     let mut there = Ends::of(&pair, folder)?.flow()?;
     let back = Ends::back(&pair, folder)?.flow()?;
     let config: Value = serde_json::from_slice(&fs::read(pair.client().config())?)?;
@@ -121,6 +131,20 @@ pub fn connectors(name: &'static str, folder: &Path, plan: &Plan, clients: usize
     }
     let flows = if clients > 1 { vec![there] } else { vec![there, back] };
     Ok(System { name, brokers: Brokers::Pair(Box::new(pair), more), flows })
+}
+
+/// Waits until the server knows the client by its name. Before that it may be connected to get its certificate, and what is
+/// sent meanwhile can block the Python package for good.
+fn wait_named(pair: &Pair) -> Result<(), Failure> {
+    let remote = pair.server().api()?.remote().timeout(CONNECT_TIMEOUT);
+    let start = Instant::now();
+    while !remote.connected_peers()?.iter().any(|name| name == CLIENT) {
+        if start.elapsed() > CONNECT_TIMEOUT {
+            return Err(format!("the client is not known to the server after {CONNECT_TIMEOUT:?}").into());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }
 
 /// One more client, and the app that blasts into it. It gets its own certificate from the server.
