@@ -132,7 +132,7 @@ impl Brokers {
 }
 
 /// Removes the sockets that a connector in this folder listened on: the Python package does not start while they are there.
-pub fn remove_sockets(folder: &Path) -> Result<(), Failure> {
+fn remove_sockets(folder: &Path) -> Result<(), Failure> {
     for entry in fs::read_dir(folder)? {
         let path = entry?.path();
         let name = path.file_name().unwrap_or_default().to_string_lossy();

@@ -170,8 +170,7 @@ pub fn start<'a>(
     Ok(all)
 }
 
-/// Starts one, and sends it some messages in all directions. The Python package stops now and then when it is new, and
-/// then brings nothing any more.
+/// Starts one, and sends it some messages in all its directions.
 fn start_one(folder: &Path, kind: &Kind, clients: usize) -> Result<System, Failure> {
     fs::create_dir(folder)?;
     let mut system = kind.start(folder, clients)?;
