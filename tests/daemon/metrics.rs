@@ -105,7 +105,10 @@ fn what_passes_is_in_the_metrics_of_both_sides_and_in_show_status() {
     assert_eq!((&status["role"], &status["state"]), (&json!("server"), &json!("running")));
     assert_eq!(status["server"], json!(["127.0.0.1", port]));
     let peer = &status["peers"][0];
-    assert_eq!((&peer["name"], &peer["connected"], &peer["sent_messages"]), (&json!("client1"), &json!(true), &json!(2)));
+    assert_eq!(
+        (&peer["name"], &peer["connected"], &peer["sent_messages"]),
+        (&json!("client1"), &json!(true), &json!(2))
+    );
     assert_eq!(status["ledger"][0]["reason"], "unknown_peer");
     assert!(status["loop"]["turns"].as_u64().unwrap() > 0 && status["store"]["disk_free_bytes"].is_u64());
     assert_eq!(status["config"], server.dir.with_extension("json").to_str().unwrap());
@@ -179,7 +182,10 @@ fn a_unix_socket_serves_its_group_and_is_gone_with_the_connector() {
     stream.write_all(get.repeat(2).as_bytes()).expect("requests are taken");
     for _ in 0..2 {
         let (head, body) = answer(&mut stream);
-        assert!(head.contains("Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"), "{head}");
+        assert!(
+            head.contains("Content-Type: application/openmetrics-text; version=1.0.0; charset=utf-8\r\n"),
+            "{head}"
+        );
         assert!(body.ends_with("# EOF\n") && body.contains("# TYPE aioconnectors_sent_messages counter\n"), "{body}");
     }
     stream.write_all(request("HEAD /metrics", "").as_bytes()).expect("a request is taken");
