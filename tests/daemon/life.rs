@@ -92,6 +92,9 @@ fn what_waits_in_a_stopped_client_goes_out_when_it_is_started() {
     wait::until("all to wait", || (waits() == sent.len() as u64).then_some(()));
     remote(&pair.client).stop(true).unwrap();
     assert_eq!(waits(), sent.len() as u64, "a stopped connector shows what waits");
+    let status = pair.client.admin().ask("show_status", json!({})).unwrap();
+    let status: serde_json::Value = serde_json::from_str(&status).unwrap();
+    assert_eq!(status["state"], "stopped");
     assert!(UnixStream::connect(pair.client.send_socket()).is_err(), "apps find nobody");
     // What waits outlives the process as well.
     pair.client_process.kill();

@@ -3,6 +3,7 @@
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
 
+use aioconnectors::remote::Remote;
 use nix::sys::signal::Signal;
 
 use crate::common::{Place, Process, Setup, free_port, wait};
@@ -12,6 +13,7 @@ struct Service {
     _place: Place,
     socket: UnixDatagram,
     process: Process,
+    setup: Setup,
     told: Vec<String>,
 }
 
@@ -28,6 +30,7 @@ impl Service {
             socket,
             process: Process::spawn("aioconnectorsd as a service", &mut command),
             _place: place,
+            setup,
             told: vec![],
         }
     }
@@ -58,6 +61,22 @@ fn a_service_manager_is_told_of_readiness_status_reload_and_end() {
     assert!(since > 0);
     service.wait("READY=1");
     service.process.signal(Signal::SIGTERM);
+    service.wait("STOPPING=1");
+    assert_eq!(service.process.exit_code(), 0);
+}
+
+#[test]
+fn a_connector_that_an_admin_stops_is_a_service_that_says_so_and_lives_on() {
+    let mut service = Service::start("200000");
+    service.wait("STATUS=Serving");
+    let remote = Remote::new(service.setup.admin().path);
+    remote.stop(false).unwrap();
+    service.wait("STATUS=Stopped by an admin");
+    service.wait("WATCHDOG=1");
+    remote.start().unwrap();
+    service.wait("STATUS=Serving");
+    remote.stop(true).unwrap();
+    remote.shutdown(false).unwrap();
     service.wait("STOPPING=1");
     assert_eq!(service.process.exit_code(), 0);
 }
