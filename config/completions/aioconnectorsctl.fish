@@ -23,6 +23,7 @@ complete -c aioconnectorsd -f
 complete -c aioconnectorsctl -n __fish_use_subcommand -a demo -d 'Show two connectors that exchange messages over TLS; takes about 10 s'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a print-config-templates -d 'Print config files to start from, with every key at its default'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a check-config -d 'Check a config file: print every error and every warning'
+complete -c aioconnectorsctl -n __fish_use_subcommand -a doctor -d 'Look for what could keep a connector from working, and say what to do'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a create-certificates -d 'Make the certificates of a server and of its clients'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a replace-server-certificate -d 'Put another certificate in the place of a server\'s own'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a create-connector -d 'Run a connector in the foreground, as aioconnectorsd does'
@@ -87,6 +88,12 @@ complete -c aioconnectorsctl -n '__aioconnectors_is check-config' -l config -r -
 complete -c aioconnectorsctl -n '__aioconnectors_is check-config' -l name -x -a '(__aioconnectors_connectors)' -d 'the connector of this name: /etc/aioconnectors/NAME.json, or one that runs'
 complete -c aioconnectorsctl -n '__aioconnectors_is check-config' -l help -d 'say how it is used'
 complete -c aioconnectorsctl -n '__aioconnectors_is check-config' -F
+complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l config -r -F -d 'the connector whose config file this is'
+complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l name -x -a '(__aioconnectors_connectors)' -d 'the connector of this name: /etc/aioconnectors/NAME.json, or one that runs'
+complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l strict -d 'exit with 1 on warnings as well'
+complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l json -d 'print the findings as one JSON object'
+complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l help -d 'say how it is used'
+complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -F
 complete -c aioconnectorsctl -n '__aioconnectors_is create-certificates' -l ca -d 'for a server with server_ca: make a CA that signs client certificates'
 complete -c aioconnectorsctl -n '__aioconnectors_is create-certificates' -l help -d 'say how it is used'
 complete -c aioconnectorsctl -n '__aioconnectors_is create-certificates' -a '(__fish_complete_directories)'

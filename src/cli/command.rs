@@ -242,12 +242,12 @@ impl Command {
                 Arg::Short(_) => return Err(arg.unexpected().into()),
             }
         }
-        args.operands = self.place(words)?;
+        args.operands = self.place(words, args.has(target::CONFIG_OPTION.long) || args.has(target::NAME.long))?;
         Ok(Request::Run(args))
     }
 
-    /// Which operand each of these is.
-    fn place(&self, words: Vec<OsString>) -> Result<Vec<(&'static str, OsString)>, Failure> {
+    /// Which operand each of these is. `is_named`: an option says which connector is meant.
+    fn place(&self, words: Vec<OsString>, is_named: bool) -> Result<Vec<(&'static str, OsString)>, Failure> {
         let mut operands = self.operands;
         if let [_, rest @ ..] = operands
             && self.finds_connector()
@@ -255,7 +255,8 @@ impl Command {
             let least = rest.iter().filter(|operand| operand.required).count();
             let repeats = rest.last().is_some_and(|operand| operand.name.ends_with('…'));
             let most = if repeats { usize::MAX } else { rest.len() };
-            if !target::is_given(&words, least, most) {
+            let is_given = if is_named { words.len() > most } else { target::is_given(&words, least, most) };
+            if !is_given {
                 operands = rest;
             }
         }

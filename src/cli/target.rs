@@ -341,6 +341,14 @@ mod tests {
     }
 
     #[test]
+    fn beside_an_option_that_names_the_connector_all_else_is_something_else() {
+        let rig = Rig::new(&["c1"], &["c1"]);
+        let args = args_of(&COMMAND, "--name c1 peer.json");
+        assert_eq!(args.operand("PEER"), Some(OsStr::new("peer.json")));
+        assert_eq!(Target::within(&args, &rig.places).unwrap().name(), "c1");
+    }
+
+    #[test]
     fn what_stands_first_is_a_config_by_number_ending_or_path() {
         for (line, least, most, expected) in [
             ("c.json", 0, 0, true),

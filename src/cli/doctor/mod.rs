@@ -25,7 +25,7 @@ use std::process::ExitCode;
 use super::command::{Args, Command, Failure, Opt};
 use super::known::Places;
 use super::table::{JSON, View};
-use super::target::{self, CONFIG_OPTION, CONNECTOR, NAME};
+use super::target::{self, CONFIG_OPTION, NAME};
 use patient::Patient;
 use report::Report;
 
@@ -41,7 +41,7 @@ pub const COMMAND: Command = Command {
         on. A client that is not connected tries its server, without a certificate: the server logs that. Files are \
         judged for the user that runs the connector; run it as that user or as root, so that it can read them.\n\
         The exit code is 0 if there are no errors, else 1.",
-    operands: &[CONNECTOR],
+    operands: &[target::FILE],
     options: &[CONFIG_OPTION, NAME, STRICT, JSON],
     run,
 };

@@ -86,7 +86,8 @@ fn which_connector(page: &mut Page) {
     page.item(
         &format!("`--{}` ‹FILE›", CONFIG_OPTION.long),
         "It is the one whose config file this is. The file may stand as first argument ‹CONFIG› as well: an argument that \
-         ends in `.json`, or that is one more than the command takes otherwise, is the config.",
+         ends in `.json`, or that is one more than the command takes otherwise, is the config. Where that leaves it open, as \
+         in `send`, one with a slash, or that is a file's name, is.",
     );
     page.item(
         &format!("`--{}` ‹NAME›", NAME.long),
