@@ -56,6 +56,13 @@ say as_joe aioconnectorsctl peers --name client
 say aioconnectorsctl blacklist add 203.0.113.9 --name server || echo "exit code $?"
 say aioconnectorsctl blacklist list --name server
 say systemctl reload aioconnectorsd@server
+cp /etc/aioconnectors/server.json /tmp/right.json
+echo '{"is_server": 7}' >/etc/aioconnectors/server.json
+say systemctl reload aioconnectorsd@server && fail "a config with a mistake was taken"
+say journalctl -q --no-pager -o cat -u aioconnectorsd@server -n 4
+cp /tmp/right.json /etc/aioconnectors/server.json
+say systemctl reload aioconnectorsd@server
+say systemctl is-active aioconnectorsd@server
 
 step "restarts"
 say systemctl restart aioconnectorsd@server aioconnectorsd@client

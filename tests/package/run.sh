@@ -6,7 +6,8 @@
 #   tests/package/run.sh [ROOT]
 #
 # ROOT is a folder with a Debian that has systemd, as this makes one: debootstrap --variant=minbase --include=systemd
-# bookworm ROOT. It is copied. PROFILE=dev has builds that are done sooner. The log of the trial goes to stdout; the exit code is its outcome.
+# bookworm ROOT. It is copied. PROFILE=dev has builds that are done sooner;
+# DEBS=FOLDER takes old.deb and new.deb from there. The log of the trial goes to stdout; the exit code is its outcome.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -17,24 +18,27 @@ next="${version%.*}.$((${version##*.} + 1))"
 target=${CARGO_TARGET_DIR:-$PWD/target}
 profile=${PROFILE:-release}
 
-# With what cargo has built: cargo-deb's own builds have settings of theirs.
-package() {
-    (cd "$1" && cargo build --locked --profile "$profile" --bins &&
-        cargo deb --no-build --no-dbgsym --fast --profile "$profile" --output "$2")
-}
-export CARGO_TARGET_DIR=$target
-package . "$work/old.deb"
+build() {
+    # With what cargo has built: cargo-deb's own builds have settings of theirs.
+    package() {
+        (cd "$1" && cargo build --locked --profile "$profile" --bins &&
+            cargo deb --no-build --no-dbgsym --fast --profile "$profile" --output "$2")
+    }
+    export CARGO_TARGET_DIR=$target
+    package . "$work/old.deb"
 
-# The next version is the same source with another number, built beside it.
-mkdir "$work/next"
-git archive HEAD | tar -C "$work/next" -xf -
-for file in Cargo.toml Cargo.lock; do
-    awk -v next_version="$next" '
-        /^name = "aioconnectors"/ { ours = 1 }
-        ours && /^version = / { $0 = "version = \"" next_version "\""; ours = 0 }
-        { print }' "$work/next/$file" >"$work/changed" && mv "$work/changed" "$work/next/$file"
-done
-AIOCONNECTORS_COMMIT=$(git rev-parse HEAD) package "$work/next" "$work/new.deb"
+    # The next version is the same source with another number, built beside it.
+    mkdir "$work/next"
+    git archive HEAD | tar -C "$work/next" -xf -
+    for file in Cargo.toml Cargo.lock; do
+        awk -v next_version="$next" '
+            /^name = "aioconnectors"/ { ours = 1 }
+            ours && /^version = / { $0 = "version = \"" next_version "\""; ours = 0 }
+            { print }' "$work/next/$file" >"$work/changed" && mv "$work/changed" "$work/next/$file"
+    done
+    AIOCONNECTORS_COMMIT=$(git rev-parse HEAD) package "$work/next" "$work/new.deb"
+}
+if [ -n "${DEBS:-}" ]; then cp "$DEBS/old.deb" "$DEBS/new.deb" "$work"; else build; fi
 
 if [ $# -gt 0 ]; then
     cp -a "$1" "$work/root"
