@@ -238,7 +238,7 @@ mod tests {
         let flow = |messages: f64| Flow { messages, bytes: messages * 100.0 };
         let peer = |n: usize| Peer {
             name: format!("a-client-with-a-long-name-{n:03}"),
-            connected: n % 2 == 0,
+            connected: n.is_multiple_of(2),
             since: 1e6,
             input: flow(n as f64 * 12_345.0),
             output: flow(1.5),
