@@ -46,7 +46,7 @@ impl World {
             self.restart_some();
             self.pump();
             // Who has ended just now is started before the clock goes on.
-            if self.nodes.iter().any(|node| node.stopped) {
+            if self.nodes.iter().any(|node| node.stopped || node.rests) {
                 continue;
             }
             if self.now >= until && self.is_empty() {

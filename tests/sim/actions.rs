@@ -3,9 +3,10 @@
 use std::time::Duration;
 
 use aioconnectors::core::OnFull;
+use aioconnectors::wire::admin::encode_request;
 use aioconnectors::wire::names::Role;
 use aioconnectors::wire::receipts::Level;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
 use crate::apps::{SESSIONS, Sender, What};
 use crate::message::{Draft, Request, Style};
@@ -42,6 +43,8 @@ pub enum Action {
     /// A client's connector stops and starts again, or the server's.
     Stop,
     Restart,
+    /// An admin stops a connector, whose process goes on; it is started again as those are that have ended.
+    Rest,
     /// A process dies, or its machine: now, or in the middle of something.
     Crash,
     /// A disk has no room for more, or fails; or it is well again.
@@ -52,7 +55,7 @@ pub enum Action {
     Backup,
 }
 
-const WEIGHTS: [(Action, u32); 20] = [
+const WEIGHTS: [(Action, u32); 21] = [
     (Action::Tick, 400),
     (Action::Wait, 12),
     (Action::Send, 260),
@@ -69,6 +72,7 @@ const WEIGHTS: [(Action, u32); 20] = [
     (Action::Cut, 10),
     (Action::Stop, 2),
     (Action::Restart, 6),
+    (Action::Rest, 3),
     (Action::Crash, 8),
     (Action::Disk, 6),
     (Action::Files, 10),
@@ -136,6 +140,7 @@ impl World {
             Action::Cut => self.cut_some(),
             Action::Stop => self.stop_some(),
             Action::Restart => self.restart_some(),
+            Action::Rest => self.rest_some(),
             Action::Crash => self.doom_some(),
             Action::Disk => self.trouble_some(),
             Action::Files => self.harm_files(),
@@ -351,11 +356,11 @@ impl World {
 
     fn stop_some(&mut self) {
         let node = self.rng.usize(..self.nodes.len());
-        if self.nodes[node].stopping {
+        if self.nodes[node].stopping && !self.nodes[node].rests {
             return;
         }
         self.say(&format_args!("{} stops", self.nodes[node].id));
-        self.nodes[node].stopping = true;
+        (self.nodes[node].stopping, self.nodes[node].rests) = (true, false);
         self.nodes[node].core.stop(self.now);
         self.outputs(node, None);
     }
@@ -364,7 +369,30 @@ impl World {
         for node in 0..self.nodes.len() {
             if self.nodes[node].stopped {
                 self.start_node(node);
+            } else if self.nodes[node].rests {
+                self.ask_admin(node, "start", Map::new());
             }
         }
+    }
+
+    fn rest_some(&mut self) {
+        let node = self.rng.usize(..self.nodes.len());
+        if self.nodes[node].stopping {
+            return;
+        }
+        let hard = self.rng.bool();
+        self.say(&format_args!("{} is stopped by an admin, hard: {hard}", self.nodes[node].id));
+        self.nodes[node].stopping = true;
+        self.ask_admin(node, "stop", Map::from_iter([("hard".to_owned(), hard.into())]));
+    }
+
+    /// An admin asks a connector for something, and takes the answer if it comes at once.
+    fn ask_admin(&mut self, node: usize, command: &str, arguments: Map<String, Value>) {
+        let (core, now) = (&mut self.nodes[node].core, self.now);
+        let admin = core.accept_admin(now);
+        core.input(admin, &encode_request(command, &arguments), now);
+        self.outputs(node, None);
+        self.nodes[node].core.transmit(admin, usize::MAX, now, &mut <[u8]>::len);
+        self.outputs(node, None);
     }
 }

@@ -173,6 +173,8 @@ pub struct Node {
     pub touched: bool,
     pub stopping: bool,
     pub stopped: bool,
+    /// An admin has stopped it, and nothing is on its way any more.
+    pub rests: bool,
     /// A client has a certificate of its own.
     pub certificate: bool,
     /// Messages that the operator was told were dropped.
@@ -209,6 +211,7 @@ impl Node {
             touched: false,
             stopping: false,
             stopped: true,
+            rests: false,
             certificate: false,
             reported: 0,
             buried: BTreeMap::new(),
@@ -231,7 +234,7 @@ impl Node {
         let idle = Connector::new(settings(self.number, 0, &self.id, self.role, profile, Duration::ZERO));
         drop(std::mem::replace(&mut self.core, idle));
         assert!(crashed || self.files.open() == 0, "{} has left files open", self.id);
-        (self.stopping, self.stopped) = (true, true);
+        (self.stopping, self.stopped, self.rests) = (true, true, false);
         (self.doom, self.peers_up) = (None, 0);
         self.busy_with.clear();
         self.ends.clear();

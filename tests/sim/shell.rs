@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Cause, Event, Id, IssuedCertificate, Output, Reading, Sync};
+use aioconnectors::core::{Cause, Event, Id, IssuedCertificate, LifeWork, Output, Reading, Sync};
 use aioconnectors::wire::control::NewCertificate;
 use aioconnectors::wire::frame::Frame;
 use aioconnectors::wire::header::Header;
@@ -37,7 +37,7 @@ impl World {
                 }
                 Output::Confirm(id) => self.confirm(node, id),
                 Output::RemoveRemains(_)
-                | Output::Life(_)
+                | Output::Life(LifeWork::Owner(_))
                 | Output::ShowStatus(_)
                 | Output::SaveConfig(..)
                 | Output::Token(..)
@@ -56,11 +56,18 @@ impl World {
                 Output::Write(id) => self.nodes[node].to_write.push(id),
                 Output::Resume(id) => self.resume(node, id),
                 Output::Close(id) => {
+                    self.forget_dial(node, id);
                     if let Some(&number) = self.nodes[node].ends.get(&id)
                         && let Some(side) = self.side_of(number, node, id)
                     {
                         self.let_go(number, side);
                     }
+                }
+                Output::Life(LifeWork::Rest { hard }) => self.nodes[node].core.rest(hard, self.now),
+                Output::Life(LifeWork::Rests) => self.nodes[node].rests = true,
+                Output::Life(LifeWork::Open) => {
+                    (self.nodes[node].stopping, self.nodes[node].rests) = (false, false);
+                    self.nodes[node].core.begin_again(self.now);
                 }
                 Output::Tell(event) => self.tell(node, &event, current),
                 Output::Stopped => self.bury(node),

@@ -141,6 +141,11 @@ impl World {
         self.dials.push(Dial { at: self.now + Duration::from_millis(wait), node, id, succeeds: !fails });
     }
 
+    /// A connector does not want the connection any more that it was about to open.
+    pub fn forget_dial(&mut self, node: usize, id: Id) {
+        self.dials.retain(|dial| (dial.node, dial.id) != (node, id));
+    }
+
     fn finish_dials(&mut self) -> bool {
         let Some(index) = self.dials.iter().position(|d| d.at <= self.now) else { return false };
         let Dial { node, id, succeeds, .. } = self.dials.remove(index);
