@@ -7,6 +7,9 @@ use crate::core::Figures;
 use crate::core::figures::{InboxFigures, PeerFigures, RunState, TopicFigures, TypeFigures};
 use crate::version::{COMMIT, VERSION};
 
+/// A family with one number for each item: its name, kind and help, and the number.
+type Family<T> = (&'static str, Kind, &'static str, fn(&T) -> u64);
+
 /// All numbers as text.
 #[must_use]
 pub fn write(figures: &Figures, format: Format) -> String {
@@ -62,7 +65,7 @@ fn each<T>(
 }
 
 fn types(text: &mut Text, types: &[TypeFigures]) {
-    let families: [(&str, Kind, &str, fn(&TypeFigures) -> u64); 6] = [
+    let families: [Family<TypeFigures>; 6] = [
         ("aioconnectors_sent_messages", Kind::Counter, "Messages that the peer has taken over.", |t| t.sent.messages),
         ("aioconnectors_sent_bytes", Kind::Counter, "Bytes of messages that the peer has taken over.", |t| {
             t.sent.bytes
@@ -92,7 +95,7 @@ fn seconds(time: Option<Duration>) -> f64 {
 }
 
 fn peers(text: &mut Text, peers: &[PeerFigures]) {
-    let families: [(&str, Kind, &str, fn(&PeerFigures) -> u64); 5] = [
+    let families: [Family<PeerFigures>; 5] = [
         ("aioconnectors_peer_connected", Kind::Gauge, "1 while there is a link to the peer.", |p| {
             p.link.is_some().into()
         }),
@@ -125,7 +128,7 @@ fn peers(text: &mut Text, peers: &[PeerFigures]) {
 }
 
 fn inboxes(text: &mut Text, inboxes: &[InboxFigures]) {
-    let families: [(&str, Kind, &str, fn(&InboxFigures) -> u64); 5] = [
+    let families: [Family<InboxFigures>; 5] = [
         ("aioconnectors_inbox_connected", Kind::Gauge, "1 while the app that receives the type is connected.", |i| {
             i.connected.into()
         }),
@@ -150,21 +153,25 @@ fn inboxes(text: &mut Text, inboxes: &[InboxFigures]) {
 }
 
 fn topics(text: &mut Text, topics: &[TopicFigures]) {
-    let families: [(&str, &str, fn(&TopicFigures) -> u64); 3] = [
-        ("aioconnectors_topic_subscribers", "Peers that have subscribed to the type.", |t| t.subscribers as u64),
-        ("aioconnectors_topic_stored_messages", "Published messages that a subscriber has not taken over.", |t| {
-            t.stored.messages
+    let families: [Family<TopicFigures>; 3] = [
+        ("aioconnectors_topic_subscribers", Kind::Gauge, "Peers that have subscribed to the type.", |t| {
+            t.subscribers as u64
         }),
         (
+            "aioconnectors_topic_stored_messages",
+            Kind::Gauge,
+            "Published messages that a subscriber has not taken over.",
+            |t| t.stored.messages,
+        ),
+        (
             "aioconnectors_topic_stored_bytes",
+            Kind::Gauge,
             "Bytes of published messages that a subscriber has not taken over.",
             |t| t.stored.bytes,
         ),
     ];
-    for (name, help, number) in families {
-        each(text, (name, Kind::Gauge, help), topics, |text, one| {
-            text.sample(&[("type", &one.message_type)], number(one));
-        });
+    for (name, kind, help, number) in families {
+        each(text, (name, kind, help), topics, |text, one| text.sample(&[("type", &one.message_type)], number(one)));
     }
 }
 

@@ -55,8 +55,8 @@ impl Flow {
 pub struct Peer {
     pub name: String,
     pub connected: bool,
-    /// For how long it has been so, seconds.
-    pub since: f64,
+    /// For how long it has been so, seconds; none if it was never here.
+    pub since: Option<f64>,
     pub input: Flow,
     pub output: Flow,
     pub queued: Flow,
@@ -135,7 +135,7 @@ impl Shown {
             Peer {
                 name: text(peer, "name"),
                 connected: peer.get("connected") == Some(&Value::Bool(true)),
-                since: number(peer, "since_s"),
+                since: peer.get("since_s").and_then(Value::as_f64),
                 input: rate(old, peer, "received"),
                 output: rate(old, peer, "sent"),
                 queued: Flow::of(peer, "queued"),

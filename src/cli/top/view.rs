@@ -56,6 +56,9 @@ const NAME_MIN: usize = 8;
 /// And at most so much.
 const NAME_MAX: usize = 40;
 
+/// Seconds before the end of a certificate from which on it is shown: 60 days.
+const CERTIFICATE_SOON: f64 = 60.0 * 86_400.0;
+
 /// A number of messages, in at most six characters.
 fn short(number: f64) -> String {
     const UNITS: [&str; 4] = ["", "k", "M", "G"];
@@ -78,7 +81,10 @@ fn bytes(flow: Flow) -> String {
 }
 
 fn peer_columns() -> [Column<Peer>; 8] {
-    let link = |p: &Peer| format!("{} {}", if p.connected { "up" } else { "away" }, period(p.since));
+    let link = |p: &Peer| {
+        let since = p.since.map_or(String::new(), |since| format!(" {}", period(since)));
+        format!("{}{since}", if p.connected { "up" } else { "away" })
+    };
     [
         Column { title: "LINK", width: 12, rank: 5, text: link },
         Column { title: "IN/s", width: 6, rank: 0, text: |p| short(p.input.messages) },
@@ -192,7 +198,7 @@ fn head(shown: &Shown, width: usize) -> Vec<String> {
     }
     let ends =
         |left: f64| if left < 0.0 { "certificate EXPIRED".to_owned() } else { format!("certificate {}", period(left)) };
-    texts.extend(shown.certificate.map(ends));
+    texts.extend(shown.certificate.filter(|left| *left < CERTIFICATE_SOON).map(ends));
     if !texts.is_empty() {
         flowing(&mut lines, &texts, width);
     }
@@ -223,11 +229,11 @@ pub fn lines(mut shown: Shown, sort: Sort, width: usize, rows: Option<usize>) ->
 
 /// The keys, in a line.
 pub fn keys(sort: Sort, width: usize) -> String {
-    let words = Sort::ALL.map(|(key, word, of)| {
-        let mark = if of == sort { "*" } else { "" };
-        format!("{key} {word}{mark}")
-    });
-    cut(&format!("q quit  sort: {}", words.join("  ")), width)
+    let mark = |of: Sort| if of == sort { "*" } else { "" };
+    let long = Sort::ALL.map(|(key, word, of)| format!("{key} {word}{}", mark(of))).join("  ");
+    let short = Sort::ALL.map(|(key, _, of)| format!("{key}{}", mark(of))).join(" ");
+    let line = |sorts: &str| format!("q quit  sort: {sorts}");
+    cut(&if line(&long).len() <= width { line(&long) } else { line(&short) }, width)
 }
 
 #[cfg(test)]
@@ -238,8 +244,8 @@ mod tests {
         let flow = |messages: f64| Flow { messages, bytes: messages * 100.0 };
         let peer = |n: usize| Peer {
             name: format!("a-client-with-a-long-name-{n:03}"),
-            connected: n % 2 == 0,
-            since: 1e6,
+            connected: n.is_multiple_of(2),
+            since: Some(1e6),
             input: flow(n as f64 * 12_345.0),
             output: flow(1.5),
             queued: flow(1e9),
