@@ -55,7 +55,7 @@ mod route;
 mod scrapes;
 mod security;
 mod service;
-mod tokens;
+pub(crate) mod tokens;
 
 use std::collections::BTreeSet;
 use std::fs;

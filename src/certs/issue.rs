@@ -19,7 +19,7 @@ use std::path::{Path, PathBuf};
 use log::info;
 
 use super::mint::{self, Fresh};
-use super::offer::first_block;
+use super::offer::in_pem;
 use super::pair::{certificates, load_certificates};
 use super::{Error, Identity, Issuing, Registry, files};
 use crate::wire::control::Offer;
@@ -99,7 +99,7 @@ impl Registry {
         let path = self.layout.client_certificate(name);
         let offered = certificates(offer.certificate_pem.as_ref()?.as_bytes(), &path).ok()?.swap_remove(0);
         let is_its = matches!(self.identify(offered.der()), Identity::Named { name: owner, .. } if owner == name);
-        let certificate_pem = first_block(offer.certificate_pem.as_ref()?)?;
+        let certificate_pem = in_pem(&offered);
         let serial = offered.serial().to_owned();
         is_its.then_some(Issued { certificate_pem, key_pem: None, serial })
     }

@@ -6,6 +6,8 @@
 
 use std::fs;
 
+use pem::{EncodeConfig, LineEnding, Pem};
+
 use super::authority::now;
 use super::mint::{Fresh, VALID};
 use super::pair::{certificates, load_certificates};
@@ -17,12 +19,11 @@ use crate::wire::names::is_default_certificate;
 /// day ago.
 const LONGER: i64 = 3 * 86_400;
 
-/// The first certificate in a text, without what stands around it.
-pub(super) fn first_block(pem: &str) -> Option<String> {
-    const END: &str = "-----END CERTIFICATE-----";
-    let begin = pem.find("-----BEGIN CERTIFICATE-----")?;
-    let length = pem[begin..].find(END)? + END.len();
-    Some(format!("{}\n", &pem[begin..begin + length]))
+/// A certificate that was offered, in PEM: written anew from what was checked. In the text that was offered, programs
+/// that read PEM in other ways could find another one.
+pub(super) fn in_pem(certificate: &Certificate) -> String {
+    let block = Pem::new("CERTIFICATE", certificate.der().as_ref());
+    pem::encode_config(&block, EncodeConfig::new().set_line_ending(LineEnding::LF))
 }
 
 impl Registry {
@@ -51,7 +52,7 @@ impl Registry {
         if !self.links.all(certificate.subject_hash())?.is_empty() {
             return Err(refuse("its subject is another's"));
         }
-        let certificate_pem = first_block(pem).ok_or_else(|| refuse("it is not in PEM"))?;
+        let certificate_pem = in_pem(&certificate);
         Ok(Fresh { certificate, certificate_pem, key_pem: None })
     }
 

@@ -309,6 +309,16 @@ fn a_certificate_that_a_client_has_made_is_accepted_as_it_is_and_no_key_is_kept(
 }
 
 #[test]
+fn what_is_pinned_is_what_was_checked_though_other_readers_find_another_in_the_text() {
+    let mut server = Server::new();
+    let (hidden, plain) = (made(|p| p.is_ca = IsCa::Ca(BasicConstraints::Unconstrained)), made(|_| {}));
+    let issued = server.registry.enrol("client1", &offer(&format!("a word {hidden}{plain}"))).unwrap();
+    assert_eq!(issued.certificate_pem.replace('\r', ""), plain.replace('\r', ""));
+    let stored = fs::read_to_string(server.layout.client_certificate("client1")).unwrap();
+    assert!(!stored.contains(hidden.lines().nth(5).unwrap()), "{stored}");
+}
+
+#[test]
 fn what_could_pass_for_another_s_or_sign_others_is_not_accepted() {
     let mut server = Server::new();
     server.issued("client1");

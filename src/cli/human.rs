@@ -15,7 +15,7 @@ pub fn size(bytes: u64) -> String {
     format!("{value:.1} {}", UNITS[unit])
 }
 
-/// A time in seconds, its two largest units.
+/// A time in seconds, its two largest units; from a hundred days on, days.
 #[must_use]
 pub fn period(seconds: f64) -> String {
     const MINUTE: u64 = 60;
@@ -34,7 +34,8 @@ pub fn period(seconds: f64) -> String {
         s if s < MINUTE => format!("{s} s"),
         s if s < HOUR => format!("{}m {:02}s", s / MINUTE, s % MINUTE),
         s if s < DAY => format!("{}h {:02}m", s / HOUR, s % HOUR / MINUTE),
-        s => format!("{}d {:02}h", s / DAY, s % DAY / HOUR),
+        s if s < 100 * DAY => format!("{}d {:02}h", s / DAY, s % DAY / HOUR),
+        s => format!("{}d", s / DAY),
     }
 }
 
@@ -65,9 +66,10 @@ mod tests {
     fn sizes_and_periods_have_two_digits_that_matter() {
         let sizes = [0, 999, 1000, 999_949, 999_950, 1_234_567_890, u64::MAX].map(size);
         assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "999.9 kB", "1.0 MB", "1.2 GB", "18.4 EB"]);
-        let periods = [0.0, 0.0004, 0.25, 1.0, 9.94, 59.9, 61.0, 3660.0, 90000.0, 1e18, f64::NAN, -1.0].map(period);
-        let expected = ["0 ms", "1 ms", "250 ms", "1.0 s", "9.9 s", "59 s", "1m 01s", "1h 01m", "1d 01h"];
-        assert_eq!(periods[..9], expected);
+        let periods =
+            [0.0, 0.0004, 0.25, 1.0, 9.94, 59.9, 61.0, 3660.0, 90000.0, 8_640_000.0, f64::NAN, -1.0].map(period);
+        let expected = ["0 ms", "1 ms", "250 ms", "1.0 s", "9.9 s", "59 s", "1m 01s", "1h 01m", "1d 01h", "100d"];
+        assert_eq!(periods[..10], expected);
         assert_eq!(periods[10..], ["?", "?"]);
     }
 

@@ -13,6 +13,7 @@ pub mod create_connector;
 pub mod daemon;
 pub mod delete_certificate;
 pub mod demo;
+pub mod doctor;
 pub mod enroll;
 mod exit;
 pub mod help;
@@ -39,6 +40,7 @@ pub mod test_receive_messages;
 pub mod test_send_messages;
 mod token;
 pub mod tool;
+pub mod top;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
@@ -64,6 +66,7 @@ pub static COMMANDS: &[Command] = &[
     demo::COMMAND,
     print_config_templates::COMMAND,
     check_config::COMMAND,
+    doctor::COMMAND,
     create_certificates::COMMAND,
     replace_server_certificate::COMMAND,
     create_connector::COMMAND,
@@ -73,6 +76,7 @@ pub static COMMANDS: &[Command] = &[
     show::QUEUES,
     show::LEDGER,
     show::FILES,
+    top::COMMAND,
     control::SHOW_ATTRIBUTE,
     control::START,
     control::STOP,
@@ -80,6 +84,7 @@ pub static COMMANDS: &[Command] = &[
     control::RELOAD,
     control::LOG_LEVEL,
     control::DELETE_REMAINS,
+    menu::COMMAND,
     access::DISCONNECT,
     access::BLACKLIST_ADD,
     access::BLACKLIST_REMOVE,
@@ -103,7 +108,6 @@ pub static COMMANDS: &[Command] = &[
     subscribe::SET,
     subscribe::END,
     chat::COMMAND,
-    menu::COMMAND,
     ping::COMMAND,
     test_send_messages::COMMAND,
     test_publish_messages::COMMAND,

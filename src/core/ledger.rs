@@ -54,6 +54,28 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// All of them.
+    pub const ALL: [Reason; 18] = [
+        Reason::UnknownPeer,
+        Reason::PeerAway,
+        Reason::TypeNotAllowed,
+        Reason::NoListener,
+        Reason::AppStalled,
+        Reason::WrongSource,
+        Reason::QueueFull,
+        Reason::Stopping,
+        Reason::ConnectionEnded,
+        Reason::TooManyRequests,
+        Reason::HeaderTooLong,
+        Reason::StoreFailed,
+        Reason::Damaged,
+        Reason::NoSubscriber,
+        Reason::SlowSubscriber,
+        Reason::TooManyTopics,
+        Reason::Ignored,
+        Reason::NotPermitted,
+    ];
+
     /// The word for it in logs and metrics.
     #[must_use]
     pub fn word(self) -> &'static str {
@@ -76,6 +98,31 @@ impl Reason {
             Reason::TooManyTopics => "too_many_topics",
             Reason::Ignored => "ignored",
             Reason::NotPermitted => "not_permitted",
+        }
+    }
+
+    /// What it means, in a sentence for operators.
+    #[must_use]
+    pub fn meaning(self) -> &'static str {
+        match self {
+            Reason::UnknownPeer => "The destination is no peer of this connector.",
+            Reason::PeerAway => "The peer is not connected, and the type is not stored.",
+            Reason::TypeNotAllowed => "The type is not among those that may be sent, or received.",
+            Reason::NoListener => "No program listens for the type.",
+            Reason::AppStalled => "The program that listens has not read for so long that its queue is full.",
+            Reason::WrongSource => "The peer says that it is another one.",
+            Reason::QueueFull => "The queue has no room.",
+            Reason::Stopping => "The connector stops before the message could go on.",
+            Reason::ConnectionEnded => "The connection that it came on ended while it waited for room.",
+            Reason::TooManyRequests => "Too many requests await their answer.",
+            Reason::HeaderTooLong => "The header would be too long with what the connector must write into it.",
+            Reason::StoreFailed => "The queue's file cannot be written, or the disk has no room.",
+            Reason::Damaged => "What was stored is not as it was written.",
+            Reason::NoSubscriber => "Nobody has subscribed to what was published.",
+            Reason::SlowSubscriber => "The subscriber did not keep up with what was published.",
+            Reason::TooManyTopics => "Too many types are published.",
+            Reason::Ignored => "An admin wants nothing of that peer, and nothing sent to it.",
+            Reason::NotPermitted => "A rule does not let the client, or the program, send or have that type.",
         }
     }
 }
@@ -152,6 +199,12 @@ pub(super) fn shorten(name: &str) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn all_reasons_are_listed_in_their_order() {
+        assert!(Reason::ALL.iter().enumerate().all(|(index, reason)| *reason as usize == index));
+        assert_eq!(Reason::ALL.len(), Reason::NotPermitted as usize + 1);
+    }
 
     #[test]
     fn a_report_has_what_came_since_the_last() {

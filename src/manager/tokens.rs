@@ -9,7 +9,7 @@ use crate::tokens::{InvitationsFile, ServerFile, TokenError};
 use crate::wire::names::Role;
 
 /// How a client with TLS shows itself.
-pub(super) fn client_way(config: &Config) -> ClientWay {
+pub(crate) fn client_way(config: &Config) -> ClientWay {
     if !config.ssl_allow_all {
         return ClientWay::Certificates(config.client_cafile_verify_server.clone());
     }

@@ -89,6 +89,25 @@ impl ClientWay {
     pub(super) fn is_without_certificate(&self) -> bool {
         !matches!(self, ClientWay::Certificates(_))
     }
+
+    /// The servers that it accepts, by its folder as it is now.
+    ///
+    /// # Errors
+    /// It pins servers, and their file cannot be used.
+    pub fn servers(&self, folder: &ClientFolder) -> Result<Servers, certs::Error> {
+        let accepts = match self {
+            ClientWay::Certificates(Some(file)) => return Ok(Servers::SignedBy(file.clone())),
+            ClientWay::Certificates(None) => return folder.pinned_servers().map(Servers::Pinned),
+            ClientWay::AllowAll => return Ok(Servers::Anyone),
+            ClientWay::Token { accepts, .. } => accepts.clone(),
+        };
+        Ok(match accepts {
+            TokenServers::Anyone => Servers::Anyone,
+            TokenServers::Pinned => Servers::Pinned(folder.pinned_servers()?),
+            TokenServers::SignedBy { file, for_host: true } => Servers::SignedBy(file),
+            TokenServers::SignedBy { file, for_host: false } => Servers::SignedForAnyHost(file),
+        })
+    }
 }
 
 /// Which servers a client shows its token to.
@@ -266,26 +285,17 @@ impl ClientSecurity {
     /// one.
     fn tls(&self, host: &str, shared: bool) -> Result<(ClientTls, Secured, Option<String>), SecurityError> {
         let ClientSetup { name, way, .. } = &self.setup;
-        let ca_file = match way {
-            ClientWay::Certificates(ca_file) => ca_file,
-            ClientWay::AllowAll => return self.without_name(host, false, Servers::Anyone),
-            ClientWay::Token { shows_shared, accepts } => {
-                let servers = match accepts.clone() {
-                    TokenServers::Anyone => Servers::Anyone,
-                    TokenServers::Pinned => Servers::Pinned(self.folder.pinned_servers()?),
-                    TokenServers::SignedBy { file, for_host: true } => Servers::SignedBy(file),
-                    TokenServers::SignedBy { file, for_host: false } => Servers::SignedForAnyHost(file),
-                };
-                return self.without_name(host, *shows_shared, servers);
+        match way {
+            ClientWay::Certificates(_) => {}
+            ClientWay::AllowAll => return self.without_name(host, false, way.servers(&self.folder)?),
+            ClientWay::Token { shows_shared, .. } => {
+                return self.without_name(host, *shows_shared, way.servers(&self.folder)?);
             }
-        };
+        }
         let now = unix_now();
         let own = if shared { self.folder.shared(now)? } else { self.own(now)? };
         let is_own = !shared && self.folder.has_own(name);
-        let servers = match ca_file {
-            Some(path) => Servers::SignedBy(path.clone()),
-            None => Servers::Pinned(self.folder.pinned_servers()?),
-        };
+        let servers = way.servers(&self.folder)?;
         let secured = if is_own { Secured::Named(name.clone()) } else { Secured::Shared };
         Ok((tls::client_config(Some(&own), servers, host, protocols())?, secured, Some(in_words(&own))))
     }

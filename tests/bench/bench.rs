@@ -1,17 +1,25 @@
-//! Throughput from app to app, one way: two connectors as processes of their own on loopback, an app that blasts
-//! ready-made frames into one and an app that counts what comes out of the other. Beside them, in the same run, a bare
-//! TLS pump of the same bytes: Unix socket, rustls, TCP, rustls, Unix socket, without any message in mind.
+//! What connectors carry and how fast, beside what people would use instead, all in one run: brokers as processes of
+//! their own on loopback, apps that blast ready-made messages into one and apps that count what comes out of another.
+//!
+//! Compared are connectors of ours over TLS, plain, and on disk; `nats-server` as a leaf node, and its JetStream;
+//! `mosquitto` as a bridge; the Python package; and, as the limit, a bare TLS pump of the same bytes: Unix socket, rustls,
+//! TCP, rustls, Unix socket, without any message in mind. What is not installed is named, and left out.
 //!
 //! ```text
-//! cargo bench                        # 5 repeats, interleaved; the medians
-//! cargo bench -- --quick             # fewer messages, 3 repeats
+//! cargo bench                        # all cases, 5 repeats, interleaved; medians and spread
+//! cargo bench -- --quick             # throughput and latency only, shorter, 3 repeats
 //! cargo bench -- --json FILE         # all repeats as JSON as well
-//! cargo bench -- --spool            # instead: 10 million messages that are stored while the peer is away
-//! cargo bench -- --repeats N --messages N --only TEXT
+//! cargo bench -- --svg FILE          # and drawn
+//! cargo bench -- --only TEXT         # cases whose name has it
+//! cargo bench -- --system TEXT       # of what is compared, the names that have it
+//! cargo bench -- --repeats N --seconds N --messages N
+//! cargo bench -- --python FILE       # an interpreter with the Python package, or AIOCONNECTORS_BENCH_PYTHON
 //! cargo bench -- --folder DIR        # where all files lie, instead of /tmp: on another disk, or on none
+//! cargo bench -- --spool             # instead: 10 million messages that are stored while the peer is away
 //! ```
 //!
-//! Behind it come four more cases; `--only` takes their names as well:
+//! Cases of all: `one way`, `both ways`, `durable`, `10 clients`, `100 clients` (as many near ends, each a process of its
+//! own with a sender, and one far end with one counter); `latency` (`--rate N`), `start-up`, `full store`. Cases of ours:
 //!
 //! ```text
 //! requests    latency of requests at a fixed load, alone and beside a file   --rate N --seconds N
@@ -20,30 +28,37 @@
 //! idle        10,000 idle clients over TLS on one server                     --clients N
 //! ```
 
-mod apps;
+mod broker;
+mod client;
 mod cpu;
 mod files;
 mod idle;
+mod jetstream;
+mod kinds;
+mod latency;
+mod ours;
+mod plot;
 mod process;
 mod pubsub;
 mod pump;
 mod report;
 mod requests;
+mod rivals;
 mod spool;
+mod startup;
+mod store;
 mod system;
+mod throughput;
 
 use std::error::Error;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use report::{Repeat, Row};
-use system::{Kind, System};
+use kinds::Kinds;
+use report::Book;
 
 /// What a bench can fail with: it is printed, and that is all.
 type Failure = Box<dyn Error + Send + Sync>;
-
-/// Sizes of data in bytes, and how many messages of each make a repeat of two seconds or so.
-const SIZES: [(usize, u64); 2] = [(100, 6_000_000), (1024, 2_000_000)];
 
 struct Options {
     repeats: usize,
@@ -51,7 +66,10 @@ struct Options {
     quick: bool,
     spool: bool,
     only: String,
+    system: String,
+    python: Option<PathBuf>,
     json: Option<PathBuf>,
+    svg: Option<PathBuf>,
     folder: PathBuf,
     rate: u32,
     seconds: Option<u32>,
@@ -61,39 +79,52 @@ struct Options {
     clients: usize,
 }
 
-/// A case that is measured in its own way.
-type Case = fn(&Path, &Options) -> Result<bool, Failure>;
+/// A case that is measured in its own way; whether it went as it must.
+type Case = fn(&Path, &Options, &Kinds, &mut Book) -> Result<bool, Failure>;
 
-/// The cases besides throughput.
-const CASES: [(&str, Case); 4] = [("requests", requests), ("file", file), ("pubsub", pubsub), ("idle", idle)];
+/// The cases besides throughput, and whether `--quick` alone has them too.
+const CASES: [(&str, bool, Case); 7] = [
+    (latency::NAME, true, latency::run),
+    (startup::NAME, false, startup::run),
+    (store::NAME, false, store::run),
+    ("requests", false, requests),
+    ("file", false, file),
+    ("pubsub", false, pubsub),
+    ("idle", false, idle),
+];
 
-fn requests(folder: &Path, options: &Options) -> Result<bool, Failure> {
+fn requests(folder: &Path, options: &Options, _: &Kinds, book: &mut Book) -> Result<bool, Failure> {
     let seconds = options.seconds.unwrap_or(requests::SECONDS / if options.quick { 4 } else { 1 });
-    requests::run(folder, &requests::Load { rate: options.rate, seconds, file_bytes: options.file_bytes() })
+    let load = requests::Load { rate: options.rate, seconds, file_bytes: options.file_bytes() };
+    requests::run(folder, &load, book)
 }
 
-fn file(folder: &Path, options: &Options) -> Result<bool, Failure> {
-    files::run(folder, options.file_bytes(), options.repeats, options.kill)
+fn file(folder: &Path, options: &Options, _: &Kinds, book: &mut Book) -> Result<bool, Failure> {
+    files::run(folder, options.file_bytes(), options.repeats, options.kill, book)
 }
 
-fn pubsub(folder: &Path, options: &Options) -> Result<bool, Failure> {
-    pubsub::run(folder, options.subscribers, options.quick)
+fn pubsub(folder: &Path, options: &Options, _: &Kinds, book: &mut Book) -> Result<bool, Failure> {
+    pubsub::run(folder, options.subscribers, options.quick, book)
 }
 
-fn idle(folder: &Path, options: &Options) -> Result<bool, Failure> {
-    idle::run(folder, if options.quick { options.clients / 10 } else { options.clients })
+fn idle(folder: &Path, options: &Options, _: &Kinds, book: &mut Book) -> Result<bool, Failure> {
+    idle::run(folder, if options.quick { options.clients / 10 } else { options.clients }, book)
 }
 
 impl Options {
     fn parse() -> Result<Self, lexopt::Error> {
         use lexopt::prelude::*;
+        let mut repeats = None;
         let mut options = Self {
-            repeats: 5,
+            repeats: 0,
             messages: None,
             quick: false,
             spool: false,
             only: String::new(),
+            system: String::new(),
+            python: None,
             json: None,
+            svg: None,
             folder: "/tmp".into(),
             rate: requests::RATE,
             seconds: None,
@@ -105,12 +136,15 @@ impl Options {
         let mut parser = lexopt::Parser::from_env();
         while let Some(arg) = parser.next()? {
             match arg {
-                Long("quick") => (options.quick, options.repeats) = (true, 3),
+                Long("quick") => options.quick = true,
                 Long("spool") => options.spool = true,
-                Long("repeats") => options.repeats = parser.value()?.parse::<usize>()?.max(1),
+                Long("repeats") => repeats = Some(parser.value()?.parse::<usize>()?.max(1)),
                 Long("messages") => options.messages = Some(parser.value()?.parse::<u64>()?.max(1)),
                 Long("only") => options.only = parser.value()?.string()?,
+                Long("system") => options.system = parser.value()?.string()?,
+                Long("python") => options.python = Some(parser.value()?.into()),
                 Long("json") => options.json = Some(parser.value()?.into()),
+                Long("svg") => options.svg = Some(parser.value()?.into()),
                 Long("folder") => options.folder = parser.value()?.into(),
                 Long("rate") => options.rate = parser.value()?.parse::<u32>()?.max(1),
                 Long("seconds") => options.seconds = Some(parser.value()?.parse::<u32>()?.max(1)),
@@ -123,6 +157,7 @@ impl Options {
                 other => return Err(other.unexpected()),
             }
         }
+        options.repeats = repeats.unwrap_or(if options.quick { 3 } else { 5 });
         Ok(options)
     }
 
@@ -133,12 +168,19 @@ impl Options {
     fn messages(&self, default: u64) -> u64 {
         self.messages.unwrap_or(if self.quick { default / 5 } else { default })
     }
+
+    fn wants(&self, case: &str) -> bool {
+        case.contains(&self.only)
+    }
 }
 
 fn main() -> ExitCode {
     match Options::parse().map_err(Failure::from).and_then(|options| run(&options)) {
         Ok(true) => ExitCode::SUCCESS,
-        Ok(false) => ExitCode::FAILURE,
+        Ok(false) => {
+            eprintln!("bench: not everything of ours went as it must; see above");
+            ExitCode::FAILURE
+        }
         Err(e) => {
             eprintln!("bench: {e}");
             ExitCode::FAILURE
@@ -146,51 +188,46 @@ fn main() -> ExitCode {
     }
 }
 
-/// Whether every message has arrived, in order.
+/// Whether every message of ours has arrived, in order.
 fn run(options: &Options) -> Result<bool, Failure> {
-    // What else runs on the machine runs in the figures.
-    let load = std::fs::read_to_string("/proc/loadavg").unwrap_or_default();
-    println!("load of the machine before: {}", load.trim());
+    let names = [throughput::names(), CASES.map(|(name, ..)| name).to_vec()].concat();
+    if !names.iter().any(|name| options.wants(name)) {
+        return Err(format!("--only {:?}: is in none of: {}", options.only, names.join("; ")).into());
+    }
+    // Before anything is measured it is known whether they can be written.
+    for file in options.json.iter().chain(&options.svg) {
+        std::fs::write(file, "").map_err(|e| format!("{}: {e}", file.display()))?;
+    }
+    println!("load of the machine before: {}", report::load());
     let folder = tempfile::Builder::new().prefix("aioc-bench-").tempdir_in(&options.folder)?;
+    let _on_signal = broker::end_on_signal(folder.path().to_owned())?;
+    let mut book = Book::default();
     if options.spool {
         return spool::run(folder.path(), options.messages(spool::MESSAGES));
     }
-    let cases: Vec<Case> = CASES.into_iter().filter(|(name, _)| name.contains(&options.only)).map(|(_, c)| c).collect();
-    let wanted = |kind: &Kind| kind.name().contains(&options.only);
-    let mut systems = Vec::new();
-    for kind in Kind::ALL.into_iter().filter(wanted) {
-        systems.push(System::start(kind, folder.path())?);
+    let kinds = Kinds::find(options, &mut book);
+    book.print_about();
+    let result = measure(folder.path(), options, &kinds, &mut book);
+    // What was found out until something failed counts too, and what has failed.
+    book.print_absent();
+    book.print_rows();
+    book.print_facts();
+    if let Some(file) = &options.json {
+        std::fs::write(file, book.json())?;
     }
-    if systems.is_empty() && cases.is_empty() {
-        let names = [&Kind::ALL.map(Kind::name)[..], &CASES.map(|(name, _)| name)].concat().join("; ");
-        return Err(format!("--only {:?}: is in none of: {names}", options.only).into());
+    if let Some(file) = &options.svg {
+        std::fs::write(file, plot::svg(&book))?;
     }
-    let mut whole = systems.is_empty() || throughput(&mut systems, options)?;
-    // They would only be in the way of what follows.
-    drop(systems);
-    for case in cases {
-        whole &= case(folder.path(), options)?;
-    }
-    Ok(whole)
+    result
 }
 
-fn throughput(systems: &mut [System], options: &Options) -> Result<bool, Failure> {
-    let mut rows: Vec<Row> = Vec::new();
-    for (size, default) in SIZES {
-        let messages = options.messages(default);
-        rows.extend(systems.iter().map(|system| Row::new(system.kind().name(), size, messages)));
-    }
-    for repeat in 1..=options.repeats {
-        for (at, row) in rows.iter_mut().enumerate() {
-            let count = systems.len();
-            let measured = systems[at % count].measure(row.size, row.messages)?;
-            eprintln!("{repeat}/{}  {}", options.repeats, row.describe(&measured));
-            row.repeats.push(measured);
+fn measure(folder: &Path, options: &Options, kinds: &Kinds, book: &mut Book) -> Result<bool, Failure> {
+    let mut whole = throughput::run(folder, options, kinds, book)?;
+    for (name, is_quick, case) in CASES {
+        if options.wants(name) && (is_quick || !options.quick || !options.only.is_empty()) {
+            eprintln!("{name}");
+            whole &= case(folder, options, kinds, book)?;
         }
     }
-    report::print(&rows);
-    if let Some(file) = &options.json {
-        std::fs::write(file, report::json(&rows))?;
-    }
-    Ok(rows.iter().flat_map(|row| &row.repeats).all(Repeat::is_whole))
+    Ok(whole)
 }

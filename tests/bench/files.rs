@@ -14,9 +14,10 @@ use aioconnectors::wire::names::{Role, SocketPaths};
 use nix::sys::signal::Signal;
 use serde_json::{Value, json};
 
-use crate::process::{bytes_sent_to, memory, signal};
+use crate::ours::{CLIENT, CONNECT_TIMEOUT, plan_of};
+use crate::process::{bytes_sent_to, megabytes as megabytes_of, memory, signal};
 use crate::pump::Pump;
-use crate::system::{CLIENT, CONNECT_TIMEOUT, plan_of};
+use crate::report::Book;
 use crate::{Failure, cpu};
 
 /// The type of messages with files.
@@ -136,7 +137,7 @@ impl FileWay {
 }
 
 /// Whether the file has always come whole, and once.
-pub fn run(folder: &Path, bytes: u64, repeats: usize, kill: bool) -> Result<bool, Failure> {
+pub fn run(folder: &Path, bytes: u64, repeats: usize, kill: bool, book: &mut Book) -> Result<bool, Failure> {
     let folder = folder.join("file");
     fs::create_dir(&folder)?;
     let source = make_source(&folder, bytes)?;
@@ -170,6 +171,9 @@ pub fn run(folder: &Path, bytes: u64, repeats: usize, kill: bool) -> Result<bool
     let pump = median(&rows[0].1);
     for ((name, seconds), cost) in rows.iter().zip(costs) {
         let (median, share) = (median(seconds), pump / median(seconds) * 100.0);
+        for seconds in seconds {
+            book.add("file", name, "speed", "MB/s", megabytes / seconds);
+        }
         let list: Vec<String> = seconds.iter().map(|seconds| format!("{:.0}", megabytes / seconds)).collect();
         // Beside other programs the time says little: what it takes of a core says more.
         let cost = cost.as_secs_f64() / (seconds.len() as f64 * megabytes / 1e3);
@@ -180,7 +184,9 @@ pub fn run(folder: &Path, bytes: u64, repeats: usize, kill: bool) -> Result<bool
         );
     }
     for (name, connector) in [("client", pair.client()), ("server", pair.server())] {
-        println!("{name:<28} {:>8} MB resident at most", memory(connector.pid(), "VmHWM"));
+        let most = megabytes_of(connector.pid(), "VmHWM").unwrap_or(f64::NAN);
+        book.add("file", name, "resident at most", "MB", most);
+        println!("{name:<28} {most:>8.1} MB resident at most");
     }
     println!("{:<28} the file is {} byte for byte", "", if whole { "right" } else { "WRONG" });
     if kill {

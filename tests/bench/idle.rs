@@ -21,7 +21,8 @@ use serde_json::{Value, json};
 use socket2::{Domain, Socket, Type};
 
 use crate::Failure;
-use crate::system::{CONNECT_TIMEOUT, plan_of};
+use crate::ours::{CONNECT_TIMEOUT, plan_of};
+use crate::report::Book;
 
 /// Clients.
 pub const CLIENTS: usize = 10_000;
@@ -41,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(120);
 type Tls = StreamOwned<ClientConnection, std::net::TcpStream>;
 
 /// Whether all clients got in, each time, for no more than they may cost.
-pub fn run(folder: &Path, clients: usize) -> Result<bool, Failure> {
+pub fn run(folder: &Path, clients: usize, book: &mut Book) -> Result<bool, Failure> {
     let mut whole = true;
     println!("\n{clients} idle clients on one server");
     for own_certificates in [false, true] {
@@ -62,6 +63,9 @@ pub fn run(folder: &Path, clients: usize) -> Result<bool, Failure> {
         wait_peers(&pair, clients)?;
         let took = start.elapsed().as_secs_f64();
         let each = (memory_kb(pair.server().pid())? - before) * 1024.0 / clients as f64;
+        let case = format!("{clients} idle clients");
+        book.add(&case, name, "memory each", "KB", each / 1000.0);
+        book.add(&case, name, "all in", "s", took);
         println!("{name:<28} {:.1} KB each, all in after {took:.1} s ({:.0}/s)", each / 1000.0, clients as f64 / took);
         pair.server_mut().kill();
         drop(connected);
@@ -69,7 +73,9 @@ pub fn run(folder: &Path, clients: usize) -> Result<bool, Failure> {
         pair.server_mut().start_again()?;
         let connected = all.connect()?;
         wait_peers(&pair, clients)?;
-        println!("{:<28} killed and started again: all back after {:.1} s", "", start.elapsed().as_secs_f64());
+        let took = start.elapsed().as_secs_f64();
+        book.add(&case, name, "all back after a kill", "s", took);
+        println!("{:<28} killed and started again: all back after {took:.1} s", "");
         drop(connected);
         whole &= each < GOAL;
     }

@@ -18,9 +18,10 @@ use mio::{Events, Interest, Poll, Token};
 use serde_json::{Value, json};
 
 use crate::Failure;
-use crate::apps::{Counter, blast};
+use crate::client::{Number, Place, Sink, Source, Speech};
+use crate::ours::{CLIENT, CONNECT_TIMEOUT, plan_of};
 use crate::process::memory;
-use crate::system::{CLIENT, CONNECT_TIMEOUT, plan_of};
+use crate::report::Book;
 
 /// What is published.
 const NEWS: &str = "news";
@@ -41,7 +42,7 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const FRAME_MAX: usize = 1 << 20;
 
 /// Whether every subscriber has got everything, in order.
-pub fn run(folder: &Path, subscribers: usize, quick: bool) -> Result<bool, Failure> {
+pub fn run(folder: &Path, subscribers: usize, quick: bool, book: &mut Book) -> Result<bool, Failure> {
     let folder = folder.join("pubsub");
     fs::create_dir(&folder)?;
     let mut pair = Pair::start(&folder, &plan_of(false, &[NEWS], json!({"pubsub_central_broker": true})))?;
@@ -50,13 +51,14 @@ pub fn run(folder: &Path, subscribers: usize, quick: bool) -> Result<bool, Failu
     let port = config["server_sockaddr"][1].as_u64().ok_or("the server's config has no port")?;
     let mut sockets = Subscribers::connect(SocketAddr::from(([127, 0, 0, 1], u16::try_from(port)?)), subscribers)?;
     let real: Vec<Real> = (0..REAL).map(|n| Real::start(&folder, &config, n)).collect::<Result<_, _>>()?;
-    let mut counters: Vec<Counter> = real.iter().map(|real| Counter::listen(&real.exit)).collect::<Result<_, _>>()?;
+    let mut counters: Vec<Sink> = real.iter().map(|real| Sink::listen(&real.exit)).collect::<Result<_, _>>()?;
     wait_peers(&pair, 1 + subscribers + REAL)?;
     let server = pair.server().api()?.id().to_owned();
     let entry = SocketPaths::new(&folder.join("client"), Role::Client, CLIENT).send();
     let header = format!(
         r#"{{"message_type": "{PUBSUB}", "message_type_publish": "{NEWS}", "source_id": "{CLIENT}", "destination_id": "{server}"}}"#
     );
+    let source = Source { place: Place::Unix(entry), speech: Speech::frames(&header) };
     println!("\none publisher, {subscribers} subscribers on TCP and {REAL} connectors with an app each");
     println!("{:<28} {} MB resident with all links", "server", memory(pair.server().pid(), "VmRSS"));
     let mut whole = true;
@@ -64,7 +66,7 @@ pub fn run(folder: &Path, subscribers: usize, quick: bool) -> Result<bool, Failu
         let start = Instant::now();
         let counted = thread::scope(|scope| {
             let apps: Vec<_> = counters.iter_mut().map(|counter| scope.spawn(move || counter.count(count))).collect();
-            let sending = scope.spawn(|| blast(&entry, &header, size, count));
+            let sending = scope.spawn(|| source.blast(source.connect()?, Number::FIRST, size, count));
             let end = sockets.count(count)?;
             sending.join().unwrap_or_else(|_| Err("the publishing app has panicked".into()))?;
             let join =
@@ -79,6 +81,9 @@ pub fn run(folder: &Path, subscribers: usize, quick: bool) -> Result<bool, Failu
         let received = received + apps.iter().map(|counted| counted.received).sum::<u64>();
         let disorder = disorder + apps.iter().map(|counted| counted.out_of_order).sum::<u64>();
         let lost = (count * (subscribers + REAL) as u64).saturating_sub(received);
+        let case = format!("pubsub, {size} bytes to {} subscribers", subscribers + REAL);
+        book.add(&case, "ours, plain", "deliveries", "1/s", received as f64 / seconds);
+        book.add_lost(lost);
         println!(
             "{size:>6} bytes {:<15} {:>10.0} deliveries/s, {:.0} MB/s, {:.0} published/s; {lost} of {} lost, {disorder} out of order",
             "",

@@ -20,8 +20,9 @@ use aioconnectors::wire::header::{Header, MessageId};
 use aioconnectors::wire::names::{Role, SocketPaths};
 
 use crate::files::{FileWay, TYPE as FILE, make_source, pumped, settings};
+use crate::ours::{CLIENT, CONNECT_TIMEOUT, MESSAGE_TYPE, plan_of};
 use crate::pump::Pump;
-use crate::system::{CLIENT, CONNECT_TIMEOUT, MESSAGE_TYPE, plan_of};
+use crate::report::Book;
 use crate::{Failure, cpu};
 
 /// Requests a second.
@@ -47,7 +48,7 @@ pub struct Load {
 }
 
 /// Whether every request was answered, and every file has arrived.
-pub fn run(folder: &Path, load: &Load) -> Result<bool, Failure> {
+pub fn run(folder: &Path, load: &Load, book: &mut Book) -> Result<bool, Failure> {
     let folder = folder.join("requests");
     std::fs::create_dir(&folder)?;
     let mut pair = Pair::start(&folder, &plan_of(true, &[MESSAGE_TYPE, FILE], settings(&folder, false)))?;
@@ -62,7 +63,7 @@ pub fn run(folder: &Path, load: &Load) -> Result<bool, Failure> {
     let count = load.rate * load.seconds;
     let before = waited(&pair);
     let alone = ask(&entry, &server, load.rate, count)?;
-    alone.say("alone", |_| true);
+    alone.say("alone", book, |_| true);
     say_waited(&pair, before);
     let source = make_source(&folder, load.file_bytes)?;
     let mut way = FileWay::new(&pair, &folder, &source)?;
@@ -70,12 +71,12 @@ pub fn run(folder: &Path, load: &Load) -> Result<bool, Failure> {
     let asking = || ask(&entry, &server, load.rate, count);
     let before = waited(&pair);
     let pumping = || pumped(&pump, &exit, &folder, &source, Some(&folder.join("pumped")), load.file_bytes).map(drop);
-    let floor = beside("the bare TLS pump", load.file_bytes, asking, pumping)?;
+    let floor = beside("the bare TLS pump", load.file_bytes, book, asking, pumping)?;
     say_waited(&pair, before);
     std::fs::remove_file(folder.join("pumped"))?;
     let before = waited(&pair);
     let sending = || way.begin().and_then(|()| way.wait()).map(drop);
-    let whole = beside("the connectors' own", load.file_bytes, asking, sending)?;
+    let whole = beside("the connectors' own", load.file_bytes, book, asking, sending)?;
     say_waited(&pair, before);
     pair.check()?;
     Ok(alone.is_whole() && floor && whole)
@@ -85,6 +86,7 @@ pub fn run(folder: &Path, load: &Load) -> Result<bool, Failure> {
 fn beside(
     what: &str,
     bytes: u64,
+    book: &mut Book,
     asking: impl Fn() -> Result<Asked, Failure>,
     mut sending: impl FnMut() -> Result<(), Failure> + Send,
 ) -> Result<bool, Failure> {
@@ -106,7 +108,7 @@ fn beside(
     })?;
     let megabytes = bytes as f64 / 1e6;
     println!("beside a file of {megabytes:.0} MB, {what}:");
-    asked.say("", |at| files.iter().any(|(from, to)| (from..=to).contains(&&at)));
+    asked.say(what, book, |at| files.iter().any(|(from, to)| (from..=to).contains(&&at)));
     let seconds: f64 = files.iter().map(|(from, to)| (*to - *from).as_secs_f64()).sum();
     println!("{:<28} {} files meanwhile, {:.0} MB/s each", "", files.len(), megabytes * files.len() as f64 / seconds);
     Ok(asked.is_whole())
@@ -125,7 +127,7 @@ fn say_waited(pair: &Pair, before: [f64; 2]) {
 }
 
 /// An app that answers every request, until its connector ends.
-fn answer_all(socket: PathBuf, entry: PathBuf) -> Result<(), Failure> {
+pub fn answer_all(socket: PathBuf, entry: PathBuf) -> Result<(), Failure> {
     let listener = UnixListener::bind(socket)?;
     thread::spawn(move || -> Result<(), Failure> {
         let (mut from, mut to) = (listener.accept()?.0, UnixStream::connect(entry)?);
@@ -139,10 +141,10 @@ fn answer_all(socket: PathBuf, entry: PathBuf) -> Result<(), Failure> {
             while let Some(frame) = frames.next()? {
                 let header = Header::parse(frame.header())?;
                 let Some(request) = header.request_id else { continue };
-                let id = request.to_json();
-                let header = format!(
-                    r#"{{"message_type": "{MESSAGE_TYPE}", "destination_id": "{CLIENT}", "response_id": {id}}}"#
-                );
+                // A Python connector knows a request by its type as well.
+                let (id, kind) = (request.to_json(), &header.message_type);
+                let header =
+                    format!(r#"{{"message_type": "{kind}", "destination_id": "{CLIENT}", "response_id": {id}}}"#);
                 encode(header.as_bytes(), frame.data(), None, &mut out)?;
             }
             to.write_all(&out)?;
@@ -226,7 +228,7 @@ impl Asked {
     }
 
     /// Prints what came of the requests that were meant to be sent at a time that `counts`.
-    fn say(&self, what: &str, counts: impl Fn(Instant) -> bool) {
+    fn say(&self, what: &str, book: &mut Book, counts: impl Fn(Instant) -> bool) {
         let meant = |number: usize| self.start + self.interval * number as u32;
         let answered = self.latencies.iter().enumerate().filter(|(number, _)| counts(meant(*number)));
         let mut sorted: Vec<Duration> = answered.filter_map(|(_, latency)| *latency).collect();
@@ -234,6 +236,10 @@ impl Asked {
         let mut late = self.late.clone();
         late.sort_unstable();
         let [p50, p99, p999, most] = [0.5, 0.99, 0.999, 1.0].map(|part| milliseconds(&sorted, part));
+        for (name, value) in [("p50", &p50), ("p99", &p99), ("p99.9", &p999)] {
+            book.add("requests beside a file", what, name, "ms", value.parse().unwrap_or(f64::NAN));
+        }
+        book.add_lost(self.latencies.iter().filter(|latency| latency.is_none()).count() as u64);
         println!(
             "{what:<28} {} answers, p50 {p50} ms, p99 {p99}, p99.9 {p999}, most {most}; of that the sender's own: \
              p50 {}, p99 {}",

@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use aioconnectors::cli::demo::pair::{Connector, Pair};
 use serde_json::json;
 
-use crate::apps::{Counter, blast};
-use crate::system::{CONNECT_TIMEOUT, Ends, plan};
+use crate::client::{Number, Place, Sink, Source, Speech};
+use crate::ours::{CONNECT_TIMEOUT, Ends, plan};
 use crate::{Failure, process};
 
 /// Bytes of data in a message.
@@ -36,7 +36,8 @@ pub fn run(folder: &Path, messages: u64) -> Result<bool, Failure> {
     pair.server_mut().kill();
     println!("\n{messages} messages of {SIZE} bytes while the peer is away");
     let start = Instant::now();
-    blast(&ends.entry, &ends.header, SIZE, messages)?;
+    let source = Source { place: Place::Unix(ends.entry), speech: Speech::frames(&ends.header) };
+    source.blast(source.connect()?, Number::FIRST, SIZE, messages)?;
     wait_stored(&pair, messages)?;
     say("stored", messages, start.elapsed());
     memory("client, storing", pair.client());
@@ -48,7 +49,7 @@ pub fn run(folder: &Path, messages: u64) -> Result<bool, Failure> {
     println!("{:<28} {:>11.3} s", "restart after a kill", start.elapsed().as_secs_f64());
     wait_stored(&pair, messages)?;
     memory("client, started again", pair.client());
-    let mut counter = Counter::listen(&ends.exit)?;
+    let mut counter = Sink::listen(&ends.exit)?;
     pair.server_mut().start_again()?;
     let counted = counter.count(messages)?;
     let lost = messages.saturating_sub(counted.received);

@@ -5,6 +5,7 @@
 mod common;
 
 mod chat;
+mod doctor;
 mod files;
 mod menu;
 mod operate;
@@ -13,3 +14,4 @@ mod receive;
 mod rig;
 mod send;
 mod terminal;
+mod top;

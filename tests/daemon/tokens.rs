@@ -328,7 +328,7 @@ fn where_enrolment_wants_a_token_it_is_good_once_for_its_name_and_its_time() {
     server.check(&alice);
     assert_eq!(ctl(&server, "enrollments CONFIG"), (Some(0), String::new()));
     let (code, said) = ctl(&server, "enroll CONFIG alice");
-    assert!(code == Some(1) && said.contains("has a token already"), "{said}");
+    assert!(code == Some(3) && said.contains("has a token already"), "{said}");
     process.kill();
     assert_eq!(server.ask("delete_client_token_on_server", json!({"client_id": "alice"})), done());
     fs::remove_file(token_file(&alice)).expect("its token");

@@ -38,6 +38,10 @@ _aioconnectors_split() {
     [[ $line == *[[:space:]] ]] && words+=("")
     word=${words[${#words[@]}-1]}
     previous=${words[${#words[@]}-2]}
+    if [[ $word == --*=* ]]; then
+        previous=${word%%=*}
+        word=${word#*=}
+    fi
 }
 "#;
 

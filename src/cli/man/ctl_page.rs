@@ -7,6 +7,7 @@ use super::super::{COMMANDS, HEADINGS, exit};
 use super::roff::Page;
 use super::{DATE, arguments, of_table, write_arguments, write_details};
 use crate::api::FILES_DIR;
+use crate::core::ledger::Reason;
 
 /// What is said once for all commands.
 const COMMON: [&str; 2] = [CONFIG_OPTION.long, NAME.long];
@@ -43,6 +44,11 @@ pub fn page() -> String {
         }
         write_command(&mut page, command);
     }
+    page.section("REASONS");
+    page.paragraph("Why messages are not delivered, as the ledger, the log and metrics have it:");
+    for reason in Reason::ALL {
+        page.item(&format!("`{reason}`"), reason.meaning());
+    }
     page.section("EXIT STATUS");
     for (code, text) in exit::CODES {
         page.item(&format!("`{code}`"), text);
@@ -57,7 +63,12 @@ pub fn page() -> String {
 fn write_command(page: &mut Page, command: &Command) {
     let rest = arguments(command, &COMMON);
     page.item(format!("`{}` {rest}", command.name).trim_end(), &of_table(command.summary));
-    write_details(page, command);
+    // What commands of a family have in common is said once.
+    let same = COMMANDS.iter().take_while(|earlier| earlier.name != command.name);
+    match same.filter(|earlier| !earlier.details.is_empty()).find(|earlier| earlier.details == command.details) {
+        Some(earlier) => page.more(&format!("See `{}`.", earlier.name)),
+        None => write_details(page, command),
+    }
     let but: &[&str] = if command.finds_connector() { &["config", "name", CONFIG.name] } else { &COMMON };
     let is_said = |name: &str| but.contains(&name);
     let has_more = command.operands.iter().any(|operand| !is_said(operand.name))

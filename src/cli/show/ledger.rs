@@ -8,13 +8,14 @@ use super::super::command::Command;
 use super::super::human;
 use super::super::table::{Cell, Column, Table, View, main};
 use super::{ask, known_sum, list, list_json, look, sum};
+use crate::core::ledger::Reason;
 
 /// The command.
 pub const COMMAND: Command = look(
     "ledger",
     "Show which messages were not delivered, and why.",
     "Every message that the connector has refused, or dropped, since its start is counted here, by peer, type and \
-     reason. aioconnectors(7) says what the reasons mean.",
+     reason. On a terminal it is said what the reasons mean.",
     |args, out| {
         let status = ask(args)?;
         let view = View::new(args);
@@ -29,6 +30,10 @@ pub const COMMAND: Command = look(
                 let bytes = known_sum(entries, "bytes").map(|bytes| format!(", {}", human::size(bytes)));
                 let messages = human::counted(sum(entries, "messages"), "message");
                 view.say(&format!("{messages}{}", bytes.unwrap_or_default()), out)?;
+                let is_there = |reason: &&Reason| entries.iter().any(|entry| entry["reason"] == reason.word());
+                for reason in Reason::ALL.iter().filter(is_there) {
+                    view.say(&format!("{reason}: {}", reason.meaning()), out)?;
+                }
             }
             _ => table.write(view, &list_json(&status, "ledger"), out)?,
         }
