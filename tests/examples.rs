@@ -6,6 +6,8 @@ mod common;
 
 use std::collections::BTreeSet;
 use std::fs;
+use std::io::{Read, Write};
+use std::net::TcpStream;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::mpsc::{Receiver, channel};
@@ -20,13 +22,14 @@ use common::{Place, Process, certificates, free_port, wait};
 const FOLDER: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/config");
 
 /// All examples, each of which is run below.
-const EXAMPLES: [&str; 11] = [
+const EXAMPLES: [&str; 12] = [
     "broker",
     "ca-client",
     "ca-server",
     "client",
     "enrollment-client",
     "enrollment-server",
+    "metrics-server",
     "proxy-client",
     "server",
     "subscriber",
@@ -46,6 +49,7 @@ fn path_of(example: &str) -> PathBuf {
 struct Trial {
     place: Place,
     port: u16,
+    metrics: u16,
     proxy: HttpProxy,
 }
 
@@ -54,7 +58,8 @@ impl Trial {
     #[track_caller]
     fn new(options: &[&str]) -> Trial {
         let port = free_port();
-        let trial = Trial { place: Place::new(), port, proxy: HttpProxy::start(Manner::Opens(port)) };
+        let proxy = HttpProxy::start(Manner::Opens(port));
+        let trial = Trial { place: Place::new(), port, metrics: free_port(), proxy };
         FOLDERS.iter().for_each(|(_, folder)| fs::create_dir(trial.place.file(folder)).expect("a folder"));
         certificates::make_with(options, &trial.place.file("made"));
         trial
@@ -69,6 +74,9 @@ impl Trial {
         let text = fs::read_to_string(path_of(example)).expect("the example");
         let mut config: Value = serde_json::from_str(&text).expect("JSON");
         config["server_sockaddr"] = json!(["127.0.0.1", self.port]);
+        if let Some(metrics) = config.get_mut("metrics_listen") {
+            *metrics = format!("127.0.0.1:{}", self.metrics).into();
+        }
         if let Some(proxy) = config.get_mut("proxy") {
             proxy["address"] = "127.0.0.1".into();
             proxy["port"] = self.proxy.port.into();
@@ -159,6 +167,18 @@ fn ca_server_and_ca_client() {
     let (trial, ..) = pair_works("ca-", &["--ca"]);
     let copy = trial.folder("ca-server").join("certificates/server/client-certs/client1.pem");
     assert!(!copy.exists(), "the CA signs, nothing is pinned");
+}
+
+#[test]
+fn metrics_server_and_client() {
+    let trial = Trial::new(&[]);
+    let (server, client) = (trial.start("metrics-server"), trial.start("client"));
+    messages_pass(&server, &client);
+    let mut scrape = TcpStream::connect(("127.0.0.1", trial.metrics)).expect("metrics");
+    scrape.write_all(b"GET /metrics HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n").expect("it is taken");
+    let mut answer = String::new();
+    scrape.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 200 ") && answer.contains("peer=\"client1\""), "{answer}");
 }
 
 #[test]

@@ -199,6 +199,16 @@ impl ReceiptSender {
         std::mem::take(&mut self.refused)
     }
 
+    /// Takes in what the connector has said, without writing or waiting, and returns the number of the last message of
+    /// which it is now known whether it was refused. For who ends: what the end of the connection was is let go.
+    #[cfg(feature = "daemon")]
+    pub(crate) fn hear(&mut self) -> u64 {
+        if let Err(e) = self.take_in() {
+            log::debug!("a sender that ends hears: {e}");
+        }
+        self.confirmed
+    }
+
     fn make_room(&mut self) -> Result<(), ApiError> {
         if self.connection.is_none() && self.terms.hello.session.is_none() {
             return Err(self.unconfirmed(ApiError::Closed { path: self.terms.path.clone() }));

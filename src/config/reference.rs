@@ -217,7 +217,7 @@ pub static TOPICS: &[Topic] = &[
         ],
     },
     Topic {
-        title: "Log",
+        title: "Log and metrics",
         text: "The daemon logs to standard error, and so to the journal under systemd. If the config gives \
             `default_logger_dirpath`, it logs to a file there instead.",
         entries: &[
@@ -227,7 +227,15 @@ pub static TOPICS: &[Topic] = &[
             python("default_logger_bk_count", "10"),
             python("silent", "false"),
             python("debug_msg_counts", "false"),
+            own("metrics_listen", "\"127.0.0.1:9101\""),
         ],
+    },
+    Topic {
+        title: "Metrics",
+        text: "Prometheus, or whoever else may connect there, reads them with GET at `/metrics`: as OpenMetrics if it accepts \
+            that, else in the text format. There is no TLS, and metrics name the peers: an address of other machines is \
+            refused. A Unix socket has the mode 0660.",
+        entries: &[own("metrics_listen", "\"127.0.0.1:9101\"")],
     },
     Topic {
         title: "Sockets of programs and admins",

@@ -6,6 +6,8 @@ use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::Duration;
 
 use aioconnectors::cli::interrupt::OnSignal;
 use nix::sys::signal::{Signal, kill};
@@ -15,6 +17,10 @@ use crate::Failure;
 
 /// Last characters of a broker's log that an error shows.
 const LOG: usize = 1000;
+
+/// How often it is tried to remove the folder of an interrupted bench, and how long it is waited in between.
+const REMOVALS: usize = 100;
+const LOOK: Duration = Duration::from_millis(10);
 
 /// It ends when this is dropped.
 pub struct Broker {
@@ -83,26 +89,32 @@ pub fn free_port() -> Result<SocketAddr, Failure> {
 pub fn end_on_signal(folder: PathBuf) -> Result<OnSignal, Failure> {
     let end = move || {
         eprintln!("\ninterrupted");
-        // Twice: another thread may start one meanwhile.
-        for _ in 0..2 {
+        // Other threads go on meanwhile: once the folder is gone, they can start nothing any more.
+        for _ in 0..REMOVALS {
             for child in children() {
                 // That it is gone already is what was wanted.
                 _ = kill(child, Signal::SIGKILL);
             }
             _ = fs::remove_dir_all(&folder);
+            thread::sleep(LOOK);
+            if !folder.exists() && children().is_empty() {
+                break;
+            }
         }
         std::process::exit(130);
     };
     Ok(OnSignal::call(end)?)
 }
 
-/// All processes whose parent this one is.
+/// All processes whose parent this one is, and that have not ended.
 fn children() -> Vec<Pid> {
     let own = std::process::id().to_string();
     let is_child = |pid: i32| {
         let stat = fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
         // Behind the name, which is in parentheses: the state, and the parent.
-        stat.rsplit_once(')').is_some_and(|(_, rest)| rest.split_whitespace().nth(1) == Some(own.as_str()))
+        let Some((_, rest)) = stat.rsplit_once(')') else { return false };
+        let mut words = rest.split_whitespace();
+        words.next() != Some("Z") && words.next() == Some(own.as_str())
     };
     let entries = fs::read_dir("/proc").into_iter().flatten().flatten();
     let pids = entries.filter_map(|entry| entry.file_name().to_str()?.parse().ok());

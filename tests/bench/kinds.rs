@@ -117,6 +117,10 @@ impl Kinds {
             Some((interpreter, version)) => {
                 about("Python package", &version, python::SETTINGS);
                 about("Python, disk", &version, "the same, with disk_persistence_send and disk_persistence_recv");
+                absent.push([
+                    "Python package",
+                    "not in \"both ways\": traffic in both directions can stop its client until send_timeout is over",
+                ]);
                 all.push(kind("Python package", false, false, ONE, Start::Python(interpreter.clone())));
                 all.push(kind("Python, disk", false, true, ONE, Start::Python(interpreter)));
             }

@@ -58,11 +58,11 @@ pub fn run(folder: &Path, options: &Options, kinds: &Kinds, book: &mut Book) -> 
     let running = throughput::start(&folder, &wanted, 1, book)?;
     let seconds = options.seconds.unwrap_or(if options.quick { 1 } else { SECONDS });
     let mut asked = Vec::new();
-    for (at, mut one) in running.into_iter().enumerate() {
+    for mut one in running {
         let Some(system) = &one.system else { continue };
         let kind = one.kind;
         let rate = if kind.is_python() { PYTHON_RATE } else { options.rate };
-        match answerer(kind, system, &folder.join(at.to_string())).and_then(|way| way.warm_up(rate)) {
+        match answerer(kind, system).and_then(|way| way.warm_up(rate)) {
             Ok(way) => asked.push((one, way, rate)),
             Err(e) => one.give_up(NAME, e, book)?,
         }
@@ -102,11 +102,11 @@ pub fn run(folder: &Path, options: &Options, kinds: &Kinds, book: &mut Book) -> 
 }
 
 /// Starts the app that answers, and says how to ask.
-fn answerer(kind: &Kind, system: &System, folder: &Path) -> Result<Way, Failure> {
+fn answerer(kind: &Kind, system: &System) -> Result<Way, Failure> {
     let place = system.flows[0].sources[0].place.clone();
     if let Brokers::Pair(pair, _) = &system.brokers {
         let server = pair.server().api()?.id().to_owned();
-        let at_server = SocketPaths::new(&folder.join("server"), Role::Server, &server);
+        let at_server = SocketPaths::new(&pair.server().config().with_extension(""), Role::Server, &server);
         answer_all(at_server.receive(ASK), at_server.send())?;
         return Ok(if kind.is_python() { Way::Single { place, server } } else { Way::Frames { place, server } });
     }

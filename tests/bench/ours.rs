@@ -4,7 +4,8 @@
 use std::ffi::OsString;
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use aioconnectors::cli::demo::pair::{Pair, Plan};
 use aioconnectors::wire::names::{Role, SocketPaths};
@@ -109,6 +110,7 @@ pub fn pump(name: &'static str, folder: &Path) -> Result<System, Failure> {
 pub fn connectors(name: &'static str, folder: &Path, plan: &Plan, clients: usize) -> Result<System, Failure> {
     let mut pair = Pair::start(folder, plan)?;
     pair.wait_until_connected(CONNECT_TIMEOUT, || false)?;
+    wait_named(&pair)?;
     let mut there = Ends::of(&pair, folder)?.flow()?;
     let back = Ends::back(&pair, folder)?.flow()?;
     let config: Value = serde_json::from_slice(&fs::read(pair.client().config())?)?;
@@ -119,8 +121,24 @@ pub fn connectors(name: &'static str, folder: &Path, plan: &Plan, clients: usize
         more.push(broker);
         there.sources.push(source);
     }
-    let flows = if clients > 1 { vec![there] } else { vec![there, back] };
+    // In the Python package, traffic in both directions can stop the client's TLS writer until `send_timeout` is over.
+    let has_way_back = clients == 1 && plan.program == PROGRAM;
+    let flows = if has_way_back { vec![there, back] } else { vec![there] };
     Ok(System { name, brokers: Brokers::Pair(Box::new(pair), more), flows })
+}
+
+/// Waits until the server knows the client by its name. Before that it may be connected to get its certificate, and the
+/// Python package would lose what is sent meanwhile.
+fn wait_named(pair: &Pair) -> Result<(), Failure> {
+    let remote = pair.server().api()?.remote().timeout(CONNECT_TIMEOUT);
+    let start = Instant::now();
+    while !remote.connected_peers()?.iter().any(|name| name == CLIENT) {
+        if start.elapsed() > CONNECT_TIMEOUT {
+            return Err(format!("the client is not known to the server after {CONNECT_TIMEOUT:?}").into());
+        }
+        thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
 }
 
 /// One more client, and the app that blasts into it. It gets its own certificate from the server.

@@ -20,6 +20,12 @@ const TRY_TIME: Duration = Duration::from_millis(150);
 /// Messages of the first try, of all senders together.
 const TRY: u64 = 500;
 
+/// Messages of each sender that show that all is well.
+const FIRST: u64 = 50;
+
+/// How often a rival is started that does not bring these.
+const STARTS: usize = 5;
+
 /// Most messages of all senders in a repeat: what waits in memory stays below 4 GB.
 const MESSAGES_MAX: u64 = 20_000_000;
 
@@ -148,17 +154,32 @@ pub fn start<'a>(
         let folder = folder.join(at.to_string());
         fs::create_dir(&folder)?;
         let mut running = Running { kind, system: None };
-        let started = kind.start(&folder, clients).and_then(|mut system| {
-            system.wait_ready()?;
-            Ok(system)
-        });
-        match started {
-            Ok(system) => running.system = Some(system),
-            Err(e) => running.give_up("start", format!("{}: {e}", kind.name).into(), book)?,
+        let tries = if kind.is_ours { 1 } else { STARTS };
+        for number in 1..=tries {
+            match start_one(&folder.join(number.to_string()), kind, clients) {
+                Ok(system) => {
+                    running.system = Some(system);
+                    break;
+                }
+                Err(e) if number < tries => eprintln!("{}: {e}; once more", kind.name),
+                Err(e) => running.give_up("start", e, book)?,
+            }
         }
         all.push(running);
     }
     Ok(all)
+}
+
+/// Starts one, and sends it some messages in all its directions.
+fn start_one(folder: &Path, kind: &Kind, clients: usize) -> Result<System, Failure> {
+    fs::create_dir(folder)?;
+    let mut system = kind.start(folder, clients)?;
+    system.wait_ready()?;
+    let tried = system.measure(&Work { size: 100, messages: FIRST, both_ways: system.flows.len() > 1 })?;
+    match tried.lost {
+        0 => Ok(system),
+        lost => Err(format!("{}: {lost} of the first {} messages were lost", kind.name, tried.messages).into()),
+    }
 }
 
 /// What is measured of which of them, and where it will be written down.

@@ -1,12 +1,15 @@
 //! `aioconnectorsctl send`.
 
 use std::fs;
+use std::io::Write;
+use std::os::unix::net::{UnixListener, UnixStream};
 use std::process::Stdio;
+use std::thread;
 
 use aioconnectors::api::ConnectorApi;
 use serde_json::{Value, json};
 
-use crate::common::{RawReceiver, Setup};
+use crate::common::{Frame, Place, RawReceiver, Setup};
 use crate::rig::{Link, ctl, outcome, run};
 
 fn send(link: &Link, arguments: &[&str], input: &[u8]) -> (Option<i32>, Vec<Value>, String) {
@@ -71,6 +74,36 @@ fn a_publication_comes_to_those_who_subscribe() {
     receiver.wait_count(1);
     let frame = &receiver.frames()[0];
     assert_eq!((frame.data.as_slice(), frame.field("source_id")), (&b"news"[..], json!(link.server.id)));
+}
+
+#[test]
+fn what_was_refused_is_not_told_as_stored_when_the_connector_takes_no_more() {
+    let place = Place::new();
+    let setup = Setup::client(&place, "client1", 1);
+    let config = setup.write();
+    let listener = UnixListener::bind(setup.send_socket()).unwrap();
+    // A connector that refuses three messages, has stored a fourth, and reads no more.
+    let connector = thread::spawn(move || {
+        let mut app = listener.accept().unwrap().0;
+        let say = |app: &mut UnixStream, said| app.write_all(&Frame::new(said, "").encode()).unwrap();
+        assert_eq!(Frame::read(&mut app).unwrap().unwrap().field("message_type"), "_hello");
+        say(&mut app, json!({"message_type": "_welcome", "receipts": "stored", "connector": "c", "version": "0"}));
+        for _ in 0..4 {
+            Frame::read(&mut app).unwrap().unwrap();
+        }
+        for index in 1..=3 {
+            say(&mut app, json!({"message_type": "_refused", "index": index, "reason": "queue_full"}));
+        }
+        say(&mut app, json!({"message_type": "_receipt", "level": "stored", "count": 4}));
+        app
+    });
+    let lines = "a line of some length\n".repeat(100_000);
+    let arguments = ["any", "-", "--lines", "--receipt", "stored", "--timeout", "2"];
+    let (code, lines, error) = outcome(&run(ctl("send", &config, &arguments), lines.as_bytes()));
+    assert_eq!(code, Some(4), "{error}");
+    let refused = |id| json!({"id": id, "error": "queue_full"});
+    assert_eq!(lines, [refused(1), refused(2), refused(3), json!({"id": 4, "level": "stored"})], "{error}");
+    drop(connector.join().unwrap());
 }
 
 #[test]

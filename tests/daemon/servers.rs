@@ -98,11 +98,11 @@ impl Ways {
 
 /// Sends messages until it is over, and then the one that ends them.
 fn blast(from: &Setup, to: &str, over: &AtomicBool) -> Vec<Frame> {
-    let mut all = messages("any", &from.id, to, 60_000);
+    let mut all = messages("any", &from.id, to, 16_000);
     let last = all.pop().expect("the one that ends them");
     let (mut app, mut sent) = (RawSender::connect(&from.send_socket()), 0);
     while !over.load(SeqCst) && sent < all.len() {
-        let few = &all[sent..(sent + 20).min(all.len())];
+        let few = &all[sent..(sent + 10).min(all.len())];
         app.send_all(few);
         sent += few.len();
         thread::sleep(Duration::from_millis(5));
@@ -125,7 +125,7 @@ fn the_link_moves_to_the_first_address_and_nothing_is_lost_or_comes_twice_though
                 ways.open(0);
                 ways.wait_by(0);
             });
-            ways.client_process().wait_said("a link to another address of the server takes its place");
+            ways.client_process().wait_said("a link by another address of the server takes its place");
             ways.close(0);
             ways.ways[0].cut(false);
             ways.wait_by(1);

@@ -6,7 +6,7 @@
 #   tests/package/run.sh [ROOT]
 #
 # ROOT is a folder with a Debian that has systemd, as this makes one: debootstrap --variant=minbase --include=systemd
-# bookworm ROOT. It is copied. The log of the trial goes to stdout; the exit code is its outcome.
+# bookworm ROOT. It is copied. PROFILE=dev has builds that are done sooner. The log of the trial goes to stdout; the exit code is its outcome.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
@@ -15,8 +15,15 @@ trap 'rm -rf "$work"' EXIT
 version=$(sed -n 's/^version = "\(.*\)"/\1/p' Cargo.toml | head -1)
 next="${version%.*}.$((${version##*.} + 1))"
 target=${CARGO_TARGET_DIR:-$PWD/target}
+profile=${PROFILE:-release}
 
-cargo deb --locked --output "$work/old.deb"
+# With what cargo has built: cargo-deb's own builds have settings of theirs.
+package() {
+    (cd "$1" && cargo build --locked --profile "$profile" --bins &&
+        cargo deb --no-build --no-dbgsym --fast --profile "$profile" --output "$2")
+}
+export CARGO_TARGET_DIR=$target
+package . "$work/old.deb"
 
 # The next version is the same source with another number, built beside it.
 mkdir "$work/next"
@@ -27,8 +34,7 @@ for file in Cargo.toml Cargo.lock; do
         ours && /^version = / { $0 = "version = \"" next_version "\""; ours = 0 }
         { print }' "$work/next/$file" >"$work/changed" && mv "$work/changed" "$work/next/$file"
 done
-AIOCONNECTORS_COMMIT=$(git rev-parse HEAD) CARGO_TARGET_DIR=$target \
-    cargo deb --locked --manifest-path "$work/next/Cargo.toml" --output "$work/new.deb"
+AIOCONNECTORS_COMMIT=$(git rev-parse HEAD) package "$work/next" "$work/new.deb"
 
 if [ $# -gt 0 ]; then
     cp -a "$1" "$work/root"

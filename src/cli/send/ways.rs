@@ -45,8 +45,9 @@ pub fn with_receipts(
         receipts.tell()
     });
     let all = sent.and_then(|()| receipts.sender.wait_for(receipts.sender.last()).map_err(exit::failure));
-    // What has its receipt is told of, though others will get none.
-    receipts.tell_taken(receipts.sender.confirmed())?;
+    // What has its receipt is told of, though others will get none; but not what may have been refused.
+    let known = receipts.sender.hear();
+    receipts.tell_taken(known)?;
     receipts.report.flush()?;
     all?;
     receipts.report.sum(&level.to_string())
