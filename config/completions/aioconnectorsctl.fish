@@ -90,7 +90,7 @@ complete -c aioconnectorsctl -n '__aioconnectors_is check-config' -F
 complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l config -r -F -d 'the connector whose config file this is'
 complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l name -x -a '(__aioconnectors_connectors)' -d 'the connector of this name: /etc/aioconnectors/NAME.json, or one that runs'
 complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l strict -d 'exit with 1 on warnings as well'
-complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l json -d 'print the findings as one JSON object'
+complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l json -d 'print it in JSON'
 complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l help -d 'say how it is used'
 complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -F
 complete -c aioconnectorsctl -n '__aioconnectors_is create-certificates' -l ca -d 'for a server with server_ca: make a CA that signs client certificates'

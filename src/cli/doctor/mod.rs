@@ -22,16 +22,12 @@ mod unit;
 use std::io::Write;
 use std::process::ExitCode;
 
-use super::command::{Args, CONFIG, Command, Failure, Operand, Opt};
+use super::command::{Args, Command, Failure, Opt};
 use super::known::Places;
 use super::table::{JSON, View};
 use super::target::{self, CONFIG_OPTION, NAME};
 use patient::Patient;
 use report::Report;
-
-/// One that does not run is looked at as well, so it must be said which.
-const CONFIG_OR_NAME: Operand =
-    Operand { name: CONFIG.name, required: false, help: "the connector's config file, as with --config" };
 
 const STRICT: Opt = Opt { long: "strict", value: None, help: "exit with 1 on warnings as well" };
 
@@ -45,7 +41,7 @@ pub const COMMAND: Command = Command {
         on. A client that is not connected tries its server, without a certificate: the server logs that. Files are \
         judged for the user that runs the connector; run it as that user or as root, so that it can read them.\n\
         The exit code is 0 if there are no errors, else 1.",
-    operands: &[CONFIG_OR_NAME],
+    operands: &[target::FILE],
     options: &[CONFIG_OPTION, NAME, STRICT, JSON],
     run,
 };
