@@ -33,6 +33,7 @@ complete -c aioconnectorsctl -n __fish_use_subcommand -a peers -d 'Show a connec
 complete -c aioconnectorsctl -n __fish_use_subcommand -a queues -d 'Show a connector\'s queues: how many messages and bytes wait, and for how long'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a ledger -d 'Show which messages were not delivered, and why'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a files -d 'Show the files that are on their way now'
+complete -c aioconnectorsctl -n __fish_use_subcommand -a top -d 'Show what passes through a connector and what waits there, every second'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a show-attribute -d 'Print a config key\'s value as a connector has it'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a start -d 'Have a connector that was stopped begin again'
 complete -c aioconnectorsctl -n __fish_use_subcommand -a stop -d 'Stop a connector, whose process goes on'
@@ -89,7 +90,7 @@ complete -c aioconnectorsctl -n '__aioconnectors_is check-config' -F
 complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l config -r -F -d 'the connector whose config file this is'
 complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l name -x -a '(__aioconnectors_connectors)' -d 'the connector of this name: /etc/aioconnectors/NAME.json, or one that runs'
 complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l strict -d 'exit with 1 on warnings as well'
-complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l json -d 'print the findings as one JSON object'
+complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l json -d 'print it in JSON'
 complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -l help -d 'say how it is used'
 complete -c aioconnectorsctl -n '__aioconnectors_is doctor' -F
 complete -c aioconnectorsctl -n '__aioconnectors_is create-certificates' -l ca -d 'for a server with server_ca: make a CA that signs client certificates'
@@ -129,6 +130,14 @@ complete -c aioconnectorsctl -n '__aioconnectors_is files' -l config -r -F -d 't
 complete -c aioconnectorsctl -n '__aioconnectors_is files' -l name -x -a '(__aioconnectors_connectors)' -d 'the connector of this name: /etc/aioconnectors/NAME.json, or one that runs'
 complete -c aioconnectorsctl -n '__aioconnectors_is files' -l help -d 'say how it is used'
 complete -c aioconnectorsctl -n '__aioconnectors_is files' -F
+complete -c aioconnectorsctl -n '__aioconnectors_is top' -l config -r -F -d 'the connector whose config file this is'
+complete -c aioconnectorsctl -n '__aioconnectors_is top' -l name -x -a '(__aioconnectors_connectors)' -d 'the connector of this name: /etc/aioconnectors/NAME.json, or one that runs'
+complete -c aioconnectorsctl -n '__aioconnectors_is top' -l interval -x -d 'time between two updates, 1 by default'
+complete -c aioconnectorsctl -n '__aioconnectors_is top' -l count -x -d 'end after so many updates'
+complete -c aioconnectorsctl -n '__aioconnectors_is top' -l once -d 'print it once, as where stdout is no terminal'
+complete -c aioconnectorsctl -n '__aioconnectors_is top' -l sort -x -d 'order of the peers: name, in, out, queued or age'
+complete -c aioconnectorsctl -n '__aioconnectors_is top' -l help -d 'say how it is used'
+complete -c aioconnectorsctl -n '__aioconnectors_is top' -F
 complete -c aioconnectorsctl -n '__aioconnectors_is show-attribute' -l config -r -F -d 'the connector whose config file this is'
 complete -c aioconnectorsctl -n '__aioconnectors_is show-attribute' -l name -x -a '(__aioconnectors_connectors)' -d 'the connector of this name: /etc/aioconnectors/NAME.json, or one that runs'
 complete -c aioconnectorsctl -n '__aioconnectors_is show-attribute' -l help -d 'say how it is used'

@@ -40,6 +40,7 @@ pub mod test_receive_messages;
 pub mod test_send_messages;
 mod token;
 pub mod tool;
+pub mod top;
 
 use std::ffi::OsString;
 use std::io::{self, ErrorKind, Write};
@@ -75,6 +76,7 @@ pub static COMMANDS: &[Command] = &[
     show::QUEUES,
     show::LEDGER,
     show::FILES,
+    top::COMMAND,
     control::SHOW_ATTRIBUTE,
     control::START,
     control::STOP,

@@ -231,6 +231,13 @@ pub static TOPICS: &[Topic] = &[
         ],
     },
     Topic {
+        title: "Metrics",
+        text: "Prometheus, or whoever else may connect there, reads them with GET at `/metrics`: as OpenMetrics if it accepts \
+            that, else in the text format. There is no TLS, and metrics name the peers: an address of other machines is \
+            refused. A Unix socket has the mode 0660.",
+        entries: &[own("metrics_listen", "\"127.0.0.1:9101\"")],
+    },
+    Topic {
         title: "Sockets of programs and admins",
         text: "",
         entries: &[

@@ -145,6 +145,8 @@ pub(super) struct Link {
     pub arrival: Option<u64>,
     /// Which of the server's addresses it was dialled to.
     pub server: u8,
+    /// It takes the place of a link of the same client to another address of the server.
+    pub moves: bool,
     /// How the frames of the last header are delivered.
     pub memo: Option<LinkMemo>,
     /// Keep-alives in a row without an answer.
@@ -193,6 +195,7 @@ impl Link {
             remote,
             arrival: None,
             server: 0,
+            moves: false,
             memo: None,
             unanswered: 0,
             said: None,

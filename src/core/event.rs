@@ -175,7 +175,7 @@ impl fmt::Display for Cause {
                 write!(f, "a newer connection came under the same name; do two connectors have it?")
             }
             Cause::Announced(CloseReason::Moved) => write!(f, "the other connector goes on by another address"),
-            Cause::Moved => write!(f, "a link to another address of the server takes its place"),
+            Cause::Moved => write!(f, "a link by another address of the server takes its place"),
             Cause::Failed(why) | Cause::BadInput(why) => f.write_str(why),
             Cause::NoListener => write!(f, "nobody listens"),
             Cause::Busy => write!(f, "its queue of connections is full"),

@@ -137,7 +137,8 @@ impl Connector {
         conn.frame_limit = if conn.link().is_some_and(|l| l.link2.is_some()) { record_limit } else { frame_limit };
         let Some(link) = conn.link_mut() else { return };
         (link.state, link.up_since) = (State::Up { peer: peer_id }, Some(now));
-        let (remote, link2) = (link.remote, link.link2.is_some());
+        link.moves |= self.settings.role == Role::Client;
+        let (remote, link2, moves) = (link.remote, link.link2.is_some(), link.moves);
         self.link_came_up(name, now);
         let Some(peer) = self.peers.get_mut(peer_id) else { return };
         let (old, mid_frame) = (peer.link, peer.mid_frame().is_some());
@@ -148,7 +149,7 @@ impl Connector {
         peer.rewind();
         self.rewind_files(peer_id);
         if let Some(old) = old {
-            self.replaced(old, peer_id, mid_frame, now);
+            self.replaced(old, peer_id, mid_frame, moves, now);
         }
         self.identified(id);
         self.timers.disarm(Timer::Handshake(id));
@@ -170,13 +171,14 @@ impl Connector {
         self.want_write(id);
     }
 
-    /// A newer connection has taken the place of `old`, which is told so, unless that would stand amid a message.
-    fn replaced(&mut self, old: Id, peer_id: Id, mid_frame: bool, now: Instant) {
+    /// A newer connection has taken the place of `old`, which is told so, unless that would stand amid a message. `moves`:
+    /// it is of the same connector.
+    fn replaced(&mut self, old: Id, peer_id: Id, mid_frame: bool, moves: bool, now: Instant) {
         let peer = self.peers.get(peer_id).map(|p| p.name.clone()).unwrap_or_default();
         self.drop_incoming(old);
-        let (cause, reason) = match self.settings.role {
-            Role::Server => (Cause::Replaced, CloseReason::Replaced),
-            Role::Client => (Cause::Moved, CloseReason::Moved),
+        let (cause, reason) = match moves {
+            false => (Cause::Replaced, CloseReason::Replaced),
+            true => (Cause::Moved, CloseReason::Moved),
         };
         self.tell(Event::PeerDown { peer, cause: cause.clone() });
         self.fail_requests(peer_id, now);
@@ -227,7 +229,7 @@ impl Connector {
     pub(super) fn link_closed(&mut self, id: Id, link: &mut Link, cause: Cause, now: Instant) {
         self.leaves(link);
         let cause = match self.token_cause(id, link, cause) {
-            Cause::Announced(CloseReason::Replaced) if self.is_moving() => Cause::Moved,
+            Cause::Announced(CloseReason::Replaced | CloseReason::Moved) if self.is_moving() => Cause::Moved,
             cause => cause,
         };
         self.forget_lanes(id);

@@ -37,7 +37,7 @@ use crate::wire::control;
 use crate::wire::file::{lane_name, lane_of};
 use crate::wire::frame::{Frame, Unit};
 use crate::wire::header::Header;
-use crate::wire::link::{FEATURES, LinkControl, LinkHello, PlaceSaid, RENEWAL};
+use crate::wire::link::{FEATURES, LinkControl, LinkHello, MOVES, PlaceSaid, RENEWAL};
 use crate::wire::record::{self, Head, Origin, RECORD_HEADER, RecordView};
 use crate::wire::topics;
 
@@ -141,7 +141,8 @@ impl Connector {
             let (epoch, received, taken) = (place.epoch, place.received, place.taken);
             Some(PlaceSaid { message_type, epoch, received, taken })
         };
-        let features = FEATURES.map(str::to_owned).into();
+        let moves = self.is_returning(id).then_some(MOVES);
+        let features = FEATURES.into_iter().chain(moves).map(str::to_owned).collect();
         let hello = LinkHello { window, places: lanes.filter_map(place_of).take(PLACES_MAX).collect(), features };
         let said = hello.encode(&self.settings.id);
         self.send_control(id, said);
@@ -180,6 +181,9 @@ impl Connector {
         let said = self.conns.get(id).and_then(|c| c.link()).is_some_and(|link| link.says_records);
         if !said {
             self.say_link(id, name);
+        }
+        if let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) {
+            link.moves = hello.features.iter().any(|name| name == MOVES);
         }
         self.link_up(id, name, now);
         let Some(link) = self.conns.get_mut(id).and_then(|c| c.link_mut()) else { return Step::Taken };

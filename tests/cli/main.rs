@@ -14,3 +14,4 @@ mod receive;
 mod rig;
 mod send;
 mod terminal;
+mod top;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Cause, DialStep, Event, Id, Output, Secured, Settings};
+use aioconnectors::core::{Cause, Concern, DialStep, Event, Id, Output, Secured, Settings};
 use aioconnectors::wire::control::{CloseReason, close};
 use aioconnectors::wire::names::Role;
 
@@ -206,7 +206,11 @@ fn the_link_goes_back_to_the_first_address_beside_the_one_that_there_is() {
     assert_eq!(peers, [SERVER]);
     let downs = lines.client.events().iter().filter(|e| matches!(e, Event::PeerDown { .. })).count();
     assert_eq!(downs, 1);
-    assert!(told(&lines.client, |e| matches!(e, Event::PeerDown { cause: Cause::Moved, .. })));
+    for rig in [&lines.client, &lines.server] {
+        let is_it = |cause: &Cause| matches!(cause, Cause::Moved | Cause::Announced(CloseReason::Moved));
+        let ended = rig.events().into_iter().find(|e| matches!(e, Event::PeerDown { cause, .. } if is_it(cause)));
+        assert_eq!(ended.map(Event::concern), Some(Concern::Routine), "{:?}", rig.events());
+    }
     let dialled = lines.client.dialled();
     lines.client.pass(10 * MINUTE);
     assert_eq!(lines.client.dialled(), dialled, "there it stays");

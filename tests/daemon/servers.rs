@@ -125,7 +125,7 @@ fn the_link_moves_to_the_first_address_and_nothing_is_lost_or_comes_twice_though
                 ways.open(0);
                 ways.wait_by(0);
             });
-            ways.client_process().wait_said("a link to another address of the server takes its place");
+            ways.client_process().wait_said("a link by another address of the server takes its place");
             ways.close(0);
             ways.ways[0].cut(false);
             ways.wait_by(1);

@@ -18,6 +18,7 @@ mod files;
 mod harness;
 mod pair;
 mod priorities;
+mod proxies;
 mod published_files;
 mod pubsub;
 mod python;

@@ -21,7 +21,7 @@ const NAMED_MAX: usize = 5;
 pub(super) fn check(patient: &Patient, report: &mut Report) {
     let config = &patient.config;
     if !config.use_ssl {
-        if !is_local(&config.server_sockaddr.host) {
+        if !config.server_sockaddr.iter().all(|address| is_local(&address.host)) {
             let what = "links are not encrypted, and everybody can take any name (use_ssl is false)";
             report.warning(PART, what, "use_ssl: true, on both sides");
         }

@@ -24,12 +24,12 @@ use std::process::ExitCode;
 
 use super::command::{Args, Command, Failure, Opt};
 use super::known::Places;
+use super::table::{JSON, View};
 use super::target::{self, CONFIG_OPTION, CONNECTOR, NAME};
 use patient::Patient;
 use report::Report;
 
 const STRICT: Opt = Opt { long: "strict", value: None, help: "exit with 1 on warnings as well" };
-const JSON: Opt = Opt { long: "json", value: None, help: "print the findings as one JSON object" };
 
 /// See `summary`.
 pub const COMMAND: Command = Command {
@@ -66,11 +66,7 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
         ];
         checks.iter().for_each(|check| check(&patient, &mut report));
     }
-    if args.has(JSON.long) {
-        report.write_json(&path, out)?;
-    } else {
-        report.write_text(&path, out)?;
-    }
+    report.write(&path, View::new(args), out)?;
     let failed = report.errors() > 0 || (args.has(STRICT.long) && report.warnings() > 0);
     Ok(if failed { ExitCode::FAILURE } else { ExitCode::SUCCESS })
 }

@@ -29,6 +29,8 @@ const NAME_TIMEOUT: Duration = Duration::from_secs(5);
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(4);
 /// Longest wait for a handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(6);
+/// Most servers that are tried.
+const SERVERS_MAX: usize = 4;
 /// Most addresses of a name that are tried.
 const ADDRESSES_MAX: usize = 4;
 
@@ -38,8 +40,8 @@ pub(super) fn check(patient: &Patient, report: &mut Report) {
         return;
     }
     let peers = patient.daemon.as_ref().and_then(|daemon| daemon.remote.connected_peers().ok());
-    if peers.is_some_and(|peers| !peers.is_empty()) {
-        return report.ok(PART, "the connector is connected to its server");
+    if let Some(peer) = peers.as_ref().and_then(|peers| peers.first()) {
+        return report.ok(PART, format!("the connector is connected to {peer}"));
     }
     let bind = config.client_bind_ip.as_deref().map(local_address);
     let bind = match bind.transpose() {
@@ -53,17 +55,25 @@ pub(super) fn check(patient: &Patient, report: &mut Report) {
         }
     };
     if let Some(proxy) = config.proxy.address.as_ref().filter(|_| config.proxy.enabled) {
-        if addresses(&proxy.host, proxy.port, report).and_then(|found| reach(found, bind, report)).is_some() {
-            report.ok(PART, format!("that was the proxy {proxy}; what is behind it was not looked at"));
+        if let Some(found) = addresses(&proxy.host, proxy.port, report)
+            && reach(found, bind, report).is_some()
+        {
+            report.ok(PART, format!("that is the proxy {proxy}; the server behind it was not tried"));
         }
         return;
     }
-    for address in config.server_sockaddr.iter() {
-        let stream = addresses(&address.host, address.port, report).and_then(|found| reach(found, bind, report));
-        if let Some(stream) = stream.filter(|_| config.use_ssl) {
-            handshake(patient, &address.host, stream, report);
+    // Of several servers one is enough.
+    let tried = config.server_sockaddr.iter().take(SERVERS_MAX).map(|server| {
+        let mut of_server = Report::default();
+        let found = addresses(&server.host, server.port, &mut of_server);
+        if let Some(stream) = found.and_then(|found| reach(found, bind, &mut of_server)).filter(|_| config.use_ssl) {
+            handshake(patient, &server.host, stream, &mut of_server);
         }
-    }
+        of_server
+    });
+    let tried: Vec<Report> = tried.collect();
+    let one_works = tried.iter().any(|of_server| of_server.errors() == 0);
+    tried.into_iter().for_each(|of_server| report.append(of_server, one_works));
 }
 
 /// A connection with one of these addresses. If one does not answer, that is an error only if all others do not.

@@ -6,9 +6,10 @@ use std::path::Path;
 use serde_json::json;
 
 use super::super::command::Failure;
+use super::super::table::{View, wrap};
 
-/// Columns of a line of text; where words allow it no line is longer.
-const WIDTH: usize = 78;
+/// Before what is said of a finding: its level.
+const LEVEL: usize = 8;
 
 /// How bad something is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,12 +86,34 @@ impl Report {
         self.0.iter().any(|finding| finding.part == part && finding.level != Level::Ok)
     }
 
-    /// A line a finding, and below it what to do; then how many there are.
-    pub fn write_text(&self, path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+    /// Adds the findings of `other`; `mild`: its errors are warnings here.
+    pub fn append(&mut self, other: Report, mild: bool) {
+        let level = |level| if mild && level == Level::Error { Level::Warning } else { level };
+        self.0.extend(other.0.into_iter().map(|finding| Finding { level: level(finding.level), ..finding }));
+    }
+
+    /// All of it: for a person a line a finding, what to do below, and how many there are; for scripts a line each:
+    /// level, part, what, and what to do.
+    pub fn write(&self, path: &Path, view: View, out: &mut dyn Write) -> Result<(), Failure> {
+        let width = match view {
+            View::Json => return self.write_json(path, out),
+            View::Plain => {
+                for Finding { level, part, what, advice } in &self.0 {
+                    writeln!(out, "{}\t{part}\t{what}\t{}", level.word(), advice.as_deref().unwrap_or_default())?;
+                }
+                return Ok(());
+            }
+            View::Screen(width) => width,
+        };
+        let room = width.saturating_sub(LEVEL);
         for Finding { level, part, what, advice } in &self.0 {
-            write_wrapped(out, &format!("{:<7} {part}: {what}", level.word()), "        ")?;
-            if let Some(advice) = advice {
-                write_wrapped(out, &format!("        → {advice}"), "          ")?;
+            for (number, line) in wrap(&format!("{part}: {what}"), room).iter().enumerate() {
+                writeln!(out, "{:<LEVEL$}{line}", if number == 0 { level.word() } else { "" })?;
+            }
+            for (number, line) in wrap(advice.as_deref().unwrap_or_default(), room - 2).iter().enumerate() {
+                if advice.is_some() {
+                    writeln!(out, "{:LEVEL$}{} {line}", "", if number == 0 { "→" } else { " " })?;
+                }
             }
         }
         let count = |number: usize, word: &str| format!("{number} {word}{}", if number == 1 { "" } else { "s" });
@@ -101,7 +124,7 @@ impl Report {
 
     /// One object: `config`, `errors`, `warnings`, and `findings`, of which each has `level`, `part`, `what` and, if
     /// there is something to do, `advice`.
-    pub fn write_json(&self, path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
+    fn write_json(&self, path: &Path, out: &mut dyn Write) -> Result<(), Failure> {
         let finding = |finding: &Finding| {
             let mut said = json!({"level": finding.level.word(), "part": finding.part, "what": finding.what});
             if let Some(advice) = &finding.advice {
@@ -113,28 +136,9 @@ impl Report {
         let (errors, warnings) = (self.errors(), self.warnings());
         let config = path.display().to_string();
         let report = json!({"config": config, "errors": errors, "warnings": warnings, "findings": findings});
-        writeln!(out, "{report:#}")?;
+        writeln!(out, "{report}")?;
         Ok(())
     }
-}
-
-/// Writes a text in lines, each but the first behind `indent`. A word that is too long has a line of its own.
-fn write_wrapped(out: &mut dyn Write, text: &str, indent: &str) -> Result<(), Failure> {
-    let lead = text.len() - text.trim_start().len();
-    let (mut line, mut is_begun) = (text[..lead].to_owned(), false);
-    for word in text[lead..].split(' ') {
-        if is_begun && line.chars().count() + 1 + word.chars().count() > WIDTH {
-            writeln!(out, "{line}")?;
-            (line, is_begun) = (indent.to_owned(), false);
-        }
-        if is_begun {
-            line.push(' ');
-        }
-        line.push_str(word);
-        is_begun = true;
-    }
-    writeln!(out, "{line}")?;
-    Ok(())
 }
 
 #[cfg(test)]
@@ -148,17 +152,22 @@ mod tests {
         report.error("ports", format!("127.0.0.1:1 is held by\n{}", "word ".repeat(20)), "stop it");
         assert_eq!((report.errors(), report.warnings()), (1, 0));
         assert!(report.is_sick("ports") && !report.is_sick("config"));
-        let mut out = Vec::new();
-        report.write_text(Path::new("/c.json"), &mut out).unwrap();
-        let text = String::from_utf8(out).unwrap();
+        let written = |view| {
+            let mut out = Vec::new();
+            report.write(Path::new("/c.json"), view, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let text = written(View::Screen(40));
         let lines: Vec<&str> = text.lines().collect();
-        assert_eq!(lines[0], "ok      config: no errors");
-        assert!(lines[1].starts_with("error   ports: 127.0.0.1:1 is held by word word"), "{text}");
-        assert!(lines.iter().all(|line| line.chars().count() <= WIDTH), "{text}");
-        assert_eq!(lines[3..], ["        → stop it", "/c.json: 1 error, 0 warnings"]);
-        let mut out = Vec::new();
-        report.write_json(Path::new("/c.json"), &mut out).unwrap();
-        let json: serde_json::Value = serde_json::from_slice(&out).unwrap();
+        assert_eq!(lines[..2], ["ok      config: no errors", "error   ports: 127.0.0.1:1 is held by"]);
+        assert!(lines.iter().all(|line| line.chars().count() <= 40), "{text}");
+        assert_eq!(lines[lines.len() - 2..], ["        → stop it", "/c.json: 1 error, 0 warnings"]);
+        let plain = written(View::Plain);
+        assert!(
+            plain.starts_with("ok\tconfig\tno errors\t\nerror\tports\t") && plain.ends_with("\tstop it\n"),
+            "{plain}"
+        );
+        let json: serde_json::Value = serde_json::from_str(&written(View::Json)).unwrap();
         assert_eq!((&json["errors"], &json["findings"][1]["advice"]), (&json!(1), &json!("stop it")));
     }
 }
