@@ -217,7 +217,7 @@ pub static TOPICS: &[Topic] = &[
         ],
     },
     Topic {
-        title: "Log and metrics",
+        title: "Log",
         text: "The daemon logs to standard error, and so to the journal under systemd. If the config gives \
             `default_logger_dirpath`, it logs to a file there instead.",
         entries: &[
@@ -227,7 +227,6 @@ pub static TOPICS: &[Topic] = &[
             python("default_logger_bk_count", "10"),
             python("silent", "false"),
             python("debug_msg_counts", "false"),
-            own("metrics_listen", "\"127.0.0.1:9101\""),
         ],
     },
     Topic {

@@ -136,7 +136,7 @@ pub enum DialStep {
 impl Connector {
     /// Names the addresses of a client's server, in the order in which they are dialled, and says after how long elsewhere
     /// it goes back to the first. Before all else; without it there is one. An empty list changes nothing; of a longer one
-    /// than [`SERVERS_MAX`] the rest is left out.
+    /// than `SERVERS_MAX` the rest is left out.
     pub fn set_servers(&mut self, mut names: Vec<String>, return_after: Option<Duration>) {
         names.truncate(SERVERS_MAX);
         if !names.is_empty() {

@@ -150,13 +150,24 @@ pub enum Outcome {
     GivenUp,
 }
 
+/// Messages that pass each other by, though one app sent them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Way {
+    /// Without a file from the beginning.
+    Plain,
+    /// With their files, or, directly, to where it was refused.
+    WithFile,
+    /// Published, with a file that the broker could not keep: from there on they are messages like others.
+    WithoutFile,
+}
+
 /// All messages, and all requests by their message.
 #[derive(Debug, Default)]
 pub struct Model {
     pub messages: Vec<Message>,
     pub requests: BTreeMap<usize, Outcome>,
     /// The newest message that was delivered of a stream, to a node.
-    newest: BTreeMap<(usize, Option<usize>, &'static str, bool), usize>,
+    newest: BTreeMap<(usize, Option<usize>, &'static str, Way), usize>,
     /// The files of all nodes, and which of them speak the second kind of link.
     pub files: Vec<(FileSystem, bool)>,
     pub delivered: u64,
@@ -190,7 +201,12 @@ impl Model {
         self.count(number);
         let message = &self.messages[number];
         let published = &self.messages[whole];
-        let stream = (published.stream, message.to, message.draft.message_type, message.draft.file.is_some());
+        let way = match message.draft.file {
+            None => Way::Plain,
+            Some(_) if message.came_without_file && whole != number => Way::WithoutFile,
+            Some(_) => Way::WithFile,
+        };
+        let stream = (published.stream, message.to, message.draft.message_type, way);
         if message.delivered > 1 || [message, published].iter().any(|m| m.wild || m.unordered) {
             return;
         }

@@ -1,6 +1,6 @@
 //! `aioconnectorsctl doctor`: what could keep a connector from working, found without changing anything.
 //!
-//! To add a check, write it beside the others as a function of the [`Patient`] that adds to the [`Report`]: one line
+//! To add a check, write it beside the others as a function of the `Patient` that adds to the `Report`: one line
 //! what is, one what to do. It reads only, and what it waits for has a time limit.
 
 mod certificates;
