@@ -24,6 +24,7 @@ mod hostile;
 mod hot;
 mod http_proxy;
 mod life;
+mod log_trouble;
 mod metrics;
 mod odd_days;
 mod peers;

@@ -2,6 +2,7 @@
 
 use std::os::unix::net::UnixDatagram;
 use std::process::Command;
+use std::time::Duration;
 
 use aioconnectors::remote::Remote;
 use nix::sys::signal::Signal;
@@ -9,7 +10,7 @@ use nix::sys::signal::Signal;
 use crate::common::{Place, Process, Setup, free_port, wait};
 
 /// A daemon and the socket that it tells of itself.
-struct Service {
+pub struct Service {
     _place: Place,
     socket: UnixDatagram,
     process: Process,
@@ -19,11 +20,15 @@ struct Service {
 
 impl Service {
     fn start(watchdog: &str) -> Self {
+        Self::start_with(watchdog, |setup| setup)
+    }
+
+    pub fn start_with(watchdog: &str, change: impl FnOnce(Setup) -> Setup) -> Self {
         let place = Place::new();
         let path = place.file("notify");
         let socket = UnixDatagram::bind(&path).unwrap();
         socket.set_read_timeout(Some(wait::LIMIT)).unwrap();
-        let setup = Setup::server(&place, free_port());
+        let setup = change(Setup::server(&place, free_port()));
         let mut command = Command::new(env!("CARGO_BIN_EXE_aioconnectorsd"));
         command.arg(setup.write()).env("NOTIFY_SOCKET", &path).env("WATCHDOG_USEC", watchdog);
         Self {
@@ -35,9 +40,33 @@ impl Service {
         }
     }
 
+    pub fn process(&self) -> &Process {
+        &self.process
+    }
+
+    /// Whether it tells nothing for so long. What it told before is forgotten.
+    pub fn is_silent_for(&mut self, time: Duration) -> bool {
+        self.told.clear();
+        self.socket.set_read_timeout(Some(time)).unwrap();
+        let is_silent = self.socket.recv(&mut [0; 4096]).is_err();
+        self.socket.set_read_timeout(Some(wait::LIMIT)).unwrap();
+        is_silent
+    }
+
+    /// Whether a line that begins so has come meanwhile.
+    pub fn has_said(&mut self, wanted: &str) -> bool {
+        self.socket.set_nonblocking(true).unwrap();
+        let mut buffer = [0; 4096];
+        while let Ok(n) = self.socket.recv(&mut buffer) {
+            self.told.extend(String::from_utf8_lossy(&buffer[..n]).lines().map(str::to_owned));
+        }
+        self.socket.set_nonblocking(false).unwrap();
+        self.told.iter().any(|line| line.starts_with(wanted))
+    }
+
     /// Waits for a line; the others before it are dropped.
     #[track_caller]
-    fn wait(&mut self, wanted: &str) -> String {
+    pub fn wait(&mut self, wanted: &str) -> String {
         loop {
             if let Some(at) = self.told.iter().position(|line| line.starts_with(wanted)) {
                 return self.told.drain(..=at).next_back().unwrap();
