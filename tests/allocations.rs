@@ -1,9 +1,8 @@
 //! A message whose header is that of the one before passes through the core without an allocation, on both sides.
 
 use std::alloc::{GlobalAlloc, Layout, System};
+use std::cell::Cell;
 use std::collections::BTreeMap;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use aioconnectors::core::settings::HELLO_WAIT;
@@ -12,14 +11,22 @@ use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HELLO, own_frame};
 use aioconnectors::wire::frame;
 use aioconnectors::wire::names::Role;
 
-static ALLOCATIONS: AtomicUsize = AtomicUsize::new(0);
+thread_local! {
+    /// Those of this thread: the ones that run tests allocate when they like.
+    static ALLOCATIONS: Cell<usize> = const { Cell::new(0) };
+}
+
+fn count() {
+    // A thread that ends may have none any more.
+    let _ = ALLOCATIONS.try_with(|count| count.set(count.get() + 1));
+}
 
 struct Counting;
 
 // SAFETY: all is left to the system's allocator; counting touches no memory of its callers.
 unsafe impl GlobalAlloc for Counting {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: the caller keeps the contract, which is the same.
         unsafe { System.alloc(layout) }
     }
@@ -30,7 +37,7 @@ unsafe impl GlobalAlloc for Counting {
     }
 
     unsafe fn realloc(&self, pointer: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        ALLOCATIONS.fetch_add(1, Ordering::Relaxed);
+        count();
         // SAFETY: the caller keeps the contract, which is the same.
         unsafe { System.realloc(pointer, layout, size) }
     }
@@ -120,17 +127,13 @@ fn allocations(connector: &mut Connector, from: Id, header: &str, to: impl Fn(Op
     connector.timeout(now + HELLO_WAIT);
     take_outputs(connector, now);
     turn(connector);
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = ALLOCATIONS.get();
     (0..20).for_each(|_| turn(connector));
-    ALLOCATIONS.load(Ordering::Relaxed) - before
+    ALLOCATIONS.get() - before
 }
-
-/// One test at a time: the count is the whole process's.
-static TURN: Mutex<()> = Mutex::new(());
 
 #[test]
 fn messages_that_are_like_the_one_before_need_no_memory() {
-    let _turn = TURN.lock();
     let (mut connector, now) = (connector(Role::Server), Instant::now());
     let link = connector.accept_link(([10, 0, 0, 2], 4000).into(), now);
     connector.secured(link, Secured::Anonymous, false, now);
@@ -204,7 +207,6 @@ impl Pair {
 
 #[test]
 fn on_a_link_of_the_second_kind_memory_is_needed_for_acknowledgements_only() {
-    let _turn = TURN.lock();
     let mut pair = Pair::new();
     let bytes = batch(r#"{"message_type": "any", "destination_id": "c1"}"#);
     for from in [1, 0, 1, 0] {
@@ -214,8 +216,8 @@ fn on_a_link_of_the_second_kind_memory_is_needed_for_acknowledgements_only() {
     pair.ends[1].timeout(pair.now + HELLO_WAIT);
     (0..3).for_each(|_| pair.turn(&bytes));
     assert!(pair.receiver.is_some(), "the messages arrive");
-    let before = ALLOCATIONS.load(Ordering::Relaxed);
+    let before = ALLOCATIONS.get();
     (0..20).for_each(|_| pair.turn(&bytes));
-    let each = (ALLOCATIONS.load(Ordering::Relaxed) - before) / 20;
+    let each = (ALLOCATIONS.get() - before) / 20;
     assert!(each < BATCH / 4, "{each} allocations for {BATCH} messages");
 }

@@ -118,10 +118,16 @@ fn queues_in_memory_are_kept_through_a_stop_and_a_start() {
     RawSender::connect(&client.send_socket()).send_all(&sent);
     wait::until("something to wait", || (remote(&server).queues().ok()?.0 > 0).then_some(()));
     remote(&server).stop(true).unwrap();
+    let waiting = remote(&server).queues().unwrap().0;
+    assert!(waiting > 0, "the app has read nothing");
     drop(paused);
     let receiver = RawReceiver::listen(server.receive_socket("any"));
     remote(&server).restart(false, Duration::ZERO).unwrap();
-    receiver.wait_tag(END);
+    receiver.wait_count(usize::try_from(waiting).unwrap());
+    // In order, and without a gap: what went into the socket of the one that read nothing is lost.
+    let all = receiver.frames();
+    let first = sent.iter().position(|frame| frame.tag() == all[0].tag()).expect("one of these");
+    Account::of(&sent[first..first + all.len()], &all).assert_exact("that waited in memory");
 }
 
 #[test]
