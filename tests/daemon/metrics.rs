@@ -85,12 +85,11 @@ fn what_passes_is_in_the_metrics_of_both_sides_and_in_show_status() {
     sender.send_all([&message("any", &server, &Setup::client(&place, "nobody", port), "3")]);
     receiver.wait_count(2);
     let sent = r#"aioconnectors_sent_messages_total{peer="client1",type="any"}"#;
-    let text = wait::until("both messages counted as sent", || {
-        Some(scrape(at_server)).filter(|text| number(text, sent) == Some(2.0))
+    let dropped = r#"aioconnectors_undelivered_messages_total{peer="nobody",type="any",reason="unknown_peer"}"#;
+    let text = wait::until("two messages counted as sent, and one as dropped", || {
+        Some(scrape(at_server)).filter(|text| number(text, sent) == Some(2.0) && number(text, dropped) == Some(1.0))
     });
     assert_eq!(number(&text, r#"aioconnectors_peer_connected{peer="client1"}"#), Some(1.0));
-    let dropped = r#"aioconnectors_undelivered_messages_total{peer="nobody",type="any",reason="unknown_peer"}"#;
-    assert_eq!(number(&text, dropped), Some(1.0), "{text}");
     assert_eq!(number(&text, r#"aioconnectors_peer_link_info{peer="client1",link="2",tls="none"}"#), Some(1.0));
     let of_server = format!("{{peer=\"{}\"", server.id);
     let text = wait::until("a round trip", || {
