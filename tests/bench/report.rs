@@ -200,7 +200,8 @@ impl Book {
             }
             let lost = fact.lost.map_or(String::new(), |lost| format!("{lost:>9} lost"));
             let unit = fact.unit;
-            println!("{:<24} {:<34} {median:>10.2} {unit:<8} {least:>10.2}-{most:<10.2}{lost}", fact.system, fact.what);
+            let [median, least, most] = [median, least, most].map(figure);
+            println!("{:<24} {:<34} {median:>10} {unit:<8} {least:>10}-{most:<10}{lost}", fact.system, fact.what);
         }
     }
 
@@ -249,4 +250,9 @@ fn row_json(row: &Row) -> Value {
     json!({"case": row.case, "system": row.system, "data_bytes": row.size,
         "median_messages_per_second": row.rate().map(|rate| rate.median), "lost": row.lost(),
         "repeats": row.repeats.iter().map(repeat).collect::<Value>()})
+}
+
+/// A repeat in which nothing came back has no figure, and counts as the most.
+fn figure(value: f64) -> String {
+    if value.is_nan() { "none".to_owned() } else { format!("{value:.2}") }
 }
