@@ -156,6 +156,12 @@ impl Connector {
         (self.stopping && !self.life.rests) || self.life.ends
     }
 
+    /// Whether it ends as soon as the admins who are connected have their answers.
+    #[must_use]
+    pub fn ends_when_answered(&self) -> bool {
+        self.life.ends
+    }
+
     /// Carries out a command about the connector as a whole, if it is one; else false.
     pub(super) fn life_command(&mut self, id: Id, request: &Request, now: Instant) -> bool {
         let text = |name: &str| request.arguments.get(name).and_then(Value::as_str);
@@ -363,9 +369,10 @@ impl Connector {
         self.check_drained(now);
     }
 
-    /// Whether a connector that waits for that has answered all admins. It does not rest any more then.
+    /// Whether a connector that waits for that has answered all admins, those too whose request has not come yet. It does
+    /// not rest any more then.
     pub(super) fn has_answered(&mut self) -> bool {
-        let waits = |id: &Id| self.conns.get(*id).is_some_and(|conn| conn.closing.is_some());
+        let waits = |id: &Id| self.conns.get(*id).is_some();
         let has_answered = self.life.ends && !self.life.admins.iter().any(waits);
         if has_answered {
             self.forget_rest();

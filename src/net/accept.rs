@@ -96,6 +96,10 @@ impl Shell {
     }
 
     pub(super) fn accept_admins(&mut self, now: Instant) {
+        // Another life may find them where they wait.
+        if self.parts.connector.ends_when_answered() {
+            return;
+        }
         for _ in 0..ACCEPT_BUDGET {
             match self.parts.admins.listener.accept() {
                 Ok(_) if !self.has_room_for_admin(now) => {}
