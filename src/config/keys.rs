@@ -50,11 +50,6 @@ pub enum Effect {
     Now,
     /// Nothing: a value other than the default gets a warning.
     NotYet,
-    /// Nothing, and doing without it would be insecure or lose messages: a value other than the default is an error.
-    Refused(
-        /// What is not supported, as in `tokens are`.
-        &'static str,
-    ),
     /// Nothing in the daemon. Apps read it, and one file may serve both.
     Apps,
 }

@@ -6,7 +6,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, MapAccess, Visitor};
 use serde_json::Value;
 
-use super::error::{Mismatch, Notice, shown, without_secrets};
+use super::error::{Mismatch, Notice, without_secrets};
 use super::keys::{Effect, KEYS, Key, OLD_KEYS, OldKey};
 use super::nearest::nearest;
 use super::path::Environment;
@@ -118,9 +118,8 @@ impl<'a> Reader<'a> {
         }
         match T::read(&given.value, scope) {
             Ok(value) => {
-                let found = shown(&given.value);
                 if !value.is_inert(&default) {
-                    self.check_effect(key, spelling, found);
+                    self.check_effect(key, spelling);
                 }
                 value
             }
@@ -132,14 +131,10 @@ impl<'a> Reader<'a> {
     }
 
     /// Says so if a value that is not the default does not do what its author wants.
-    fn check_effect(&mut self, key: &Key, spelling: String, found: String) {
+    fn check_effect(&mut self, key: &Key, spelling: String) {
         match key.effect {
             Effect::Now | Effect::Apps => {}
             Effect::NotYet => self.notices.push((spelling, Notice::NoEffectYet)),
-            Effect::Refused(feature) => {
-                let expected = format!("{} ({feature} not supported by this version)", key.default);
-                self.problems.push(KeyProblem { key: spelling, found, expected });
-            }
         }
     }
 

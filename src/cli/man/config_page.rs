@@ -69,9 +69,6 @@ fn write_entry(page: &mut Page, entry: &Entry) {
     match key.effect {
         Effect::Now => {}
         Effect::NotYet => facts.push_str(" Without effect in this version, which a warning says."),
-        Effect::Refused(what) => {
-            facts.push_str(&format!(" Any other value is an error in this version: {what} not supported."))
-        }
         Effect::Apps => facts.push_str(" Programs read it, the connector does not."),
     }
     page.more(&facts);
