@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::settings::HANDSHAKE_TIMEOUT;
+use aioconnectors::core::settings::{HANDSHAKE_TIMEOUT, LINGER};
 use aioconnectors::core::{Covered, Event, Id, LifeWork, Output, OwnerWork, Restart};
 use aioconnectors::wire::admin::{encode_answer, encode_request};
 use aioconnectors::wire::control::{CloseReason, close};
@@ -236,6 +236,27 @@ fn an_admin_who_takes_no_answer_does_not_keep_it_from_ending() {
     obey(&mut rig);
     rig.pass(Duration::from_secs(2));
     assert!(rig.outputs.contains(&Output::Stopped));
+}
+
+#[test]
+fn an_admin_whose_request_is_on_its_way_is_answered_before_another_life_and_a_silent_one_does_not_hold_it_up() {
+    for speaks in [true, false] {
+        let mut rig = Rig::server();
+        let stops = asks(&mut rig, "stop", json!({}));
+        obey(&mut rig);
+        assert_eq!(answer(&mut rig, stops), "{}");
+        let late = rig.core.accept_admin(rig.now);
+        rig.core.end_when_answered(Ok(()), rig.now);
+        rig.drain();
+        assert!(!rig.outputs.contains(&Output::Stopped), "somebody may still ask");
+        if speaks {
+            rig.input(late, &request("peek_queues", &json!({})));
+            assert!(answer(&mut rig, late).contains("queue_recv"));
+        } else {
+            rig.pass(LINGER);
+        }
+        assert!(rig.outputs.contains(&Output::Stopped));
+    }
 }
 
 #[test]
