@@ -384,7 +384,7 @@ fn raise_file_limit() {
 }
 
 fn describe(config: &Config) -> String {
-    let server = names::server_id(&config.server_sockaddr.host, config.server_sockaddr.port);
+    let server = names::server_id(&config.server_sockaddr.first.host, config.server_sockaddr.first.port);
     match config.role() {
         Role::Server => format!("server {server}"),
         Role::Client => format!("client {} of server {server}{}", config.id(), route::in_words(config)),
@@ -510,7 +510,7 @@ fn settings(config: &Config) -> Settings {
     Settings {
         id: config.id(),
         role: config.role(),
-        server_id: names::server_id(&config.server_sockaddr.host, config.server_sockaddr.port),
+        server_id: names::server_id(&config.server_sockaddr.first.host, config.server_sockaddr.first.port),
         mode: mode(config),
         send_types: config.send_message_types.iter().cloned().collect(),
         recv_types: unique(&config.recv_message_types),

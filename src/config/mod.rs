@@ -117,7 +117,7 @@ impl Config {
     #[must_use]
     pub fn id(&self) -> String {
         match self.role() {
-            Role::Server => names::server_id(&self.server_sockaddr.host, self.server_sockaddr.port),
+            Role::Server => names::server_id(&self.server_sockaddr.first.host, self.server_sockaddr.first.port),
             Role::Client => self.client_name.clone().unwrap_or_default(),
         }
     }

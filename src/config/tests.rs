@@ -186,7 +186,11 @@ fn a_client_may_have_several_addresses_and_a_server_one() {
     assert_eq!(hosts(r#"[["a", 1]]"#), ["a:1"]);
     assert_eq!(hosts(r#"[["a", 1], ["::1", 2], ["a", 3]]"#), ["a:1", "[::1]:2", "a:3"]);
     let read = config(&client(r#"[["a", 1], ["b", 2]]"#));
-    assert_eq!((read.server_sockaddr.host.as_str(), read.server_sockaddr.port), ("a", 1), "the first names the server");
+    assert_eq!(
+        (read.server_sockaddr.first.host.as_str(), read.server_sockaddr.first.port),
+        ("a", 1),
+        "the first names the server"
+    );
 
     let many = format!("[{}]", (1..=17).map(|port| format!(r#"["a", {port}]"#)).collect::<Vec<_>>().join(", "));
     for (addresses, wrong) in [

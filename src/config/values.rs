@@ -2,7 +2,6 @@
 
 use std::fmt;
 use std::net::SocketAddr;
-use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::time::Duration;
@@ -38,11 +37,9 @@ pub enum MetricsListen {
 }
 
 /// The addresses of a server: one, or, on a client, several, the preferred one first.
-///
-/// It stands for the first one, which names the server: in ids, and so in sockets' and files' names.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Addresses {
-    /// The first.
+    /// The first, which names the server: in ids, and so in sockets' and files' names.
     pub first: Address,
     /// Those that a client tries when there is no link by the ones before.
     pub others: Vec<Address>,
@@ -61,20 +58,6 @@ impl Addresses {
 impl From<Address> for Addresses {
     fn from(first: Address) -> Self {
         Self { first, others: Vec::new() }
-    }
-}
-
-impl Deref for Addresses {
-    type Target = Address;
-
-    fn deref(&self) -> &Address {
-        &self.first
-    }
-}
-
-impl DerefMut for Addresses {
-    fn deref_mut(&mut self) -> &mut Address {
-        &mut self.first
     }
 }
 

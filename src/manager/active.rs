@@ -31,7 +31,7 @@ pub(super) struct ActiveConnector {
 impl ActiveConnector {
     pub(super) fn add(config: &Config) -> Self {
         let name = match config.role() {
-            Role::Server => format!("{} {}", config.server_sockaddr.host, config.server_sockaddr.port),
+            Role::Server => format!("{} {}", config.server_sockaddr.first.host, config.server_sockaddr.first.port),
             Role::Client => config.id(),
         };
         let active = Self { path: config.connector_files_dirpath.join(ACTIVE_CONNECTORS), name };

@@ -47,7 +47,7 @@ pub(super) fn in_words(config: &Config) -> String {
 /// What the server's addresses are called in logs: where there are several, by the server's id and the address.
 pub(super) fn server_names(config: &Config) -> Vec<String> {
     let addresses = &config.server_sockaddr;
-    let id = names::server_id(&addresses.host, addresses.port);
+    let id = names::server_id(&addresses.first.host, addresses.first.port);
     if addresses.others.is_empty() {
         return vec![id];
     }

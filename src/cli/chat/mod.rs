@@ -81,7 +81,7 @@ fn run(args: &Args, out: &mut dyn Write) -> Result<ExitCode, Failure> {
     let meeting = Meeting {
         target: text(TARGET.long),
         bind: text(BIND.long).unwrap_or_else(|| "0.0.0.0".to_owned()),
-        port: args.value(PORT.long)?.unwrap_or_else(|| Config::default().server_sockaddr.port),
+        port: args.value(PORT.long)?.unwrap_or_else(|| Config::default().server_sockaddr.first.port),
     };
     let upload = args.option(UPLOAD.long).map(PathBuf::from);
     match meeting.target {

@@ -58,7 +58,7 @@ fn meet(a: IpAddr, b: IpAddr) -> bool {
 
 /// A low port needs a right.
 fn privileged(patient: &Patient, report: &mut Report) {
-    let port = patient.config.server_sockaddr.port;
+    let port = patient.config.server_sockaddr.first.port;
     let first = fs::read_to_string("/proc/sys/net/ipv4/ip_unprivileged_port_start");
     let first: u16 = first.ok().and_then(|text| text.trim().parse().ok()).unwrap_or(1024);
     if port < first && !patient.user.uid().is_root() {

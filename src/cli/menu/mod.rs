@@ -161,7 +161,7 @@ impl Menu<'_> {
             if !names.is_empty() {
                 self.say("\nPlease type the connector number you\nwould like to run, or")?;
             }
-            let port = Config::default().server_sockaddr.port;
+            let port = Config::default().server_sockaddr.first.port;
             let typed = self.ask(&format!(
                 "To check your server, please type your\nserver <ip> <port> (default port is\n{port}).\n\
                  To check your client, please type your\nclient name.\nType \"q\" to quit."

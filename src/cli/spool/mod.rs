@@ -136,7 +136,7 @@ fn is_needed(config: &Config, identity: &Identity) -> bool {
             config.disk_persistence_recv.covers(message_type) && has(&config.recv_message_types, message_type)
         }
     };
-    let server = server_id(&config.server_sockaddr.host, config.server_sockaddr.port);
+    let server = server_id(&config.server_sockaddr.first.host, config.server_sockaddr.first.port);
     let is_peer = identity.kind != Kind::Outbox || config.role() == Role::Server || identity.peer == server;
     covered && is_peer && identity.connector == config.id()
 }
