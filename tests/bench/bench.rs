@@ -26,12 +26,16 @@
 //! file        a file of 1 GB beside the pump, and memory                     --gigabytes N --kill
 //! pubsub      one publisher, 1,000 subscribers                               --subscribers N
 //! idle        10,000 idle clients over TLS on one server                     --clients N
+//! growth: clients   1 to 10,000 of them on one server                        --clients N
+//! growth: queues    0 to 10 GB stored while the peer is away                 --queue-gigabytes N
+//! growth: types     1 to 1,000 message types
 //! ```
 
 mod broker;
 mod client;
 mod cpu;
 mod files;
+mod growth;
 mod idle;
 mod jetstream;
 mod kinds;
@@ -77,13 +81,14 @@ struct Options {
     kill: bool,
     subscribers: usize,
     clients: usize,
+    queue_gigabytes: f64,
 }
 
 /// A case that is measured in its own way; whether it went as it must.
 type Case = fn(&Path, &Options, &Kinds, &mut Book) -> Result<bool, Failure>;
 
 /// The cases besides throughput, and whether `--quick` alone has them too.
-const CASES: [(&str, bool, Case); 7] = [
+const CASES: [(&str, bool, Case); 10] = [
     (latency::NAME, true, latency::run),
     (startup::NAME, false, startup::run),
     (store::NAME, false, store::run),
@@ -91,6 +96,9 @@ const CASES: [(&str, bool, Case); 7] = [
     ("file", false, file),
     ("pubsub", false, pubsub),
     ("idle", false, idle),
+    (growth::clients::NAME, false, growth::clients::run),
+    (growth::types::NAME, false, growth::types::run),
+    (growth::queues::NAME, false, growth::queues::run),
 ];
 
 fn requests(folder: &Path, options: &Options, _: &Kinds, book: &mut Book) -> Result<bool, Failure> {
@@ -132,6 +140,7 @@ impl Options {
             kill: false,
             subscribers: pubsub::SUBSCRIBERS,
             clients: idle::CLIENTS,
+            queue_gigabytes: growth::queues::GIGABYTES,
         };
         let mut parser = lexopt::Parser::from_env();
         while let Some(arg) = parser.next()? {
@@ -151,6 +160,7 @@ impl Options {
                 Long("gigabytes") => options.gigabytes = parser.value()?.parse()?,
                 Long("kill") => options.kill = true,
                 Long("clients") => options.clients = parser.value()?.parse()?,
+                Long("queue-gigabytes") => options.queue_gigabytes = parser.value()?.parse()?,
                 Long("subscribers") => options.subscribers = parser.value()?.parse()?,
                 // Cargo adds it.
                 Long("bench") => {}
@@ -212,6 +222,7 @@ fn run(options: &Options) -> Result<bool, Failure> {
     book.print_absent();
     book.print_rows();
     book.print_facts();
+    book.print_growth();
     if let Some(file) = &options.json {
         std::fs::write(file, book.json())?;
     }

@@ -4,6 +4,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::net::{Ipv4Addr, SocketAddr};
+use std::ops::Range;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -39,7 +40,8 @@ const GOAL: f64 = 40_000.0;
 /// Time for all of them to be known to the server.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-type Tls = StreamOwned<ClientConnection, std::net::TcpStream>;
+/// A client, as it is to this process.
+pub type Tls = StreamOwned<ClientConnection, std::net::TcpStream>;
 
 /// Whether all clients got in, each time, for no more than they may cost.
 pub fn run(folder: &Path, clients: usize, book: &mut Book) -> Result<bool, Failure> {
@@ -59,7 +61,7 @@ pub fn run(folder: &Path, clients: usize, book: &mut Book) -> Result<bool, Failu
         pair.wait_until_connected(CONNECT_TIMEOUT, || false)?;
         let before = memory_kb(pair.server().pid())?;
         let start = Instant::now();
-        let connected = all.connect()?;
+        let connected = all.connect(0..clients)?;
         wait_peers(&pair, clients)?;
         let took = start.elapsed().as_secs_f64();
         let each = (memory_kb(pair.server().pid())? - before) * 1024.0 / clients as f64;
@@ -71,7 +73,7 @@ pub fn run(folder: &Path, clients: usize, book: &mut Book) -> Result<bool, Failu
         drop(connected);
         let start = Instant::now();
         pair.server_mut().start_again()?;
-        let connected = all.connect()?;
+        let connected = all.connect(0..clients)?;
         wait_peers(&pair, clients)?;
         let took = start.elapsed().as_secs_f64();
         book.add(&case, name, "all back after a kill", "s", took);
@@ -88,7 +90,8 @@ fn memory_kb(pid: u32) -> Result<f64, Failure> {
     Ok(line.trim().trim_end_matches(" kB").parse()?)
 }
 
-fn wait_peers(pair: &Pair, clients: usize) -> Result<(), Failure> {
+/// Waits until the server knows so many of them.
+pub fn wait_peers(pair: &Pair, clients: usize) -> Result<(), Failure> {
     let remote = pair.server().api()?.remote().timeout(PATIENCE);
     let start = Instant::now();
     loop {
@@ -104,15 +107,14 @@ fn wait_peers(pair: &Pair, clients: usize) -> Result<(), Failure> {
 }
 
 /// The clients, as they connect.
-struct Clients {
+pub struct Clients {
     server: SocketAddr,
     configs: Vec<Arc<ClientConfig>>,
-    count: usize,
     says_hello: bool,
 }
 
 impl Clients {
-    fn new(folder: &Path, pair: &Pair, count: usize, own_certificates: bool) -> Result<Self, Failure> {
+    pub fn new(folder: &Path, pair: &Pair, count: usize, own_certificates: bool) -> Result<Self, Failure> {
         let config: Value = serde_json::from_slice(&fs::read(pair.server().config())?)?;
         let port = u16::try_from(config["server_sockaddr"][1].as_u64().ok_or("the server's config has no port")?)?;
         let builder = || ClientConfig::builder().dangerous().with_custom_certificate_verifier(Arc::new(Anyone));
@@ -126,25 +128,25 @@ impl Clients {
             vec![builder().with_no_client_auth()]
         };
         let configs = configs.into_iter().map(Arc::new).collect();
-        Ok(Self { server: SocketAddr::from(([127, 0, 0, 1], port)), configs, count, says_hello: !own_certificates })
+        Ok(Self { server: SocketAddr::from(([127, 0, 0, 1], port)), configs, says_hello: !own_certificates })
     }
 
-    /// Connects all of them; they try again while nobody listens.
-    fn connect(&self) -> Result<Vec<Tls>, Failure> {
-        let next = AtomicUsize::new(0);
+    /// Connects those of these numbers; they try again while nobody listens. They come with their numbers, in any order.
+    pub fn connect(&self, numbers: Range<usize>) -> Result<Vec<(usize, Tls)>, Failure> {
+        let next = AtomicUsize::new(numbers.start);
         let work = || {
             let mut connected = Vec::new();
             loop {
                 let number = next.fetch_add(1, Ordering::Relaxed);
-                if number >= self.count {
+                if number >= numbers.end {
                     return Ok::<_, Failure>(connected);
                 }
-                connected.push(self.connect_one(number)?);
+                connected.push((number, self.connect_one(number)?));
             }
         };
         thread::scope(|scope| {
             let threads: Vec<_> = (0..THREADS).map(|_| scope.spawn(work)).collect();
-            let mut all = Vec::with_capacity(self.count);
+            let mut all = Vec::with_capacity(numbers.len());
             for thread in threads {
                 all.extend(thread.join().unwrap_or_else(|_| Err("a thread has panicked".into()))?);
             }
@@ -177,7 +179,7 @@ impl Clients {
     }
 }
 
-fn name_of(number: usize) -> String {
+pub fn name_of(number: usize) -> String {
     format!("idle{number}")
 }
 

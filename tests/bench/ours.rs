@@ -90,8 +90,13 @@ impl Ends {
 }
 
 /// The header that an app writes; the same for each message.
-fn header(source: &str, destination: &str) -> String {
-    format!(r#"{{"message_type": "{MESSAGE_TYPE}", "source_id": "{source}", "destination_id": "{destination}"}}"#)
+pub fn header(source: &str, destination: &str) -> String {
+    header_of(MESSAGE_TYPE, source, destination)
+}
+
+/// The same of another type.
+pub fn header_of(message_type: &str, source: &str, destination: &str) -> String {
+    format!(r#"{{"message_type": "{message_type}", "source_id": "{source}", "destination_id": "{destination}"}}"#)
 }
 
 pub fn pump(name: &'static str, folder: &Path) -> Result<System, Failure> {

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use crate::report::{Book, Fact, PUMP, Row, Spread};
+use crate::report::{Book, Fact, PUMP, Row, Spread, is_in_table};
 
 /// All lengths are in pixels.
 const WIDTH: f64 = 900.0;
@@ -62,7 +62,7 @@ fn charts(book: &Book) -> Vec<Chart> {
         let bar = Bar { name: row.system.to_owned(), colour: colour(row), spread, label };
         put(&mut charts, title, bar, false);
     }
-    for fact in &book.facts {
+    for fact in book.facts.iter().filter(|fact| !is_in_table(fact) || fact.what == "messages") {
         let is_latency = fact.case.starts_with("latency") && fact.unit == "ms";
         let title = if is_latency {
             format!("{}: {}, logarithmic", fact.case, fact.unit)
@@ -81,7 +81,7 @@ fn fact_bar(fact: &Fact, with_what: bool) -> Option<Bar> {
     let name = if with_what { format!("{} {}", fact.system, short(&fact.what)) } else { fact.system.clone() };
     let lost = fact.lost.filter(|lost| *lost > 0).map_or(String::new(), |lost| format!(", {lost} LOST"));
     let label = format!("{}{lost}", thousands(spread.median));
-    let colour = if fact.system.starts_with("ours") {
+    let colour = if fact.system.starts_with("ours") || is_in_table(fact) {
         OURS
     } else if is_limit(&fact.system) {
         LIMIT

@@ -2,6 +2,8 @@
 
 use serde_json::{Value, json};
 
+use crate::growth;
+
 /// Whose CPU time is shown, in the order of [`Repeat::cpu`].
 const PARTS: [&str; 4] = ["senders", "near", "far", "counters"];
 
@@ -109,6 +111,17 @@ pub struct Fact {
     pub lost: Option<u64>,
 }
 
+impl Fact {
+    pub fn median(&self) -> Option<f64> {
+        Spread::of(self.values.iter().copied()).map(|spread| spread.median)
+    }
+}
+
+/// Figures of growth stand in tables of their own.
+pub fn is_in_table(fact: &Fact) -> bool {
+    fact.case.starts_with(growth::NAME)
+}
+
 /// All that a run has found out.
 #[derive(Default)]
 pub struct Book {
@@ -118,22 +131,26 @@ pub struct Book {
     pub absent: Vec<[String; 2]>,
     pub rows: Vec<Row>,
     pub facts: Vec<Fact>,
+    /// The figure that the last value was put to.
+    latest: usize,
 }
 
 impl Book {
     /// Puts one repeat of a figure to the others.
     pub fn add(&mut self, case: &str, system: &str, what: &str, unit: &'static str, value: f64) {
-        let is_it = |fact: &&mut Fact| fact.case == case && fact.system == system && fact.what == what;
-        if let Some(fact) = self.facts.iter_mut().find(is_it) {
-            return fact.values.push(value);
+        let is_it = |fact: &Fact| fact.case == case && fact.system == system && fact.what == what;
+        if let Some(at) = self.facts.iter().position(is_it) {
+            self.latest = at;
+            return self.facts[at].values.push(value);
         }
+        self.latest = self.facts.len();
         let [case, system, what] = [case, system, what].map(str::to_owned);
         self.facts.push(Fact { case, system, what, unit, values: vec![value], lost: None });
     }
 
     /// Says of the last figure how many messages were lost meanwhile.
     pub fn add_lost(&mut self, lost: u64) {
-        if let Some(fact) = self.facts.last_mut() {
+        if let Some(fact) = self.facts.get_mut(self.latest) {
             *fact.lost.get_or_insert(0) += lost;
         }
     }
@@ -192,7 +209,7 @@ impl Book {
 
     pub fn print_facts(&self) {
         let mut case = "";
-        for fact in &self.facts {
+        for fact in self.facts.iter().filter(|fact| !is_in_table(fact)) {
             let Some(Spread { median, least, most }) = Spread::of(fact.values.iter().copied()) else { continue };
             if fact.case != case {
                 case = &fact.case;
@@ -205,6 +222,35 @@ impl Book {
         }
     }
 
+    /// Figures of growth: a table for each case, a line for each step.
+    pub fn print_growth(&self) {
+        let mut cases: Vec<&str> = Vec::new();
+        for fact in self.facts.iter().filter(|fact| is_in_table(fact)) {
+            if !cases.contains(&&*fact.case) {
+                cases.push(&fact.case);
+            }
+        }
+        for case in cases {
+            let facts: Vec<&Fact> = self.facts.iter().filter(|fact| fact.case == case).collect();
+            let mut steps: Vec<&str> = facts.iter().map(|fact| &*fact.system).collect();
+            steps.dedup();
+            let columns: Vec<&&Fact> = facts.iter().filter(|fact| fact.system == steps[0]).collect();
+            println!("\n{case}: medians");
+            let names = columns.iter().map(|fact| format!("{:>17}", fact.what)).collect::<String>();
+            let units = columns.iter().map(|fact| format!("{:>17}", fact.unit)).collect::<String>();
+            println!("{:<24}{names}{:>9}\n{:<24}{units}", "", "lost", "");
+            for step in steps {
+                let of_step = || facts.iter().filter(|fact| fact.system == step);
+                let medians = columns.iter().map(|column| {
+                    let median = of_step().find(|fact| fact.what == column.what).and_then(|fact| fact.median());
+                    format!("{:>17}", median.map_or(String::new(), figure))
+                });
+                let lost: u64 = of_step().filter_map(|fact| fact.lost).sum();
+                println!("{step:<24}{}{lost:>9}", medians.collect::<String>());
+            }
+        }
+    }
+
     /// Everything, for machines.
     pub fn json(&self) -> String {
         let about = self
@@ -213,8 +259,7 @@ impl Book {
             .map(|[name, version, settings]| json!({"name": name, "version": version, "settings": settings}));
         let absent = self.absent.iter().map(|[name, why]| json!({"name": name, "why": why}));
         let facts = self.facts.iter().map(|fact| {
-            let median = Spread::of(fact.values.iter().copied()).map(|spread| spread.median);
-            json!({"case": fact.case, "system": fact.system, "what": fact.what, "unit": fact.unit, "median": median,
+            json!({"case": fact.case, "system": fact.system, "what": fact.what, "unit": fact.unit, "median": fact.median(),
                 "repeats": fact.values, "lost": fact.lost})
         });
         let all = json!({"cores": cores(), "load": load(), "systems": about.collect::<Value>(),

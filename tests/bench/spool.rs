@@ -74,7 +74,8 @@ fn stored(connector: &Connector) -> Option<u64> {
     Some(queues["queue_send"].as_object()?.values().filter_map(serde_json::Value::as_u64).sum())
 }
 
-fn wait_stored(pair: &Pair, messages: u64) -> Result<(), Failure> {
+/// Waits until the client has so many messages for its server.
+pub fn wait_stored(pair: &Pair, messages: u64) -> Result<(), Failure> {
     let (mut seen, mut progress) = (0, Instant::now());
     while seen != messages {
         if progress.elapsed() > PATIENCE {
@@ -89,7 +90,8 @@ fn wait_stored(pair: &Pair, messages: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-fn wait_answer(connector: &Connector) -> Result<(), Failure> {
+/// Waits until a connector that was started answers an admin.
+pub fn wait_answer(connector: &Connector) -> Result<(), Failure> {
     let start = Instant::now();
     while stored(connector).is_none() {
         if start.elapsed() > PATIENCE {
