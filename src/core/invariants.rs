@@ -19,6 +19,7 @@ impl Connector {
         }
         for (id, peer) in self.peers.iter() {
             peer.lanes.iter().filter_map(|lane| lane.ring.as_ref()).for_each(Ring::check_invariants);
+            peer.lanes.check();
             let is_up =
                 |link: Id| self.conns.get(link).and_then(Conn::link).map(|l| l.state) == Some(State::Up { peer: id });
             assert!(peer.link.is_none_or(is_up), "the link of peer {} is up", peer.name);

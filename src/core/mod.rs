@@ -34,6 +34,7 @@ mod frame_out;
 mod gate;
 mod invariants;
 pub mod invitations;
+mod lanes;
 pub mod ledger;
 mod life;
 pub mod limits;

@@ -6,6 +6,7 @@ use super::age::Ages;
 use super::feed::FeedSlot;
 use super::file_lane::{FileLane, Stage};
 use super::frame_out::{self, Sources};
+use super::lanes::Lanes;
 use super::priority::{Classes, Turns};
 use super::requests::RequestKey;
 use super::settings::OUTBOX_LOW;
@@ -23,7 +24,7 @@ pub(super) struct Peer {
     /// That link has ended because another is about to take its place: what is sent waits for that.
     pub moves: bool,
     /// Its outbox. A lane stays where it is for as long as the peer is known.
-    pub lanes: Vec<Lane>,
+    pub lanes: Lanes,
     /// The row in the counts of its publications, once there was one.
     pub publications: Option<usize>,
     /// Whose turn it is of the classes of its lanes.
@@ -216,24 +217,22 @@ impl Peer {
 
     /// Bytes of its outbox, in memory and in files.
     pub fn used(&self) -> usize {
-        self.lanes.iter().filter_map(|lane| lane.ring.as_ref()).map(Ring::used).sum()
+        self.lanes.used()
     }
 
     /// The lane that has sent a message in part: nothing else may be sent before its rest.
     pub fn mid_frame(&self) -> Option<usize> {
-        self.lanes.iter().position(Lane::is_mid_frame)
+        self.lanes.begun()
     }
 
     /// The lane of this name, if there is one.
     pub fn lane(&self, name: &str) -> Option<usize> {
-        let (message_type, files) = lane_of(name);
-        let is_it = |l: &Lane| l.message_type == message_type && l.files.is_some() == files && !l.is_old;
-        self.lanes.iter().position(is_it)
+        self.lanes.find(name)
     }
 
     /// Whether it has a lane of messages with files.
     pub fn has_files(&self) -> bool {
-        self.lanes.iter().any(|lane| lane.files.is_some())
+        self.lanes.has_files()
     }
 
     /// Whether files of a lane may be offered.
@@ -257,8 +256,7 @@ impl Peer {
     /// Whether an older lane of the same type must be empty first. Both are known to the peer by the same place.
     fn must_wait(&self, lane: &Lane) -> bool {
         let is_same = |old: &Lane| old.message_type == lane.message_type && old.files.is_some() == lane.files.is_some();
-        let is_before = |old: &Lane| old.is_old && is_same(old) && old.len() > 0;
-        !lane.is_old && self.lanes.iter().any(is_before)
+        !lane.is_old && self.lanes.old().any(|old| is_same(old) && old.len() > 0)
     }
 
     /// Gives up the files of older lanes that are empty.
@@ -270,13 +268,15 @@ impl Peer {
         }
     }
 
-    /// The lane whose next message is the oldest, of those that `may` send and are the most urgent.
+    /// The lane whose next message is the oldest, of those that `may` send and are the most urgent. Lanes without
+    /// anything to send are not asked.
     pub fn next_lane(&self, may: impl Fn(&Lane) -> bool) -> Option<usize> {
-        let lanes = self.lanes.iter().enumerate().filter(|(_, lane)| may(lane) && !self.must_wait(lane));
-        let class = if self.turns.are_equal() { None } else { self.turns.next(lanes.clone().map(|(_, l)| l.class)) };
-        let lanes = lanes.filter(|(_, lane)| class.is_none_or(|class| lane.class == class));
-        // A front that cannot be read is damage, which is found when it is to be sent.
-        lanes.map(|(at, lane)| (lane.front_sequence().unwrap_or(0), at)).min().map(|(_, at)| at)
+        let of_class = |class| self.lanes.oldest(class, |lane| may(lane) && !self.must_wait(lane));
+        if self.turns.are_equal() {
+            return self.lanes.classes().find_map(of_class);
+        }
+        let class = self.turns.next(self.lanes.classes().filter(|class| of_class(*class).is_some()))?;
+        of_class(class)
     }
 
     /// So many bytes of a lane went out; those lanes wait that `may` send.
@@ -284,7 +284,7 @@ impl Peer {
         if self.turns.are_equal() {
             return;
         }
-        let waiting = self.lanes.iter().filter(|lane| may(lane)).map(|lane| lane.class);
+        let waiting = self.lanes.classes().filter(|class| self.lanes.oldest(*class, &may).is_some());
         self.turns.sent(self.lanes[lane].class, bytes, waiting);
     }
 
@@ -294,16 +294,11 @@ impl Peer {
 
     /// Bytes that the other lanes have in memory of the process, if this one lies there too: they share `limit`. Less
     /// urgent ones cannot take all of it.
-    pub fn in_memory_beside(&self, lane: usize, limit: usize) -> usize {
+    pub fn in_memory_beside(&mut self, lane: usize, limit: usize) -> usize {
         if self.lanes.len() == 1 || self.lanes[lane].durable {
             return 0;
         }
-        let others = self.lanes.iter().enumerate().filter(|(at, other)| *at != lane && !other.durable);
-        let (mut beside, mut less_urgent) = (0, 0);
-        for (_, other) in others {
-            let used = other.ring.as_ref().map_or(0, Ring::used);
-            if other.class > self.lanes[lane].class { less_urgent += used } else { beside += used }
-        }
+        let (less_urgent, beside) = self.lanes.in_memory_beside(lane);
         beside + less_urgent.min(limit - limit / KEPT_FOR_URGENT)
     }
 
@@ -338,7 +333,7 @@ impl Peers {
         if let Some(id) = self.find(name) {
             return id;
         }
-        let (lanes, feeds, requests) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let (lanes, feeds, requests) = (Lanes::default(), Vec::new(), BTreeMap::new());
         let (name_of, turns) = (name.to_owned(), classes.turns());
         let peer = Peer { name: name_of, link: None, moves: false, lanes, publications: None, turns, feeds, requests };
         let id = self.slots.insert(peer);
