@@ -173,7 +173,11 @@ impl Traffic {
             return 0;
         }
         // The last one is for all types that have none.
-        let message_type = if types.is_some_and(|types| types.len() + 1 >= TYPES_MAX) { OTHERS } else { message_type };
+        let is_full = types.is_some_and(|types| types.len() + 1 >= TYPES_MAX);
+        let message_type = if is_full { OTHERS } else { message_type };
+        if let Some(row) = types.filter(|_| is_full).and_then(|types| types.get(OTHERS)) {
+            return *row;
+        }
         let (next, types) = (self.rows.len(), self.by_name.entry(peer.to_owned()).or_default());
         let row = *types.entry(message_type.to_owned()).or_insert(next);
         if row == next {
