@@ -291,8 +291,8 @@ impl Connector {
 
     /// Goes on with those who waited for lanes of a peer that have room now.
     pub(super) fn unblock_lanes(&mut self, peer: Id, now: Instant) {
-        let lanes = self.peers.get(peer).map_or(0, |peer| peer.lanes.len());
-        for lane in 0..lanes {
+        let lanes = self.peers.get_mut(peer).map(|peer| peer.lanes.waited_for()).unwrap_or_default();
+        for lane in lanes {
             let waiting = self.peers.get_mut(peer).map(|peer| peer.lanes[lane].take_waiting()).unwrap_or_default();
             self.unblock(waiting, now);
         }

@@ -38,7 +38,7 @@ impl Connector {
         }
         let peer = self.peers.get_mut(peer_id).filter(|p| p.link == Some(id))?;
         let number = mid.or_else(|| peer.next_lane(|lane| lane.may_send(window)))?;
-        let alone = !shares && peer.lanes.iter().filter(|lane| lane.may_send(window)).count() < 2;
+        let alone = !shares && !peer.lanes.others_wait(number, |lane| lane.may_send(window));
         let lane = &mut peer.lanes[number];
         let settled = lane.may_send_below();
         let ring = lane.ring.as_mut()?;

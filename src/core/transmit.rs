@@ -97,7 +97,7 @@ impl Connector {
         let peer = peer.as_mut()?;
         let number = mid.or_else(|| peer.next_frame_lane(link))?;
         // Frames that wait to go ahead do so as soon as the frame that was begun is out; types take turns.
-        let alone = peer.lanes.iter().filter(|lane| lane.has_unsent()).count() == 1;
+        let alone = !peer.lanes.others_wait(number, Lane::has_unsent);
         let has_file = peer.lanes[number].files.is_some();
         let ring = peer.lanes[number].ring.as_mut()?;
         if ring.check_front(left.min(SCRATCH)).is_err() {
