@@ -18,10 +18,13 @@ pub struct Buffers {
     pub read: Vec<u8>,
     /// For what is sealed.
     pub sealed: Vec<u8>,
+    /// Small pieces that go out together, of the connection whose turn it is: at most [`SEAL_SIZE`] bytes.
+    pub gathered: Vec<u8>,
 }
 
 impl Default for Buffers {
     fn default() -> Self {
-        Self { read: vec![0; KEPT_MAX + READ_SIZE], sealed: vec![0; SEAL_SIZE + SEAL_OVERHEAD] }
+        let sealed = vec![0; SEAL_SIZE + SEAL_OVERHEAD];
+        Self { read: vec![0; KEPT_MAX + READ_SIZE], sealed, gathered: Vec::with_capacity(SEAL_SIZE) }
     }
 }

@@ -510,13 +510,20 @@ impl Shell {
         if !entry.stream.writable || entry.is_opening() {
             return;
         }
+        let is_link = matches!(entry.kind, Kind::Link(_));
         let (stream, buffers, mut end) = (&mut entry.stream, &mut self.buffers, None);
         let more = self.parts.connector.transmit(id, WRITE_BUDGET, now, &mut |bytes| {
-            stream.send(bytes, buffers).unwrap_or_else(|e| {
+            // Links send of many lanes in a turn, little of each.
+            let sent = if is_link { stream.gather(bytes, buffers) } else { stream.send(bytes, buffers) };
+            sent.unwrap_or_else(|e| {
                 end.get_or_insert(e);
                 0
             })
         });
+        if end.is_none() {
+            end = stream.send_gathered(buffers).err();
+        }
+        buffers.gathered.clear();
         if end.is_none() && stream.has_pending() {
             end = stream.flush().err().map(End::Io);
         }

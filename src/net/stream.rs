@@ -17,6 +17,9 @@ use super::session::{Handler, Progress, SealError, Session};
 use super::tunnel::Tunnel;
 use crate::sys::outq;
 
+/// Pieces below this, in bytes, are gathered: a TLS record and a system call cost as much as copying about so many.
+const GATHERED_BELOW: usize = 16 * 1024;
+
 /// A stream socket.
 #[derive(Debug)]
 pub enum Socket {
@@ -283,22 +286,69 @@ impl Stream {
         let mut accepted = 0;
         while accepted < bytes.len() && !self.has_pending() && self.writable {
             let rest = &bytes[accepted..];
-            accepted += match &mut self.session {
+            accepted += match &self.session {
                 None => self.write(rest).map_err(End::Io)?,
-                Some(session) => {
+                Some(_) => {
                     let piece = &rest[..rest.len().min(SEAL_SIZE)];
-                    let sealed = session.seal(piece, &mut buffers.sealed).map_err(End::Seal)?;
-                    let counted = !session.speaks_link2();
-                    self.write_or_keep(&buffers.sealed[..sealed]).map_err(End::Io)?;
-                    if counted {
-                        let made = self.written + (self.pending.len() - self.pending_start) as u64;
-                        self.sealed.add(made, piece.len());
-                    }
+                    self.send_sealed(piece, &mut buffers.sealed)?;
                     piece.len()
                 }
             };
         }
         Ok(accepted)
+    }
+
+    /// As [`Stream::send`], for one of many pieces in a turn: small ones are gathered, and go out with what follows or
+    /// with [`Stream::send_gathered`], which must come before others use these buffers.
+    ///
+    /// # Errors
+    /// The socket or TLS fails.
+    pub fn gather(&mut self, bytes: &[u8], buffers: &mut Buffers) -> Result<usize, End> {
+        let is_small = bytes.len() < GATHERED_BELOW;
+        if !is_small || buffers.gathered.len() + bytes.len() > SEAL_SIZE {
+            self.send_gathered(buffers)?;
+        }
+        if !is_small {
+            return self.send(bytes, buffers);
+        }
+        if buffers.gathered.is_empty() {
+            self.flush().map_err(End::Io)?;
+        }
+        if self.has_pending() || !self.writable {
+            return Ok(0);
+        }
+        buffers.gathered.extend_from_slice(bytes);
+        Ok(bytes.len())
+    }
+
+    /// Sends what was gathered; what the socket does not take of it is kept.
+    ///
+    /// # Errors
+    /// The socket or TLS fails.
+    pub fn send_gathered(&mut self, buffers: &mut Buffers) -> Result<(), End> {
+        if buffers.gathered.is_empty() {
+            return Ok(());
+        }
+        // Nothing is kept now: it was gathered only as long as that was so.
+        let sent = match &self.session {
+            None => self.write_or_keep(&buffers.gathered).map_err(End::Io),
+            Some(_) => self.send_sealed(&buffers.gathered, &mut buffers.sealed),
+        };
+        buffers.gathered.clear();
+        sent
+    }
+
+    /// Seals at most [`SEAL_SIZE`] bytes and sends them.
+    fn send_sealed(&mut self, piece: &[u8], room: &mut [u8]) -> Result<(), End> {
+        let Some(session) = &mut self.session else { return Ok(()) };
+        let sealed = session.seal(piece, room).map_err(End::Seal)?;
+        let counted = !session.speaks_link2();
+        self.write_or_keep(&room[..sealed]).map_err(End::Io)?;
+        if counted {
+            let made = self.written + (self.pending.len() - self.pending_start) as u64;
+            self.sealed.add(made, piece.len());
+        }
+        Ok(())
     }
 
     fn write_or_keep(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -410,5 +460,62 @@ impl Stream {
     /// What the poller has told of was taken by who opened the tunnel: there may be something to read, and room.
     pub fn is_open(&mut self) {
         (self.readable, self.writable) = (true, true);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn pair() -> (Stream, std::os::unix::net::UnixStream) {
+        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
+        ours.set_nonblocking(true).unwrap();
+        theirs.set_nonblocking(true).unwrap();
+        let mut stream = Stream::new(Socket::Unix(UnixStream::from_std(ours)), None);
+        stream.is_open();
+        (stream, theirs)
+    }
+
+    /// All that is there to be read.
+    fn read(from: &mut std::os::unix::net::UnixStream) -> Vec<u8> {
+        let mut all = Vec::new();
+        // It ends with the error that there is nothing more for now.
+        let _ = from.read_to_end(&mut all);
+        all
+    }
+
+    #[test]
+    fn small_pieces_wait_for_the_end_of_the_turn_and_go_before_a_large_one() {
+        let ((mut stream, mut theirs), mut buffers) = (pair(), Buffers::default());
+        assert_eq!(stream.gather(b"one", &mut buffers).unwrap(), 3);
+        assert_eq!(stream.gather(b"two", &mut buffers).unwrap(), 3);
+        assert_eq!(read(&mut theirs), b"");
+        let large = vec![b'.'; GATHERED_BELOW];
+        assert_eq!(stream.gather(&large, &mut buffers).unwrap(), large.len());
+        assert_eq!(read(&mut theirs), [b"onetwo", &large[..]].concat());
+        stream.gather(b"end", &mut buffers).unwrap();
+        stream.send_gathered(&mut buffers).unwrap();
+        assert_eq!((read(&mut theirs), buffers.gathered.len()), (b"end".to_vec(), 0));
+    }
+
+    #[test]
+    fn what_was_gathered_and_finds_no_room_is_kept_in_order_and_nothing_more_is_taken() {
+        let ((mut stream, mut theirs), mut buffers) = (pair(), Buffers::default());
+        let (mut taken, mut arrived) = (Vec::new(), Vec::new());
+        for number in 0_u32.. {
+            let piece = number.to_le_bytes().repeat(1000);
+            match stream.gather(&piece, &mut buffers).unwrap() {
+                0 => break,
+                count => taken.extend_from_slice(&piece[..count]),
+            }
+        }
+        assert!(stream.has_pending() && buffers.gathered.is_empty());
+        while arrived.len() < taken.len() {
+            arrived.extend(read(&mut theirs));
+            stream.writable = true;
+            stream.flush().unwrap();
+        }
+        assert!(arrived == taken, "what was taken arrives in its order");
+        assert_eq!(stream.gather(b"more", &mut buffers).unwrap(), 4);
     }
 }

@@ -3,18 +3,21 @@
 use std::fs;
 use std::io::Write;
 use std::path::Path;
+use std::thread;
+use std::time::{Duration, Instant};
 
 use aioconnectors::cli::demo::pair::Pair;
+use nix::sys::signal::Signal;
 use serde_json::json;
 
 use super::block::{Block, Load, blast};
 use super::counter::Counter;
-use super::{REPEATS, SIZE, measure, steps};
+use super::{PATIENCE, REPEATS, SIZE, measure, steps};
 use crate::idle::{Clients, Tls, name_of, wait_peers};
 use crate::kinds::Kinds;
 use crate::ours::{CONNECT_TIMEOUT, Ends, MESSAGE_TYPE, header, plan_of};
 use crate::report::Book;
-use crate::{Failure, Options};
+use crate::{Failure, Options, process};
 
 pub const NAME: &str = "growth: clients";
 
@@ -62,7 +65,19 @@ pub fn run(folder: &Path, options: &Options, _: &Kinds, book: &mut Book) -> Resu
             whole &= measured.is_whole();
         }
     }
+    let took = stop(&mut pair)?;
+    book.add(&format!("{NAME}, the server stops"), &format!("{} clients", connected.len()), "time", "s", took);
     Ok(whole)
+}
+
+/// Has the server end in order; the seconds that it takes.
+fn stop(pair: &mut Pair) -> Result<f64, Failure> {
+    let start = Instant::now();
+    process::signal(pair.server().pid(), Signal::SIGTERM)?;
+    while pair.check().is_ok() && start.elapsed() < PATIENCE {
+        thread::sleep(Duration::from_millis(5));
+    }
+    Ok(start.elapsed().as_secs_f64())
 }
 
 /// All clients send in turn.
