@@ -41,8 +41,8 @@ pub fn run(folder: &Path, options: &Options, _: &Kinds, book: &mut Book) -> Resu
             book.absent.push([NAME.to_owned(), format!("{step} bytes: the disk has {free:.0} free, too few")]);
             continue;
         }
-        // A folder of its own, which is removed at once.
-        let folder = folder.join(format!("growth-queues-{step}"));
+        // A folder of its own, which is removed at once; sockets want short paths.
+        let folder = folder.join(format!("queues{at}"));
         fs::create_dir(&folder)?;
         whole &= one_step(&folder, step, u8::try_from(at)?, book)?;
         fs::remove_dir_all(&folder)?;
