@@ -78,6 +78,10 @@ pub(super) struct Crowd {
     /// Connections that ended before their peer was known: since the start, and since the last report.
     refused: u64,
     refused_lately: u64,
+    /// The connector stops, and all were told so.
+    pub told_of_end: bool,
+    /// The connector stops, and had something for this peer when it was last looked.
+    pub waited_for: Option<Id>,
 }
 
 fn less(counts: &mut HashMap<Origin, usize>, origin: Origin) {
@@ -106,6 +110,11 @@ impl Crowd {
         }
         let (most, _) = self.unidentified_of.iter().max_by_key(|(origin, count)| (**count, **origin))?;
         self.unidentified.values().find(|(_, origin)| origin == most).map(|(id, _)| *id)
+    }
+
+    /// Whether nothing more is to be done before those are gone who were told of the end.
+    pub fn goes(&self) -> bool {
+        self.told_of_end && self.all > 0
     }
 
     /// Somebody has come. Its number.

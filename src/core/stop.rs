@@ -28,6 +28,7 @@ impl Connector {
     /// Has what is queued go out, and takes nothing more.
     pub(super) fn drain(&mut self, now: Instant) {
         self.stopping = true;
+        (self.crowd.told_of_end, self.crowd.waited_for) = (false, None);
         self.unsubscribe();
         self.timers.arm(Timer::Shutdown, now + self.settings.shutdown_timeout);
         self.timers.disarm(Timer::Redial);
@@ -78,7 +79,8 @@ impl Connector {
         if self.has_answered() {
             return self.end(now);
         }
-        if !self.stopping || self.stopped || !self.is_drained() {
+        // All are looked at for each of many that send their last and go: what one look can say is remembered.
+        if !self.stopping || self.stopped || self.crowd.goes() || !self.is_drained() {
             return;
         }
         let links: Vec<Id> = self.conns.iter().filter(|(_, c)| c.link().is_some()).map(|(id, _)| id).collect();
@@ -90,10 +92,11 @@ impl Connector {
                 self.say_goodbye(id, CloseReason::Stopping, now);
             }
         }
+        self.crowd.told_of_end = true;
     }
 
     /// What is stored need not go out: it is there when the connector starts again.
-    fn is_drained(&self) -> bool {
+    fn is_drained(&mut self) -> bool {
         let goes_out = |peer: &Peer| {
             // A stored message whose file is on its way is left: both are gone on with.
             let goes_on = |lane: &Lane| {
@@ -103,7 +106,11 @@ impl Connector {
             let waits = |lane: &Lane| lane.is_mid_frame() || (lane.len() > 0 && !lane.stopped && goes_on(lane));
             peer.link.is_some() && peer.lanes.iter().any(waits)
         };
-        !self.peers.iter().any(|(_, p)| goes_out(p))
+        if self.crowd.waited_for.and_then(|id| self.peers.get(id)).is_some_and(goes_out) {
+            return false;
+        }
+        self.crowd.waited_for = self.peers.iter().find(|(_, peer)| goes_out(peer)).map(|(id, _)| id);
+        self.crowd.waited_for.is_none()
             && !self.topics_drain()
             && self.inboxes.iter().all(|i| i.ring.is_empty() || i.away)
             && self.conns.iter().all(|(_, c)| !is_held_up(c))
