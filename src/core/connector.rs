@@ -48,7 +48,7 @@ use crate::wire::with_file::file_begins;
 pub(super) const SCRATCH: usize = 64 * 1024;
 
 /// Records with one of these are not messages.
-const NO_MESSAGE: u8 = record::CONTROL | record::SWITCH | record::FILE;
+const NO_MESSAGE: u8 = record::CONTROL | record::SWITCH | record::FILE | record::HEADER;
 
 /// What became of a frame.
 #[derive(Debug)]

@@ -16,7 +16,7 @@ use super::slots::Id;
 use super::stop::types_in;
 use super::timers::Timer;
 use super::traffic::Count;
-use crate::ring::{PushError, Ring};
+use crate::ring::{PushError, Ring, Sums};
 use crate::wire::frame::Frame;
 use crate::wire::header::Header;
 use crate::wire::link::LinkControl;
@@ -71,7 +71,7 @@ impl Inbox {
     pub fn new(message_type: &str, epoch: u64) -> Self {
         // Links are stopped at INBOX_HIGH, lanes at queue_max_bytes, so this limit is one for a single frame's
         // overshoot only.
-        let ring = Ring::heap(usize::MAX / 4, 1, false);
+        let ring = Ring::heap(usize::MAX / 4, 1, Sums::Never);
         Self {
             message_type: message_type.to_owned(),
             ring,

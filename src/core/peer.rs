@@ -11,6 +11,7 @@ use super::requests::RequestKey;
 use super::settings::OUTBOX_LOW;
 use super::slots::{Id, Slots};
 use crate::ring::Ring;
+use crate::wire::control;
 use crate::wire::file::{lane_name, lane_of};
 use crate::wire::link::LinkControl;
 
@@ -157,6 +158,11 @@ impl Lane {
     /// Messages with smaller numbers may be sent: in a lane of files, those whose files are settled.
     pub fn may_send_below(&self) -> u64 {
         self.files.as_ref().map_or(u64::MAX, |files| files.settled)
+    }
+
+    /// Whether its messages may go in runs: not with files, and not those that are answered one by one.
+    pub fn may_have_runs(&self) -> bool {
+        self.files.is_none() && self.message_type != control::PING
     }
 
     /// Those who waited for room, if there is enough now.

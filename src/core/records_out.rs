@@ -3,12 +3,16 @@
 use std::time::Instant;
 
 use super::conn::{Conn, Kind, Link};
-use super::connector::Connector;
+use super::connector::{Connector, SCRATCH};
 use super::durable::RingRef;
 use super::peer::{Lane, Peer};
 use super::priority::TURN;
+use super::runs_out::gather;
 use super::slots::Id;
 use crate::wire::record;
+
+/// Bytes of records that are looked at for one write of runs: headers are half of what repeats most.
+const RUNS_FROM: usize = 2 * SCRATCH;
 
 impl Connector {
     /// Offers one piece of what waits for a peer on a link 2; how much was taken of how much.
@@ -40,7 +44,7 @@ impl Connector {
         let number = mid.or_else(|| peer.next_lane(|lane| lane.may_send(window)))?;
         let alone = !shares && peer.lanes.iter().filter(|lane| lane.may_send(window)).count() < 2;
         let lane = &mut peer.lanes[number];
-        let settled = lane.may_send_below();
+        let (settled, may_have_runs) = (lane.may_send_below(), lane.may_have_runs());
         let ring = lane.ring.as_mut()?;
         if mid.is_none() && (!lane.announced || link2.out != Some(number)) {
             let mut out = Vec::new();
@@ -59,6 +63,20 @@ impl Connector {
             Some(begun) if mid.is_some() => (left, begun + 1),
             _ => (turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1)), settled),
         };
+        if mid.is_none() && link2.takes_runs && may_have_runs {
+            let records = ring.unsummed(room.min(RUNS_FROM), below).unwrap_or_default();
+            let room = self.scratch.len().min(left);
+            let (made, gone) = gather(records, &mut link2.header_out, &mut self.scratch[..room]);
+            if made > 0 {
+                let taken = sink(&self.scratch[..made]);
+                // What was begun is ended before all else, so what was put into runs counts as sent.
+                control.push_next(self.scratch[taken..made].to_vec());
+                ring.unsummed_sent(&gone);
+                link2.files.since += made;
+                peer.sent(number, made, |lane| lane.may_send(window));
+                return Some((taken, made));
+            }
+        }
         let Ok(bytes) = ring.raw(room, below) else {
             let (name, message_type) = (peer.name.clone(), lane.message_type.clone());
             self.ring_damaged(RingRef::Outbox(peer_id, number), &name, &message_type, now);

@@ -29,12 +29,15 @@ pub const GO: &str = "_go";
 /// The feature that a client's certificate is renewed on the link: `renew_certificate` of [`control`].
 pub const RENEWAL: &str = "renewal";
 
+/// The feature that messages with the same header come in runs: see [`runs`](super::runs).
+pub const RUNS: &str = "runs";
+
 /// What a client says of a link that takes the place of its own older one, which leads to another address of the server.
 /// No feature, but said among them: a server that does not know it takes the two for those of two connectors.
 pub const MOVES: &str = "moves";
 
 /// What this side can do on a link besides what all do. Each side says its own; a name that is not known is passed over.
-pub const FEATURES: [&str; 1] = [RENEWAL];
+pub const FEATURES: [&str; 2] = [RENEWAL, RUNS];
 
 /// Most features that are looked at.
 const FEATURES_MAX: usize = 64;
