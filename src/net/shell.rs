@@ -423,7 +423,9 @@ impl Shell {
         let known = if let Kind::Link(link) = &entry.kind { link.known.clone() } else { None };
         let (connector, security) = (&mut self.parts.connector, &self.parts.security);
         let mut handler = ToCore { connector, security, id, now, known };
-        Some(work(&mut entry.stream, &mut self.buffers, &mut handler))
+        let result = work(&mut entry.stream, &mut self.buffers, &mut handler);
+        self.meter.called(entry.stream.take_calls());
+        Some(result)
     }
 
     pub(super) fn buffers(&mut self) -> &mut Buffers {
@@ -520,6 +522,7 @@ impl Shell {
         if end.is_none() && stream.has_pending() {
             end = stream.flush().err().map(End::Io);
         }
+        self.meter.called(stream.take_calls());
         match end {
             Some(end) => self.ended(id, &end, now),
             None if more => self.to_write.push(id),

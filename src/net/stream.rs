@@ -15,6 +15,7 @@ use super::buffers::{Buffers, READ_SIZE, SEAL_SIZE};
 use super::confirm::Sealed;
 use super::session::{Handler, Progress, SealError, Session};
 use super::tunnel::Tunnel;
+use crate::core::figures::Calls;
 use crate::sys::outq;
 
 /// A stream socket.
@@ -125,6 +126,8 @@ pub struct Stream {
     read_closed: bool,
     /// There may be room to write.
     pub writable: bool,
+    /// System calls that nobody has asked for yet.
+    calls: Calls,
 }
 
 impl Stream {
@@ -141,7 +144,13 @@ impl Stream {
             readable: false,
             read_closed: false,
             writable: false,
+            calls: Calls::default(),
         }
+    }
+
+    /// System calls since the last time that this was asked. A tunnel through a proxy may make more.
+    pub fn take_calls(&mut self) -> Calls {
+        std::mem::take(&mut self.calls)
     }
 
     /// Has the poller watch it.
@@ -246,6 +255,7 @@ impl Stream {
             return Ok(None);
         }
         loop {
+            self.calls.reads += 1;
             match self.socket.read(buffer) {
                 Ok(0) => return Err(End::Closed),
                 Ok(count) => {
@@ -266,8 +276,9 @@ impl Stream {
 
     /// Asks TCP to acknowledge at once: a Python peer writes each frame in two pieces and has not switched Nagle's
     /// algorithm off, so that its second piece waits for the acknowledgement of the first, 40 ms if it is delayed.
-    fn acknowledge(&self) {
+    fn acknowledge(&mut self) {
         if let Some(socket) = self.socket.tcp() {
+            self.calls.others += 1;
             // It is a hint; without it things are slower, not wrong.
             let _ = SockRef::from(socket).set_tcp_quickack(true);
         }
@@ -311,6 +322,7 @@ impl Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() && self.writable {
+            self.calls.writes += 1;
             match self.socket.write(&bytes[written..]) {
                 Ok(count) => {
                     written += count;
@@ -358,6 +370,7 @@ impl Stream {
     /// proxy the other machine is the proxy's, and with TLS to it some more count as open than are: its records are longer.
     pub fn confirmed(&mut self) -> u64 {
         let Some(socket) = self.socket.tcp() else { return 0 };
+        self.calls.others += 1;
         // A socket that cannot say has confirmed nothing.
         let Ok(open) = outq::unconfirmed_bytes(socket) else { return self.sealed.confirmed() };
         let confirmed = self.written.saturating_sub((open + self.socket.pending()) as u64);
