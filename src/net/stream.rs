@@ -276,7 +276,12 @@ impl Stream {
 
     /// Asks TCP to acknowledge at once: a Python peer writes each frame in two pieces and has not switched Nagle's
     /// algorithm off, so that its second piece waits for the acknowledgement of the first, 40 ms if it is delayed.
+    ///
+    /// Peers that speak the second kind of link do no such thing, and acknowledge with what they say.
     fn acknowledge(&mut self) {
+        if self.session.as_ref().is_some_and(Session::speaks_link2) {
+            return;
+        }
         if let Some(socket) = self.socket.tcp() {
             self.calls.others += 1;
             // It is a hint; without it things are slower, not wrong.
