@@ -357,7 +357,7 @@ impl Shell {
     }
 
     pub(super) fn add(&mut self, id: Id, mut stream: Stream, kind: Kind, now: Instant) {
-        if let Err(error) = stream.register(self.poll.registry(), Token(CONNECTIONS + id.index())) {
+        if let Err(error) = stream.register_for_reading(self.poll.registry(), token_of(id)) {
             self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
             return self.do_outputs(now);
         }
@@ -389,6 +389,8 @@ impl Shell {
         let Some(Some(entry)) = self.connections.get_mut(index) else { return };
         let could_write = entry.stream.writable;
         entry.stream.ready(event);
+        // The poller that fails here goes on telling of too much.
+        let _ = entry.stream.watch_room(self.poll.registry(), token_of(entry.id));
         let (id, can_write) = (entry.id, entry.stream.writable && !could_write);
         if entry.is_opening() {
             return self.opening_event(id, now);
@@ -522,6 +524,9 @@ impl Shell {
         if end.is_none() && stream.has_pending() {
             end = stream.flush().err().map(End::Io);
         }
+        if let Err(error) = stream.watch_room(self.poll.registry(), token_of(id)) {
+            end.get_or_insert(End::Io(error));
+        }
         self.meter.called(stream.take_calls());
         match end {
             Some(end) => self.ended(id, &end, now),
@@ -567,6 +572,10 @@ impl Shell {
             !over && !stream.discard(buffers)
         });
     }
+}
+
+fn token_of(id: Id) -> Token {
+    Token(CONNECTIONS + id.index())
 }
 
 /// When a closed connection is dropped, whether or not its other side has ended: later if there is something to send.

@@ -126,6 +126,10 @@ pub struct Stream {
     read_closed: bool,
     /// There may be room to write.
     pub writable: bool,
+    /// The poller is to tell of room to write.
+    awaits_room: bool,
+    /// It did though there was room before.
+    told_again: bool,
     /// System calls that nobody has asked for yet.
     calls: Calls,
 }
@@ -144,6 +148,8 @@ impl Stream {
             readable: false,
             read_closed: false,
             writable: false,
+            awaits_room: true,
+            told_again: false,
             calls: Calls::default(),
         }
     }
@@ -161,6 +167,41 @@ impl Stream {
         registry.register(self.socket.source(), token, Interest::READABLE | Interest::WRITABLE)
     }
 
+    /// Has the poller watch it, and tell of room to write only after there was none.
+    ///
+    /// The poller tells that a Unix socket has room each time that its other side has read, also when there was room
+    /// before: that would wake the loop once a message for nothing. Of TCP it tells when there was none. Where an app is slow
+    /// it is asked once, and goes on telling until it does so for nothing.
+    ///
+    /// # Errors
+    /// The poller's.
+    pub fn register_for_reading(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.awaits_room = matches!(self.socket, Socket::Tcp(_) | Socket::Tunnel(_));
+        let interest = self.interest();
+        registry.register(self.socket.source(), token, interest)
+    }
+
+    /// Goes on with what [`Stream::register_for_reading`] has begun, after a write or what the poller said.
+    ///
+    /// # Errors
+    /// The poller's.
+    pub fn watch_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let told_again = std::mem::take(&mut self.told_again);
+        let changes = if self.awaits_room { told_again } else { !self.writable };
+        if !changes || !matches!(self.socket, Socket::Unix(_)) {
+            return Ok(());
+        }
+        self.awaits_room = !self.awaits_room;
+        self.calls.others += 1;
+        // If there is room by now, the poller tells of it.
+        let interest = self.interest();
+        registry.reregister(self.socket.source(), token, interest)
+    }
+
+    fn interest(&self) -> Interest {
+        if self.awaits_room { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE }
+    }
+
     /// Has the poller watch it under another token.
     ///
     /// # Errors
@@ -173,6 +214,7 @@ impl Stream {
     pub fn ready(&mut self, event: &mio::event::Event) {
         self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.read_closed |= event.is_read_closed() || event.is_error();
+        self.told_again |= event.is_writable() && self.writable;
         self.writable |= event.is_writable() || event.is_error();
     }
 

@@ -38,10 +38,8 @@ fn a_message_of_many_costs_a_small_part_of_a_system_call() {
     let _client = client.start();
     wait_link(server, client);
     let listener = UnixListener::bind(client.receive_socket("any")).expect("a listener");
-    let header = format!(
-        r#"{{"message_type": "any", "source_id": "{}", "destination_id": "{}"}}"#,
-        server.id, client.id
-    );
+    let header =
+        format!(r#"{{"message_type": "any", "source_id": "{}", "destination_id": "{}"}}"#, server.id, client.id);
     let mut frame = Vec::new();
     aioconnectors::wire::frame::encode(header.as_bytes(), &[b'.'; SIZE], None, &mut frame).expect("a short frame");
     let all = frame.len() * MESSAGES;
@@ -69,7 +67,10 @@ fn a_message_of_many_costs_a_small_part_of_a_system_call() {
     let mut sum = 0;
     for (who, (before, after)) in ["server", "client"].iter().zip(before.iter().zip(after)) {
         let more: Vec<u64> = before.iter().zip(after).map(|(before, after)| after - before).collect();
-        println!("{who}: {MESSAGES} messages, {} turns, {} reads, {} writes, {} others", more[0], more[1], more[2], more[3]);
+        println!(
+            "{who}: {MESSAGES} messages, {} turns, {} reads, {} writes, {} others",
+            more[0], more[1], more[2], more[3]
+        );
         sum += more.iter().sum::<u64>();
     }
     println!("{:.4} system calls a message", sum as f64 / MESSAGES as f64);
