@@ -521,8 +521,9 @@ impl Shell {
                 0
             })
         });
-        if end.is_none() && stream.has_pending() {
-            end = stream.flush().err().map(End::Io);
+        let gathered = stream.send_gathered(buffers);
+        if end.is_none() {
+            end = gathered.and_then(|()| stream.flush()).err().map(End::Io);
         }
         if let Err(error) = stream.watch_room(self.poll.registry(), token_of(id)) {
             end.get_or_insert(End::Io(error));

@@ -11,7 +11,7 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
-use super::buffers::{Buffers, READ_SIZE, SEAL_SIZE};
+use super::buffers::{Buffers, READ_SIZE, SEAL_OVERHEAD, SEAL_SIZE, SMALL_PIECE};
 use super::confirm::Sealed;
 use super::session::{Handler, Progress, SealError, Session};
 use super::tunnel::Tunnel;
@@ -332,7 +332,7 @@ impl Stream {
     }
 
     /// Sends `bytes`; how many were accepted. Sealed bytes that the socket does not take are kept and count as
-    /// accepted.
+    /// accepted, and so do small pieces that wait for [`Stream::send_gathered`].
     ///
     /// # Errors
     /// The socket or TLS fails.
@@ -343,20 +343,39 @@ impl Stream {
             let rest = &bytes[accepted..];
             accepted += match &mut self.session {
                 None => self.write(rest).map_err(End::Io)?,
-                Some(session) => {
-                    let piece = &rest[..rest.len().min(SEAL_SIZE)];
-                    let sealed = session.seal(piece, &mut buffers.sealed).map_err(End::Seal)?;
-                    let counted = !session.speaks_link2();
-                    self.write_or_keep(&buffers.sealed[..sealed]).map_err(End::Io)?;
-                    if counted {
-                        let made = self.written + (self.pending.len() - self.pending_start) as u64;
-                        self.sealed.add(made, piece.len());
-                    }
-                    piece.len()
-                }
+                Some(_) => self.seal(&rest[..rest.len().min(SEAL_SIZE)], buffers)?,
             };
         }
         Ok(accepted)
+    }
+
+    /// Seals a piece, and writes it unless it is small; how many bytes were accepted.
+    fn seal(&mut self, piece: &[u8], buffers: &mut Buffers) -> Result<usize, End> {
+        if buffers.gathered + piece.len() + SEAL_OVERHEAD > buffers.sealed.len() {
+            self.send_gathered(buffers).map_err(End::Io)?;
+            if self.has_pending() {
+                return Ok(0);
+            }
+        }
+        let Some(session) = &mut self.session else { return Ok(0) };
+        buffers.gathered += session.seal(piece, &mut buffers.sealed[buffers.gathered..]).map_err(End::Seal)?;
+        if !session.speaks_link2() {
+            let kept = self.pending.len() - self.pending_start;
+            self.sealed.add(self.written + (kept + buffers.gathered) as u64, piece.len());
+        }
+        if piece.len() > SMALL_PIECE {
+            self.send_gathered(buffers).map_err(End::Io)?;
+        }
+        Ok(piece.len())
+    }
+
+    /// Writes what [`Stream::send`] has gathered. To be called after it, before another connection sends anything.
+    ///
+    /// # Errors
+    /// The socket fails.
+    pub fn send_gathered(&mut self, buffers: &mut Buffers) -> io::Result<()> {
+        let gathered = std::mem::take(&mut buffers.gathered);
+        if gathered == 0 { Ok(()) } else { self.write_or_keep(&buffers.sealed[..gathered]) }
     }
 
     fn write_or_keep(&mut self, bytes: &[u8]) -> io::Result<()> {
