@@ -502,8 +502,15 @@ impl Shell {
     }
 
     fn write_all(&mut self, now: Instant) {
-        for id in std::mem::take(&mut self.to_write) {
-            self.transmit(id, now);
+        let ids = std::mem::take(&mut self.to_write);
+        // What apps wait for goes before what peers are told of it, which costs more.
+        let is_link = |shell: &mut Self, id| shell.entry(id).is_some_and(|entry| matches!(entry.kind, Kind::Link(_)));
+        for links in [false, true] {
+            for id in &ids {
+                if is_link(self, *id) == links {
+                    self.transmit(*id, now);
+                }
+            }
         }
     }
 
