@@ -121,7 +121,7 @@ impl Case {
 
     /// How many pieces are passed, and as many again: enough for a percent, and few enough for some seconds in all.
     fn pieces(&self) -> u64 {
-        if self.batch() == 1 { 200 } else { 2 }
+        if self.batch() == 1 { 100 } else { 2 }
     }
 
     /// Passes so many pieces, after some that have everything grow.
