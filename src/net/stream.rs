@@ -11,10 +11,11 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
-use super::buffers::{Buffers, READ_SIZE, SEAL_SIZE};
+use super::buffers::{Buffers, READ_SIZE, SEAL_OVERHEAD, SEAL_SIZE, SMALL_PIECE};
 use super::confirm::Sealed;
 use super::session::{Handler, Progress, SealError, Session};
 use super::tunnel::Tunnel;
+use crate::core::figures::Calls;
 use crate::sys::outq;
 
 /// A stream socket.
@@ -125,6 +126,12 @@ pub struct Stream {
     read_closed: bool,
     /// There may be room to write.
     pub writable: bool,
+    /// The poller is to tell of room to write.
+    awaits_room: bool,
+    /// It did though there was room before.
+    told_again: bool,
+    /// System calls that nobody has asked for yet.
+    calls: Calls,
 }
 
 impl Stream {
@@ -141,7 +148,15 @@ impl Stream {
             readable: false,
             read_closed: false,
             writable: false,
+            awaits_room: true,
+            told_again: false,
+            calls: Calls::default(),
         }
+    }
+
+    /// System calls since the last time that this was asked. A tunnel through a proxy may make more.
+    pub fn take_calls(&mut self) -> Calls {
+        std::mem::take(&mut self.calls)
     }
 
     /// Has the poller watch it.
@@ -150,6 +165,41 @@ impl Stream {
     /// The poller's.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(self.socket.source(), token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Has the poller watch it, and tell of room to write only after there was none.
+    ///
+    /// The poller tells that a Unix socket has room each time that its other side has read, also when there was room
+    /// before: that would wake the loop once a message for nothing. Of TCP it tells when there was none. Where an app is slow
+    /// it is asked once, and goes on telling until it does so for nothing.
+    ///
+    /// # Errors
+    /// The poller's.
+    pub fn register_for_reading(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.awaits_room = matches!(self.socket, Socket::Tcp(_) | Socket::Tunnel(_));
+        let interest = self.interest();
+        registry.register(self.socket.source(), token, interest)
+    }
+
+    /// Goes on with what [`Stream::register_for_reading`] has begun, after a write or what the poller said.
+    ///
+    /// # Errors
+    /// The poller's.
+    pub fn watch_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let told_again = std::mem::take(&mut self.told_again);
+        let changes = if self.awaits_room { told_again } else { !self.writable };
+        if !changes || !matches!(self.socket, Socket::Unix(_)) {
+            return Ok(());
+        }
+        self.awaits_room = !self.awaits_room;
+        self.calls.others += 1;
+        // If there is room by now, the poller tells of it.
+        let interest = self.interest();
+        registry.reregister(self.socket.source(), token, interest)
+    }
+
+    fn interest(&self) -> Interest {
+        if self.awaits_room { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE }
     }
 
     /// Has the poller watch it under another token.
@@ -164,6 +214,7 @@ impl Stream {
     pub fn ready(&mut self, event: &mio::event::Event) {
         self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.read_closed |= event.is_read_closed() || event.is_error();
+        self.told_again |= event.is_writable() && self.writable;
         self.writable |= event.is_writable() || event.is_error();
     }
 
@@ -246,6 +297,7 @@ impl Stream {
             return Ok(None);
         }
         loop {
+            self.calls.reads += 1;
             match self.socket.read(buffer) {
                 Ok(0) => return Err(End::Closed),
                 Ok(count) => {
@@ -266,15 +318,21 @@ impl Stream {
 
     /// Asks TCP to acknowledge at once: a Python peer writes each frame in two pieces and has not switched Nagle's
     /// algorithm off, so that its second piece waits for the acknowledgement of the first, 40 ms if it is delayed.
-    fn acknowledge(&self) {
+    ///
+    /// Peers that speak the second kind of link do no such thing, and acknowledge with what they say.
+    fn acknowledge(&mut self) {
+        if self.session.as_ref().is_some_and(Session::speaks_link2) {
+            return;
+        }
         if let Some(socket) = self.socket.tcp() {
+            self.calls.others += 1;
             // It is a hint; without it things are slower, not wrong.
             let _ = SockRef::from(socket).set_tcp_quickack(true);
         }
     }
 
     /// Sends `bytes`; how many were accepted. Sealed bytes that the socket does not take are kept and count as
-    /// accepted.
+    /// accepted, and so do small pieces that wait for [`Stream::send_gathered`].
     ///
     /// # Errors
     /// The socket or TLS fails.
@@ -285,20 +343,39 @@ impl Stream {
             let rest = &bytes[accepted..];
             accepted += match &mut self.session {
                 None => self.write(rest).map_err(End::Io)?,
-                Some(session) => {
-                    let piece = &rest[..rest.len().min(SEAL_SIZE)];
-                    let sealed = session.seal(piece, &mut buffers.sealed).map_err(End::Seal)?;
-                    let counted = !session.speaks_link2();
-                    self.write_or_keep(&buffers.sealed[..sealed]).map_err(End::Io)?;
-                    if counted {
-                        let made = self.written + (self.pending.len() - self.pending_start) as u64;
-                        self.sealed.add(made, piece.len());
-                    }
-                    piece.len()
-                }
+                Some(_) => self.seal(&rest[..rest.len().min(SEAL_SIZE)], buffers)?,
             };
         }
         Ok(accepted)
+    }
+
+    /// Seals a piece, and writes it unless it is small; how many bytes were accepted.
+    fn seal(&mut self, piece: &[u8], buffers: &mut Buffers) -> Result<usize, End> {
+        if buffers.gathered + piece.len() + SEAL_OVERHEAD > buffers.sealed.len() {
+            self.send_gathered(buffers).map_err(End::Io)?;
+            if self.has_pending() {
+                return Ok(0);
+            }
+        }
+        let Some(session) = &mut self.session else { return Ok(0) };
+        buffers.gathered += session.seal(piece, &mut buffers.sealed[buffers.gathered..]).map_err(End::Seal)?;
+        if !session.speaks_link2() {
+            let kept = self.pending.len() - self.pending_start;
+            self.sealed.add(self.written + (kept + buffers.gathered) as u64, piece.len());
+        }
+        if piece.len() > SMALL_PIECE {
+            self.send_gathered(buffers).map_err(End::Io)?;
+        }
+        Ok(piece.len())
+    }
+
+    /// Writes what [`Stream::send`] has gathered. To be called after it, before another connection sends anything.
+    ///
+    /// # Errors
+    /// The socket fails.
+    pub fn send_gathered(&mut self, buffers: &mut Buffers) -> io::Result<()> {
+        let gathered = std::mem::take(&mut buffers.gathered);
+        if gathered == 0 { Ok(()) } else { self.write_or_keep(&buffers.sealed[..gathered]) }
     }
 
     fn write_or_keep(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -311,6 +388,7 @@ impl Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() && self.writable {
+            self.calls.writes += 1;
             match self.socket.write(&bytes[written..]) {
                 Ok(count) => {
                     written += count;
@@ -358,6 +436,7 @@ impl Stream {
     /// proxy the other machine is the proxy's, and with TLS to it some more count as open than are: its records are longer.
     pub fn confirmed(&mut self) -> u64 {
         let Some(socket) = self.socket.tcp() else { return 0 };
+        self.calls.others += 1;
         // A socket that cannot say has confirmed nothing.
         let Ok(open) = outq::unconfirmed_bytes(socket) else { return self.sealed.confirmed() };
         let confirmed = self.written.saturating_sub((open + self.socket.pending()) as u64);

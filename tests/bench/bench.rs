@@ -32,6 +32,7 @@ mod broker;
 mod client;
 mod cpu;
 mod files;
+mod floor;
 mod idle;
 mod jetstream;
 mod kinds;
