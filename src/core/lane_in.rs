@@ -132,7 +132,7 @@ impl Connector {
             }
             self.list(RingRef::Inbox(index));
         } else {
-            inbox.came_of(Some(origin));
+            inbox.came_of(Some(origin), 1);
         }
         self.traffic.received(row, parts.iter().map(|part| part.len()).sum());
         self.pass_on(index);

@@ -9,6 +9,7 @@ mod admin_access;
 mod admission;
 mod age;
 mod app;
+mod app_run;
 pub mod backoff;
 mod confirm;
 mod conn;

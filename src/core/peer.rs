@@ -160,9 +160,10 @@ impl Lane {
         self.files.as_ref().map_or(u64::MAX, |files| files.settled)
     }
 
-    /// Whether its messages may go in runs: not with files, and not those that are answered one by one.
+    /// Whether its messages may go in runs: not with files, and not those that are answered or published one by one.
     pub fn may_have_runs(&self) -> bool {
-        self.files.is_none() && self.message_type != control::PING
+        let one_by_one = [control::PING, control::PUBSUB, control::PUBSUB_STORED];
+        self.files.is_none() && !one_by_one.contains(&self.message_type.as_str())
     }
 
     /// Those who waited for room, if there is enough now.

@@ -3,8 +3,10 @@
 use std::time::Instant;
 
 use super::connector::{Connector, Step};
+use super::durable::RingRef;
 use super::event::Cause;
 use super::slots::Id;
+use super::traffic::Count;
 use crate::wire::control;
 use crate::wire::frame::{self, Frame};
 use crate::wire::header::Header;
@@ -48,16 +50,19 @@ impl Connector {
         step
     }
 
-    /// Takes the messages one by one; how many they were.
+    /// Takes the messages; how many they were.
     fn run_messages(&mut self, id: Id, first: u64, header: &RunHeader<'_>, body: &[u8], now: Instant) -> (usize, Step) {
-        let (mut count, mut whole) = (0, Vec::new());
-        for behind in header.messages(body) {
-            let sequence = first.saturating_add(count as u64);
+        let (mut rest, mut count, mut whole) = (body, 0, Vec::new());
+        loop {
+            let kept = self.keep_run(id, first.saturating_add(count as u64), header, rest, now).unwrap_or_default();
+            count += kept.messages as usize;
+            rest = &rest[kept.bytes as usize..];
+            let Some(behind) = header.messages(rest).next() else { return (count, Step::Taken) };
             let step = match behind {
-                Ok(behind) => match self.keep_of_run(id, sequence, header, behind, now) {
-                    Some(step) => step,
-                    None => self.message_of_run(id, sequence, header, behind, &mut whole, now),
-                },
+                Ok(behind) => {
+                    rest = &rest[behind.len()..];
+                    self.message_of_run(id, first.saturating_add(count as u64), header, behind, &mut whole, now)
+                }
                 Err(error) => Step::End(Cause::BadInput(format!("in the run of message {first}: {error}"))),
             };
             if let Step::End(_) = step {
@@ -65,34 +70,55 @@ impl Connector {
             }
             count += 1;
         }
-        (count, Step::Taken)
     }
 
-    /// A message like the one before it, for the same inbox; `None` if it is none.
-    fn keep_of_run(
-        &mut self,
-        id: Id,
-        sequence: u64,
-        header: &RunHeader<'_>,
-        behind: &[u8],
-        now: Instant,
-    ) -> Option<Step> {
+    /// Keeps messages of a run that are for the inbox of those before, as far as there is room: how many, and their bytes
+    /// in the run. What is the same for all of them is looked at once.
+    fn keep_run(&mut self, id: Id, first: u64, header: &RunHeader<'_>, run: &[u8], now: Instant) -> Option<Count> {
         let link = self.conns.get(id)?.link()?;
         let memo = link.memo.as_ref().filter(|memo| memo.is_of(header.header, header.with_binary))?;
-        let way = (memo.inbox, memo.row as usize);
-        let (lane, open, slot, has_files) = self.current_lane(id)?;
+        let (index, row) = (memo.inbox, memo.row as usize);
+        let (_, open, slot, has_files) = self.current_lane(id)?;
         let place = self.places.get(slot)?;
-        if !open || has_files || sequence < place.received || self.stopping {
+        let inbox = &mut self.inboxes[index];
+        if !open || has_files || first < place.received || self.stopping || inbox.lacks_file {
             return None;
         }
-        let origin = Origin { slot, generation: place.generation, count: sequence };
-        let prefix = frame::prefix(header.header.len(), behind.len()).ok()?;
-        if self.keep_message(way, &[&prefix, header.header, behind], origin, now) {
-            self.places.receive(slot, sequence);
-        } else {
-            self.stop_lane(id, lane, slot, way.0);
+        let high = if inbox.durable { usize::MAX } else { self.settings.queue_max_bytes };
+        let mut origin = Origin { slot, generation: place.generation, count: first };
+        let (mut count, mut number) = (Count::default(), None);
+        for behind in header.messages(run).map_while(Result::ok) {
+            let Ok(prefix) = frame::prefix(header.header.len(), behind.len()) else { break };
+            if inbox.ring.used() >= high {
+                break;
+            }
+            let parts = [&prefix, header.header, behind];
+            // What did not work is tried again by itself, and told.
+            let Ok(came) = inbox.ring.push(&parts, 0, inbox.durable.then_some(origin)) else { break };
+            number.get_or_insert(came);
+            origin.count += 1;
+            count.add(1, behind.len() as u64);
         }
-        Some(Step::Taken)
+        inbox.ages.came(number?, &inbox.ring, now);
+        self.kept_run(index, row, Origin { count: first, ..origin }, header, count);
+        Some(count)
+    }
+
+    /// Messages of a run, of which `first` is the first one, are in an inbox.
+    fn kept_run(&mut self, index: usize, row: usize, first: Origin, header: &RunHeader<'_>, count: Count) {
+        let inbox = &mut self.inboxes[index];
+        if inbox.durable {
+            if self.stored.last() != Some(&first.slot) {
+                self.stored.push(first.slot);
+            }
+            self.list(RingRef::Inbox(index));
+        } else {
+            inbox.came_of(Some(first), count.messages);
+        }
+        let heads = (RunHeader::FRAME_START + header.header.len()) as u64;
+        self.traffic.received_all(row, Count { bytes: count.bytes + heads * count.messages, ..count });
+        self.places.receive(first.slot, first.count + count.messages - 1);
+        self.pass_on(index);
     }
 
     /// Any other message of a run: as if it had come in a record of its own. `whole` is memory to use.

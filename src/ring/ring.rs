@@ -86,9 +86,11 @@ pub struct Skipped {
     pub copy: Result<String, String>,
 }
 
-/// What [`Ring::raw`] gave out last, so that it need not be walked over again.
+/// What [`Ring::raw`] or [`Ring::peek`] gave out last, so that it need not be walked over again. What was sent must be
+/// said by the method that goes with it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Run {
+    /// Bytes that were given out.
     pub bytes: usize,
     pub records: usize,
     /// Bytes of those records, what was sent before counted.

@@ -1,6 +1,6 @@
 //! What is taken out of a ring: looked at, sent, given up.
 
-use super::ring::{Damaged, Ring, Run, Skipped, Sums};
+use super::ring::{Damaged, Ring, Run, Skipped, Sums, locate};
 use crate::wire::record::{Head, RECORD_HEADER, RecordView, sum_record, write_skip};
 
 /// What is called for each record that is given up.
@@ -91,23 +91,29 @@ impl Ring {
         Ok(())
     }
 
-    /// Copies what is to be sent next, frame behind frame, into `out`; how many bytes. Moves no cursor. A durable ring
-    /// gives only what [`Ring::check_front`] has seen.
-    pub fn peek(&self, out: &mut [u8]) -> usize {
+    /// Copies what is to be sent next, frame behind frame, into `out`; how many bytes. Whole frames, but the first is cut to
+    /// what there is room for. Moves no cursor. A durable ring gives only what [`Ring::check_front`] has seen.
+    pub fn peek(&mut self, out: &mut [u8]) -> usize {
         let bytes = self.memory.bytes();
-        let (mut offset, mut filled) = (self.next, 0);
+        let (mut offset, mut filled, mut run) = (self.next, 0, Run::default());
         for _ in self.sent_records()..self.records.min(self.verified) {
-            let Some((at, head)) = self.locate(offset) else { break };
-            let (from, to) = if offset == self.next { self.rest(&head) } else { bounds(&head) };
+            let Some((at, head)) = locate(bytes, offset) else { break };
+            let (from, to) = if filled == 0 { self.rest(&head) } else { bounds(&head) };
             let frame = &bytes[at + from..at + to];
-            let count = frame.len().min(out.len() - filled);
-            out[filled..filled + count].copy_from_slice(&frame[..count]);
-            filled += count;
-            if filled == out.len() {
+            let Some(room) = out.get_mut(filled..filled + frame.len()) else {
+                if filled == 0 {
+                    out.copy_from_slice(&frame[..out.len()]);
+                    filled = out.len();
+                }
                 break;
-            }
+            };
+            room.copy_from_slice(frame);
+            filled += frame.len();
             offset = at + head.size();
+            let (records, size) = (run.records + 1, run.size + head.size());
+            run = Run { bytes: filled, records, size, end: offset, last: head.sequence };
         }
+        self.run = run;
         filled
     }
 
@@ -131,7 +137,11 @@ impl Ring {
     /// `count` more bytes of frames were sent; how many frames that completed.
     pub fn sent(&mut self, mut count: usize) -> usize {
         let mut completed = 0;
-        self.run = Run::default();
+        let run = std::mem::take(&mut self.run);
+        if count == run.bytes && count > 0 {
+            self.pass_run(run);
+            return run.records;
+        }
         while self.unsent > 0 && self.sent_records() < self.verified {
             let Some((at, head)) = self.locate(self.next) else { break };
             let (from, to) = self.rest(&head);
@@ -144,6 +154,14 @@ impl Ring {
             completed += 1;
         }
         completed
+    }
+
+    /// The next records, which are this run, count as sent.
+    fn pass_run(&mut self, run: Run) {
+        (self.next, self.next_sent) = (run.end, 0);
+        self.unsent -= run.records;
+        self.unsent_used = self.unsent_used.saturating_sub(run.size);
+        self.mark(run);
     }
 
     /// The next record counts as sent.
@@ -190,10 +208,7 @@ impl Ring {
         let given = std::mem::take(&mut self.run);
         debug_assert!(sent.bytes <= given.bytes && sent.records <= given.records, "no more than was given out");
         let end = given.end - given.bytes + sent.bytes;
-        (self.next, self.next_sent) = (end, 0);
-        self.unsent -= sent.records;
-        self.unsent_used = self.unsent_used.saturating_sub(sent.bytes);
-        self.mark(Run { bytes: sent.bytes, records: sent.records, size: sent.bytes, end, last: sent.last });
+        self.pass_run(Run { bytes: sent.bytes, records: sent.records, size: sent.bytes, end, last: sent.last });
     }
 
     fn next_to_send(&mut self, max_bytes: usize, below: u64) -> Result<Next, Damaged> {
@@ -238,10 +253,7 @@ impl Ring {
     pub fn raw_sent(&mut self, mut count: usize) -> usize {
         let run = std::mem::take(&mut self.run);
         if count == run.bytes && count > 0 {
-            (self.next, self.next_sent) = (run.end, 0);
-            self.unsent -= run.records;
-            self.unsent_used = self.unsent_used.saturating_sub(run.size);
-            self.mark(run);
+            self.pass_run(run);
             return run.records;
         }
         let mut completed = 0;

@@ -270,6 +270,26 @@ impl Frames<'_, '_> {
         })
     }
 
+    /// The next frame, if it lies in the input as a whole, has this header, and nothing but data behind it: then there is
+    /// little to look at. `None` says nothing of what comes.
+    pub fn next_like(&mut self, header: &[u8]) -> Option<Frame<'_>> {
+        self.take_last();
+        if self.deframer.kept() > 0 || self.deframer.rest > 0 {
+            return None;
+        }
+        let frame = Frame::with_header(self.input, header)?;
+        if frame.bytes().len() - LENGTH_SIZE > self.deframer.rules.limit {
+            return None;
+        }
+        (self.taken, self.after) = (frame.bytes().len(), 0);
+        Some(frame)
+    }
+
+    /// What was handed out last is handed out again.
+    pub fn give_back(&mut self) {
+        self.taken = 0;
+    }
+
     /// The size of what is ready, and how many bytes of it follow.
     fn find(&mut self) -> Result<Option<(usize, usize)>, FrameError> {
         let found = if self.deframer.kept() > 0 {
@@ -384,6 +404,30 @@ mod tests {
                 assert_eq!(deframer.kept(), 0);
             }
         }
+    }
+
+    #[test]
+    fn frames_like_the_one_before_are_given_as_long_as_there_are_such() {
+        let (like, other) = (sample(b"a", None), sample(b"b", Some(b"")));
+        let stream = [&like[..], &sample(b"", None), &other, &like, &like[..9]].concat();
+        let mut deframer = Deframer::new(4096);
+        let mut frames = deframer.feed(&stream);
+        assert_eq!(frames.next_like(HEADER).unwrap().data(), b"a");
+        frames.give_back();
+        assert_eq!(frames.next_like(HEADER).unwrap().data(), b"a");
+        assert!(frames.next_like(b"{}").is_none(), "another header");
+        assert_eq!(frames.next_like(HEADER).unwrap().data(), b"");
+        assert!(frames.next_like(HEADER).is_none(), "it has a binary");
+        assert_eq!(frames.next().unwrap().unwrap().binary(), Some(&b""[..]));
+        assert_eq!(frames.next_like(HEADER).unwrap().data(), b"a");
+        assert!(frames.next_like(HEADER).is_none(), "it is cut");
+        drop(frames);
+        assert_eq!(deframer.kept(), 9);
+        let mut frames = deframer.feed(&like[9..]);
+        assert!(frames.next_like(HEADER).is_none(), "not all of it lies in the input");
+        assert_eq!(frames.next().unwrap().unwrap().data(), b"a");
+        drop(frames);
+        assert!(Deframer::new(10).feed(&like).next_like(HEADER).is_none(), "longer than the limit");
     }
 
     #[test]
