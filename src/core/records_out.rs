@@ -2,13 +2,14 @@
 
 use std::time::Instant;
 
-use super::conn::{Conn, Kind, Link};
+use super::conn::{Conn, Control, Kind, Link};
 use super::connector::{Connector, SCRATCH};
 use super::durable::RingRef;
 use super::peer::{Lane, Peer};
 use super::priority::TURN;
 use super::runs_out::gather;
 use super::slots::Id;
+use crate::ring::Ring;
 use crate::wire::record;
 
 /// Bytes of records that are looked at for one write of runs: headers are half of what repeats most.
@@ -64,14 +65,8 @@ impl Connector {
             _ => (turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1)), settled),
         };
         if mid.is_none() && link2.takes_runs && may_have_runs {
-            let records = ring.unsummed(room.min(RUNS_FROM), below).unwrap_or_default();
-            let room = self.scratch.len().min(left);
-            let (made, gone) = gather(records, &mut link2.header_out, &mut self.scratch[..room]);
-            if made > 0 {
-                let taken = sink(&self.scratch[..made]);
-                // What was begun is ended before all else, so what was put into runs counts as sent.
-                control.push_next(self.scratch[taken..made].to_vec());
-                ring.unsummed_sent(&gone);
+            let (header, out) = (&mut link2.header_out, &mut self.scratch[..SCRATCH.min(left)]);
+            if let Some((taken, made)) = transmit_run(ring, room, below, header, out, control, sink) {
                 link2.files.since += made;
                 peer.sent(number, made, |lane| lane.may_send(window));
                 return Some((taken, made));
@@ -101,4 +96,26 @@ impl Connector {
         let may_send = peer.mid_frame().is_some() || peer.next_lane(|lane| lane.may_send(window)).is_some();
         may_send || self.may_send_piece(id) || self.holds_offers(id) || self.feeds_pending(id, peer_id)
     }
+}
+
+/// Offers runs of what is next in a queue, made in `out`; how much was taken of how much. `None` if it is not for runs.
+fn transmit_run(
+    ring: &mut Ring,
+    room: usize,
+    below: u64,
+    header: &mut Vec<u8>,
+    out: &mut [u8],
+    control: &mut Control,
+    sink: &mut dyn FnMut(&[u8]) -> usize,
+) -> Option<(usize, usize)> {
+    let records = ring.unsummed(room.min(RUNS_FROM), below).ok()?;
+    let (made, gone) = gather(records, header, out);
+    if made == 0 {
+        return None;
+    }
+    let taken = sink(&out[..made]);
+    // What was begun is ended before all else, so what was put into runs counts as sent.
+    control.push_next(out[taken..made].to_vec());
+    ring.unsummed_sent(&gone);
+    Some((taken, made))
 }

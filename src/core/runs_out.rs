@@ -102,7 +102,10 @@ mod tests {
     use crate::wire::frame::encode;
     use crate::wire::record::{RUN, read_record};
 
-    fn ring(messages: &[(&str, &[u8], Option<&[u8]>)]) -> Ring {
+    /// A header, data and perhaps a binary.
+    type Sample<'a> = (&'a str, &'a [u8], Option<&'a [u8]>);
+
+    fn ring(messages: &[Sample<'_>]) -> Ring {
         let mut ring = Ring::heap(1 << 20, 1, Sums::WhenSent);
         for (header, data, binary) in messages {
             let mut frame = Vec::new();

@@ -22,3 +22,6 @@ pub mod runs;
 pub mod token;
 pub mod topics;
 pub mod with_file;
+
+#[cfg(test)]
+mod deframer_tests;

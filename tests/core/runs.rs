@@ -157,22 +157,18 @@ fn a_run_that_finds_no_room_in_its_middle_is_told_from_where_it_must_come_again(
 
 #[test]
 fn runs_that_are_none_end_the_link_and_say_why() {
-    let ping = |_: &mut Rig| header_record(&typed_from(PING, "c1", b""));
-    let parts = |_: &mut Rig| {
+    let record = |number, flags, frame: &[u8]| {
         let mut out = Vec::new();
-        append_record(&mut out, 0, HEADER, &[b"\x05{}"]);
+        append_record(&mut out, number, flags, &[frame]);
         out
     };
-    let cut = |_: &mut Rig| {
-        let mut out = Vec::new();
-        append_record(&mut out, FIRST, RUN, &[b"\x05\0\0\0ab"]);
-        out
-    };
-    let cases: [(fn(&mut Rig) -> Vec<u8>, &str); 3] =
-        [(ping, "\"_ping\" come in a run"), (parts, "1 or 2 parts"), (cut, "has 5 bytes")];
+    let cases = [
+        (header_record(&typed_from(PING, "c1", b"")), "\"_ping\" come in a run"),
+        (record(0, HEADER, b"\x05{}"), "1 or 2 parts"),
+        (record(FIRST, RUN, b"\x05\0\0\0ab"), "has 5 bytes"),
+    ];
     for (bad, why) in cases {
         let (mut rig, link) = server_with_run(|_| {});
-        let bad = bad(&mut rig);
         rig.input(link, &bad);
         assert!(told(&rig, |e| matches!(e, Event::PeerDown { cause, .. } if cause.to_string().contains(why))), "{why}");
     }
