@@ -270,6 +270,18 @@ impl Connector {
         self.rates.used.entry(name.to_owned()).or_insert(Used { messages, bytes });
     }
 
+    /// Whether it is counted how many messages this client sends.
+    pub(super) fn counts_messages(&self, name: &str) -> bool {
+        self.access.rule_for(name).is_some_and(|rule| rule.messages_per_second.is_some())
+    }
+
+    /// Messages have come on a link, besides the one that is counted as it comes.
+    pub(super) fn charge_messages(&mut self, id: Id, count: usize, now: Instant) {
+        if let Some(bucket) = self.rates.of(id).and_then(|used| used.messages.as_mut()) {
+            bucket.charge(count, now);
+        }
+    }
+
     /// Bytes have come on a link.
     pub(super) fn charge_bytes(&mut self, id: Id, count: usize, now: Instant) {
         if let Some(bucket) = self.rates.of(id).and_then(|used| used.bytes.as_mut()) {

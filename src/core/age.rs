@@ -84,10 +84,11 @@ impl Ages {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::ring::Sums;
 
     /// Messages that come every 100 ms; the oldest `kept` of them wait.
     fn ages(count: u64, kept: u64) -> (Ages, Ring, Instant) {
-        let (mut ages, mut ring, start) = (Ages::default(), Ring::heap(1 << 20, 1, false), Instant::now());
+        let (mut ages, mut ring, start) = (Ages::default(), Ring::heap(1 << 20, 1, Sums::Never), Instant::now());
         for n in 0..count {
             let number = ring.push(&[b"m"], 0, None).unwrap();
             ages.came(number, &ring, start + Duration::from_millis(100) * n as u32);
@@ -124,7 +125,7 @@ mod tests {
 
     #[test]
     fn what_was_there_before_is_as_old_as_its_opening_at_least() {
-        let mut ring = Ring::heap(1 << 20, 77, false);
+        let mut ring = Ring::heap(1 << 20, 77, Sums::Never);
         ring.push(&[b"m"], 0, None).unwrap();
         let (mut ages, now) = (Ages::default(), Instant::now());
         ages.opened(&ring, now);

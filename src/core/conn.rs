@@ -276,6 +276,13 @@ pub(super) struct LinkMemo {
     pub inbox: usize,
 }
 
+impl LinkMemo {
+    /// Whether it is of messages with this header.
+    pub fn is_of(&self, header: &[u8], with_binary: bool) -> bool {
+        self.header == header && self.with_binary == with_binary
+    }
+}
+
 /// A header of a peer's publication, and what becomes of frames that have the same.
 #[derive(Debug)]
 pub(super) struct PublishMemo {

@@ -30,7 +30,9 @@ use super::priority::Classes;
 use super::receipts::Session;
 use super::requests::Requests;
 use super::servers::Servers;
-use super::settings::{CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, Settings, TIDY_PERIOD};
+use super::settings::{
+    CLIENT_CONTROL_HIGH, CONTROL_HIGH, HANDSHAKE_TIMEOUT, HELLO_WAIT, HELLO_WAIT_AGAIN, LINGER, Settings, TIDY_PERIOD,
+};
 use super::slots::{Id, Slots};
 use super::subscriber::received_types;
 use super::timers::{Timer, Timers};
@@ -48,7 +50,7 @@ use crate::wire::with_file::file_begins;
 pub(super) const SCRATCH: usize = 64 * 1024;
 
 /// Records with one of these are not messages.
-const NO_MESSAGE: u8 = record::CONTROL | record::SWITCH | record::FILE;
+const NO_MESSAGE: u8 = record::CONTROL | record::SWITCH | record::FILE | record::HEADER;
 
 /// What became of a frame.
 #[derive(Debug)]
@@ -323,7 +325,11 @@ impl Connector {
         if paused {
             return None;
         }
+        let is_app = self.conns.get(id).is_some_and(|conn| conn.app().is_some());
         loop {
+            if is_app {
+                self.app_run(id, &mut frames, now);
+            }
             let step = match frames.unit() {
                 Unit::Frame => match frames.next_part() {
                     Ok(Some(Part::Frame(frame))) => self.frame(id, &frame, now),
@@ -375,7 +381,8 @@ impl Connector {
     pub(super) fn is_held_back(&mut self, id: Id) -> Option<Step> {
         let Some(conn) = self.conns.get_mut(id).filter(|conn| conn.closing.is_none()) else { return Some(Step::Taken) };
         let is_asked_about = conn.link().is_some_and(|link| matches!(link.state, State::Asking { .. }));
-        conn.awaits_control = conn.control.used() > CONTROL_HIGH;
+        let is_client = self.settings.role == Role::Client && conn.link().is_some();
+        conn.awaits_control = conn.control.used() > if is_client { CLIENT_CONTROL_HIGH } else { CONTROL_HIGH };
         (conn.awaits_control || is_asked_about).then_some(Step::Blocked)
     }
 

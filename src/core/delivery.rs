@@ -16,7 +16,7 @@ use super::slots::Id;
 use super::stop::types_in;
 use super::timers::Timer;
 use super::traffic::Count;
-use crate::ring::{PushError, Ring};
+use crate::ring::{PushError, Ring, Sums};
 use crate::wire::frame::Frame;
 use crate::wire::header::Header;
 use crate::wire::link::LinkControl;
@@ -71,7 +71,7 @@ impl Inbox {
     pub fn new(message_type: &str, epoch: u64) -> Self {
         // Links are stopped at INBOX_HIGH, lanes at queue_max_bytes, so this limit is one for a single frame's
         // overshoot only.
-        let ring = Ring::heap(usize::MAX / 4, 1, false);
+        let ring = Ring::heap(usize::MAX / 4, 1, Sums::Never);
         Self {
             message_type: message_type.to_owned(),
             ring,
@@ -104,8 +104,8 @@ impl Inbox {
         if self.ring.used() <= low { std::mem::take(&mut self.blocked) } else { Vec::new() }
     }
 
-    /// A message has come into memory of the process.
-    pub fn came_of(&mut self, origin: Option<Origin>) {
+    /// So many messages have come into memory of the process: of nobody, or of this place, with numbers in a row.
+    pub fn came_of(&mut self, origin: Option<Origin>, count: u64) {
         let goes_on = |run: &Run| match (run.origin, origin) {
             (Some(first), Some(next)) => {
                 (first.slot, first.generation, first.count + run.count) == (next.slot, next.generation, next.count)
@@ -113,8 +113,8 @@ impl Inbox {
             (first, next) => first.is_none() && next.is_none(),
         };
         match self.runs.back_mut().filter(|run| goes_on(run)) {
-            Some(run) => run.count += 1,
-            None => self.runs.push_back(Run { origin, count: 1 }),
+            Some(run) => run.count += count,
+            None => self.runs.push_back(Run { origin, count }),
         }
     }
 
@@ -190,7 +190,7 @@ impl Connector {
         if inbox.durable {
             self.list(RingRef::Inbox(index));
         } else {
-            inbox.came_of(None);
+            inbox.came_of(None, 1);
         }
         self.traffic.received(row, parts.iter().map(|part| part.len()).sum());
         self.pass_on(index);
@@ -207,7 +207,7 @@ impl Connector {
         if inbox.durable {
             self.list(RingRef::Inbox(index));
         } else {
-            inbox.came_of(None);
+            inbox.came_of(None, 1);
         }
         self.traffic.received(row, frame.len());
         self.pass_on(index);

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::net::SocketAddr;
+use std::ops::AddAssign;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -211,6 +212,27 @@ pub struct Turns {
     pub busy: Duration,
     /// How many took no longer than this.
     pub buckets: Vec<(Duration, u64)>,
+    /// System calls that they made for messages, besides one a turn to wait.
+    pub calls: Calls,
+}
+
+/// System calls on open connections of peers, apps and admins. What messages cost besides is rare.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Calls {
+    /// Reads, also those that found nothing.
+    pub reads: u64,
+    /// Writes, also those that found no room.
+    pub writes: u64,
+    /// What TCP was asked or told.
+    pub others: u64,
+}
+
+impl AddAssign for Calls {
+    fn add_assign(&mut self, more: Self) {
+        self.reads += more.reads;
+        self.writes += more.writes;
+        self.others += more.others;
+    }
 }
 
 /// The certificate that the connector shows.

@@ -56,6 +56,9 @@ impl Figures {
                 "turns": host.turns.count,
                 "busy_seconds_total": host.turns.busy.as_secs_f64(),
                 "buckets": buckets,
+                "reads": host.turns.calls.reads,
+                "writes": host.turns.calls.writes,
+                "other_calls": host.turns.calls.others,
             },
             "certificate": host.certificate.as_ref().map(CertificateFigures::to_json),
             "process": {

@@ -22,7 +22,7 @@ use super::event::Cause;
 use super::file_lane::header_with_error;
 use super::file_link::{FILES_OPEN, FileTrouble, OFFERED_LANE, OFFERED_LINK, Work};
 use super::files::{self, FileError, FileHash, FileId, Stamp, Step, TransferKey, Wrote};
-use super::link2::Came;
+use super::lane_in::Came;
 use super::slots::Id;
 use crate::wire::control;
 use crate::wire::file::{FileControl, Offered, Piece, TransferId, Verdict, shortened};

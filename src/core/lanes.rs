@@ -277,7 +277,7 @@ mod tests {
 
     fn lane(name: &str, class: usize, durable: bool) -> Lane {
         let mut lane = Lane::new(name, class, 1, durable);
-        lane.ring = Some(Ring::heap(1 << 20, 1, true));
+        lane.ring = Some(Ring::heap(1 << 20, 1, crate::ring::Sums::WhenSent));
         lane
     }
 

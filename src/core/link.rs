@@ -280,8 +280,7 @@ impl Connector {
         let Some(link) = self.conns.get(id).and_then(|c| c.link()) else { return Step::Taken };
         let state = link.state;
         if let (State::Up { peer }, Some(memo)) = (state, &link.memo)
-            && memo.header == frame.header()
-            && memo.with_binary == frame.binary().is_some()
+            && memo.is_of(frame.header(), frame.binary().is_some())
         {
             return self.deliver((memo.inbox, memo.row as usize), &[frame.bytes()], peer, id, now);
         }

@@ -15,6 +15,7 @@
 //! - A lane's numbers have an epoch. With another epoch, the receiver begins anew. A sender that hears of a number that
 //!   it has not given yet was set back to an earlier state; it gives greater ones from then on.
 //! - Messages with files have lanes of their own: `file_link`.
+//! - Messages with the same header may come in one record, behind a record with the header: `runs_in`, `runs_out`.
 //! - A receiver without room for a record drops it and all that follow in the lane, and says `_stop` with the number
 //!   from which on they must come again. The sender says `_lane` before it sends them, after a `_go`.
 
@@ -26,19 +27,17 @@ use super::durable::RingRef;
 use super::event::{Cause, Event};
 use super::feed::feed_number;
 use super::file_link::LinkFiles;
-use super::for_app::{ForApp, Way};
 use super::places::Key;
 use super::renewal::Renewal;
 use super::settings::{WINDOW_MAX, WINDOW_MIN};
 use super::slots::Id;
-use super::topics::Published;
 use super::traffic::Count;
 use crate::wire::control;
 use crate::wire::file::{lane_name, lane_of};
 use crate::wire::frame::{Frame, Unit};
 use crate::wire::header::Header;
-use crate::wire::link::{FEATURES, LinkControl, LinkHello, MOVES, PlaceSaid, RENEWAL};
-use crate::wire::record::{self, Head, Origin, RECORD_HEADER, RecordView};
+use crate::wire::link::{FEATURES, LinkControl, LinkHello, MOVES, PlaceSaid, RENEWAL, RUNS};
+use crate::wire::record::{self, Head, RECORD_HEADER, RecordView};
 use crate::wire::topics;
 
 /// Most places that are said: so many fit into the first frame of a peer. Of others the peer sends again what it keeps,
@@ -83,9 +82,21 @@ pub(super) struct Link2 {
     current: usize,
     pub files: LinkFiles,
     pub renewal: Renewal,
+    /// The peer takes runs.
+    pub takes_runs: bool,
+    /// The header of the runs that go out, and of those that come, as they were said.
+    pub header_out: Vec<u8>,
+    pub header_in: Vec<u8>,
 }
 
 impl Link2 {
+    /// Nothing more is taken in of a lane.
+    pub fn close_lane(&mut self, lane: usize) {
+        if let Some(Some(entry)) = self.lanes.get_mut(lane) {
+            entry.open = false;
+        }
+    }
+
     /// The place and the type of a lane of the peer, if it is one of messages with files.
     pub fn file_lane(&self, lane: u32) -> Option<(u32, &str)> {
         let lane = self.lanes.get(lane as usize)?.as_ref()?;
@@ -113,19 +124,6 @@ struct InLane {
     files: Option<Box<str>>,
 }
 
-/// What became of a message that came in a lane.
-pub(super) enum Came {
-    /// It is in an inbox.
-    Kept,
-    /// There is nothing more to do with it. Others of its lane may wait in this inbox.
-    Done(Option<usize>),
-    /// There is no room for it in this inbox.
-    NoRoom(usize),
-    /// It was published.
-    Published(Published),
-    End(Cause),
-}
-
 impl Connector {
     /// Says where this side stands in the lanes of the peer. All that it sends from now on are records.
     pub(super) fn say_link(&mut self, id: Id, peer: &str) {
@@ -142,7 +140,10 @@ impl Connector {
             Some(PlaceSaid { message_type, epoch, received, taken })
         };
         let moves = self.is_returning(id).then_some(MOVES);
-        let features = FEATURES.into_iter().chain(moves).map(str::to_owned).collect();
+        // A client whose messages are counted is to wait behind each one that is too much.
+        let is_counted = self.counts_messages(peer);
+        let features = FEATURES.into_iter().filter(|feature| !is_counted || *feature != RUNS);
+        let features = features.chain(moves).map(str::to_owned).collect();
         let hello = LinkHello { window, places: lanes.filter_map(place_of).take(PLACES_MAX).collect(), features };
         let said = hello.encode(&self.settings.id);
         self.send_control(id, said);
@@ -192,6 +193,7 @@ impl Connector {
             link2.window = usize::try_from(hello.window).unwrap_or(usize::MAX).max(1);
             link2.said = hello.places;
             link2.renewal.is_known = hello.features.iter().any(|name| name == RENEWAL);
+            link2.takes_runs = hello.features.iter().any(|name| name == RUNS);
         }
         let lanes = self.peers.get(peer).map_or(0, |peer| peer.lanes.len());
         (0..lanes).for_each(|lane| self.resume(id, peer, lane, now));
@@ -282,6 +284,12 @@ impl Connector {
         if view.flags & record::FILE != 0 {
             return self.file_piece(id, view, body, now);
         }
+        if view.flags & record::HEADER != 0 {
+            return self.run_header(id, body);
+        }
+        if view.flags & record::RUN != 0 {
+            return self.run(id, view, body, now);
+        }
         let frame = match Frame::parse(body) {
             Ok(frame) => frame,
             Err(error) => return Step::End(Cause::BadInput(error.to_string())),
@@ -305,137 +313,10 @@ impl Connector {
     }
 
     /// The current lane: its number, whether its records are taken in, its place, and whether they have files.
-    fn current_lane(&self, id: Id) -> Option<(usize, bool, u32, bool)> {
+    pub(super) fn current_lane(&self, id: Id) -> Option<(usize, bool, u32, bool)> {
         let link2 = self.conns.get(id)?.link()?.link2.as_ref()?;
         let lane = link2.lanes.get(link2.current)?.as_ref()?;
         Some((link2.current, lane.open, lane.slot, lane.files.is_some()))
-    }
-
-    fn data_record(&mut self, id: Id, sequence: u64, frame: &Frame<'_>, now: Instant) -> Step {
-        let Some((lane, open, slot, has_files)) = self.current_lane(id) else {
-            return Step::End(Cause::BadInput("a record comes before its lane was opened".to_owned()));
-        };
-        let Some(State::Up { peer }) = self.conns.get(id).and_then(|c| c.link()).map(|l| l.state) else {
-            return Step::Taken;
-        };
-        let Some(place) = self.places.get(slot) else { return Step::Taken };
-        if !open || sequence < place.received {
-            // The sender does not know that it was taken over: it may not have been told.
-            if sequence < place.taken && self.places.moved.last() != Some(&slot) {
-                self.places.moved.push(slot);
-            }
-            return Step::Taken;
-        }
-        // A connector that stops takes nothing more: it stays with the sender, which does not wait if it stops too.
-        if self.stopping {
-            self.close_lane(id, lane, slot);
-            return Step::Taken;
-        }
-        let origin = Origin { slot, generation: place.generation, count: sequence };
-        let came = if has_files {
-            self.file_message(id, peer, lane, frame, origin, now)
-        } else {
-            self.lane_message(id, peer, frame, origin, now)
-        };
-        match came {
-            Came::Kept => self.places.receive(slot, sequence),
-            Came::Done(inbox) => {
-                self.places.receive(slot, sequence);
-                // Those before it in its lane are taken over first.
-                if !inbox.is_some_and(|inbox| self.inboxes[inbox].done_behind(origin)) {
-                    self.places.take(origin);
-                }
-            }
-            Came::NoRoom(inbox) => self.stop_lane(id, lane, slot, inbox),
-            Came::Published(published) => self.lane_published(id, lane, origin, published, (peer, frame), now),
-            Came::End(cause) => return Step::End(cause),
-        }
-        Step::Taken
-    }
-
-    pub(super) fn lane_message(&mut self, id: Id, peer: Id, frame: &Frame<'_>, origin: Origin, now: Instant) -> Came {
-        let memo = self.conns.get(id).and_then(|c| c.link()).and_then(|link| link.memo.as_ref());
-        if let Some(memo) = memo
-            && memo.header == frame.header()
-            && memo.with_binary == frame.binary().is_some()
-        {
-            let way = (memo.inbox, memo.row as usize);
-            return self.keep_message(way, frame.bytes(), origin, now);
-        }
-        if let Some(published) = self.publish_again(id, frame, Some(origin), now) {
-            return Came::Published(published);
-        }
-        let header = match Header::parse(frame.header()) {
-            // The bytes of a file are not in the frame on this kind of link.
-            Ok(header) => Header { with_file: false, ..header },
-            Err(error) => return Came::End(Cause::BadInput(error.to_string())),
-        };
-        let refused = self.wrong_source(peer, &header, now).or_else(|| self.not_let_through(peer, &header, now));
-        let step = match refused {
-            Some(step) => step,
-            None if header.message_type == control::PUBSUB && self.settings.pubsub_broker => {
-                return self.for_broker(id, peer, frame, &header, origin, now);
-            }
-            None if header.message_type == control::PING && header.await_response => {
-                self.answer_ping(id, frame, &header)
-            }
-            None => match self.for_app(id, peer, frame, &header, now) {
-                Ok(Some(ForApp { inbox, row, changed })) => {
-                    return self.keep_message((inbox, row), changed.as_deref().unwrap_or(frame.bytes()), origin, now);
-                }
-                Ok(None) => Step::Taken,
-                Err(cause) => Step::End(cause),
-            },
-        };
-        let inbox = self.inbox_of_type.get(header.message_type.as_ref()).copied();
-        if let Step::End(cause) = step { Came::End(cause) } else { Came::Done(inbox) }
-    }
-
-    /// Puts a message that came in a lane into an inbox, and counts it in this row.
-    fn keep_message(&mut self, (index, row): Way, bytes: &[u8], origin: Origin, now: Instant) -> Came {
-        let inbox = &mut self.inboxes[index];
-        if inbox.lacks_file || !inbox.durable && inbox.ring.used() >= self.settings.queue_max_bytes {
-            return Came::NoRoom(index);
-        }
-        match inbox.ring.push(&[bytes], 0, inbox.durable.then_some(origin)) {
-            Ok(number) => inbox.ages.came(number, &inbox.ring, now),
-            Err(crate::ring::PushError::Full { .. }) => return Came::NoRoom(index),
-            Err(crate::ring::PushError::Failed(why)) => {
-                let name = super::durable::RingName::Inbox { message_type: inbox.message_type.clone() };
-                self.store_failed(&name, why, now);
-                return Came::NoRoom(index);
-            }
-        }
-        if inbox.durable {
-            if self.stored.last() != Some(&origin.slot) {
-                self.stored.push(origin.slot);
-            }
-            self.list(RingRef::Inbox(index));
-        } else {
-            inbox.came_of(Some(origin));
-        }
-        self.traffic.received(row, bytes.len());
-        self.pass_on(index);
-        Came::Kept
-    }
-
-    /// There is no room for a lane's records: they are to come again later.
-    fn stop_lane(&mut self, id: Id, lane: usize, slot: u32, inbox: usize) {
-        self.inboxes[inbox].stopped.push((id, lane as u32));
-        self.close_lane(id, lane, slot);
-    }
-
-    /// Takes nothing more of a lane, and says so.
-    pub(super) fn close_lane(&mut self, id: Id, lane: usize, slot: u32) {
-        let next = self.places.get(slot).map_or(0, |place| place.received);
-        let Some(link2) = self.conns.get_mut(id).and_then(|c| c.link_mut()).and_then(|l| l.link2.as_mut()) else {
-            return;
-        };
-        if let Some(Some(entry)) = link2.lanes.get_mut(lane) {
-            entry.open = false;
-        }
-        let said = LinkControl::Stop { lane: lane as u32, next }.encode(&self.settings.id);
-        self.send_control(id, said);
     }
 
     fn control_record(&mut self, id: Id, frame: &Frame<'_>, now: Instant) -> Step {

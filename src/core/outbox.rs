@@ -14,7 +14,7 @@ use super::requests;
 use super::settings::{OUTBOX_HIGH, OnFull};
 use super::slots::Id;
 use super::timers::Timer;
-use crate::ring::{PushError, Ring};
+use crate::ring::{PushError, Ring, Sums};
 use crate::wire::control;
 use crate::wire::file::lane_of;
 use crate::wire::frame::{self, Frame};
@@ -61,7 +61,7 @@ impl Connector {
         }
         let mut lane = Lane::new(name, class, epoch, durable);
         lane.row = self.traffic.row(&peer.name, message_type);
-        lane.ring = (!durable).then(|| Ring::heap(limit, sequence, true));
+        lane.ring = (!durable).then(|| Ring::heap(limit, sequence, Sums::WhenSent));
         peer.lanes.push(lane);
         peer.lanes.len() - 1
     }

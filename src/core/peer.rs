@@ -12,6 +12,7 @@ use super::requests::RequestKey;
 use super::settings::OUTBOX_LOW;
 use super::slots::{Id, Slots};
 use crate::ring::Ring;
+use crate::wire::control;
 use crate::wire::file::{lane_name, lane_of};
 use crate::wire::link::LinkControl;
 
@@ -158,6 +159,12 @@ impl Lane {
     /// Messages with smaller numbers may be sent: in a lane of files, those whose files are settled.
     pub fn may_send_below(&self) -> u64 {
         self.files.as_ref().map_or(u64::MAX, |files| files.settled)
+    }
+
+    /// Whether its messages may go in runs: not with files, and not those that are answered or published one by one.
+    pub fn may_have_runs(&self) -> bool {
+        let one_by_one = [control::PING, control::PUBSUB, control::PUBSUB_STORED];
+        self.files.is_none() && !one_by_one.contains(&self.message_type.as_str())
     }
 
     /// Those who waited for room, if there is enough now.

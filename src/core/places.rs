@@ -9,7 +9,7 @@
 //! All integers are little endian. A key is the MD5 digest of what names the place, its first byte 1 for a lane, 2 for a
 //! session. All zero: the slot is free.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use md5::{Digest, Md5};
 
@@ -85,6 +85,8 @@ pub(super) struct Places {
     pub lacks_room: Option<String>,
     /// Lanes' places whose `taken` has moved since the peers were told.
     pub moved: Vec<u32>,
+    /// Messages of sessions that a crash has left in queues, of which one before is in none: by slot, their numbers.
+    beyond: BTreeMap<u32, BTreeSet<u64>>,
 }
 
 impl Default for Places {
@@ -104,6 +106,7 @@ impl Places {
             unsynced: false,
             lacks_room: None,
             moved: Vec::new(),
+            beyond: BTreeMap::new(),
         };
         let count = (places.memory.bytes().len() / SLOT_SIZE).min(PLACES_MAX);
         for slot in 0..count {
@@ -161,6 +164,7 @@ impl Places {
         if let Some(place) = self.slots.get_mut(slot as usize).and_then(Option::take) {
             self.by_key.remove(&place.key);
             self.dirty.push(slot);
+            self.beyond.remove(&slot);
         }
     }
 
@@ -202,6 +206,20 @@ impl Places {
             place.taken = origin.count + 1;
             place.received = place.received.max(place.taken);
             self.has_moved(origin.slot);
+            self.take_beyond(origin);
+        }
+    }
+
+    /// What a crash has left behind a message that was missing is taken over with it.
+    fn take_beyond(&mut self, origin: Origin) {
+        let Some(beyond) = self.beyond.get_mut(&origin.slot) else { return };
+        let Some(place) = self.slots.get_mut(origin.slot as usize).and_then(Option::as_mut) else { return };
+        while beyond.first().is_some_and(|first| *first <= place.taken) {
+            place.taken = place.taken.max(beyond.pop_first().map_or(0, |first| first + 1));
+        }
+        place.received = place.received.max(place.taken);
+        if beyond.is_empty() {
+            self.beyond.remove(&origin.slot);
         }
     }
 
@@ -226,8 +244,22 @@ impl Places {
     pub fn repair(&mut self, origins: &[Origin]) {
         // Peers are told when they come. What others wait to hear of stays: a queue may be opened at any time.
         let told_later = self.moved.len();
-        origins.iter().for_each(|origin| self.take(*origin));
+        origins.iter().for_each(|origin| self.repair_one(*origin));
         self.moved.truncate(told_later);
+    }
+
+    /// A session's messages may be in several queues, of which a machine that dies keeps what it likes: that one is there
+    /// does not mean that those before it are.
+    fn repair_one(&mut self, origin: Origin) {
+        let place = self.slots.get(origin.slot as usize).and_then(Option::as_ref);
+        let is_behind = |place: &Place| {
+            place.key.0[0] == SESSION && place.generation == origin.generation && place.taken < origin.count
+        };
+        if place.is_some_and(is_behind) {
+            self.beyond.entry(origin.slot).or_default().insert(origin.count);
+        } else {
+            self.take(origin);
+        }
     }
 
     /// The sessions that were not of use since then.
@@ -315,6 +347,24 @@ fn read_slot(bytes: &[u8]) -> Option<Place> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_session_ends_before_the_first_message_that_no_queue_has() {
+        let mut places = Places::default();
+        let slot = places.find_or_add(Key::session("app"), 0);
+        let generation = places.get(slot).unwrap().generation;
+        let origin = |count| Origin { slot, generation, count };
+        let taken = |places: &Places| places.get(slot).unwrap().taken;
+        places.take(origin(4));
+        places.repair(&[origin(6), origin(9)]);
+        assert_eq!(taken(&places), 5);
+        places.repair(&[origin(5)]);
+        assert_eq!(taken(&places), 7, "another queue has what was missing");
+        places.take(origin(7));
+        assert_eq!(taken(&places), 8);
+        places.take(origin(8));
+        assert_eq!(taken(&places), 10, "the app has sent again what was missing");
+    }
 
     #[test]
     fn places_that_were_saved_are_there_again() {

@@ -16,7 +16,7 @@ use super::file_link::FILES_AHEAD;
 use super::peer::{Lane, Peer};
 use super::slots::Id;
 use super::topics::Topic;
-use crate::ring::Ring;
+use crate::ring::{Ring, Sums};
 use crate::wire::file;
 use crate::wire::frame::Frame;
 use crate::wire::topics::lane_name;
@@ -244,7 +244,7 @@ impl Connector {
 
 /// Its limit is how much is put into it.
 fn empty_ring() -> Ring {
-    Ring::heap(usize::MAX / 4, 1, true)
+    Ring::heap(usize::MAX / 4, 1, Sums::AtPush)
 }
 
 /// The path of the file of a message in a topic.

@@ -2,13 +2,18 @@
 
 use std::time::Instant;
 
-use super::conn::{Conn, Kind, Link};
-use super::connector::Connector;
+use super::conn::{Conn, Control, Kind, Link};
+use super::connector::{Connector, SCRATCH};
 use super::durable::RingRef;
 use super::peer::{Lane, Peer};
 use super::priority::TURN;
+use super::runs_out::gather;
 use super::slots::Id;
+use crate::ring::Ring;
 use crate::wire::record;
+
+/// Bytes of records that are looked at for one write of runs: headers are half of what repeats most.
+const RUNS_FROM: usize = 2 * SCRATCH;
 
 impl Connector {
     /// Offers one piece of what waits for a peer on a link 2; how much was taken of how much.
@@ -40,7 +45,7 @@ impl Connector {
         let number = mid.or_else(|| peer.next_lane(|lane| lane.may_send(window)))?;
         let alone = !shares && !peer.lanes.others_wait(number, |lane| lane.may_send(window));
         let lane = &mut peer.lanes[number];
-        let settled = lane.may_send_below();
+        let (settled, may_have_runs) = (lane.may_send_below(), lane.may_have_runs());
         let ring = lane.ring.as_mut()?;
         if mid.is_none() && (!lane.announced || link2.out != Some(number)) {
             let mut out = Vec::new();
@@ -59,6 +64,14 @@ impl Connector {
             Some(begun) if mid.is_some() => (left, begun + 1),
             _ => (turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1)), settled),
         };
+        if mid.is_none() && link2.takes_runs && may_have_runs {
+            let (header, out) = (&mut link2.header_out, &mut self.scratch[..SCRATCH.min(left)]);
+            if let Some((taken, made)) = transmit_run(ring, room, below, header, out, control, sink) {
+                link2.files.since += made;
+                peer.sent(number, made, |lane| lane.may_send(window));
+                return Some((taken, made));
+            }
+        }
         let Ok(bytes) = ring.raw(room, below) else {
             let (name, message_type) = (peer.name.clone(), lane.message_type.clone());
             self.ring_damaged(RingRef::Outbox(peer_id, number), &name, &message_type, now);
@@ -83,4 +96,26 @@ impl Connector {
         let may_send = peer.mid_frame().is_some() || peer.next_lane(|lane| lane.may_send(window)).is_some();
         may_send || self.may_send_piece(id) || self.holds_offers(id) || self.feeds_pending(id, peer_id)
     }
+}
+
+/// Offers runs of what is next in a queue, made in `out`; how much was taken of how much. `None` if it is not for runs.
+fn transmit_run(
+    ring: &mut Ring,
+    room: usize,
+    below: u64,
+    header: &mut Vec<u8>,
+    out: &mut [u8],
+    control: &mut Control,
+    sink: &mut dyn FnMut(&[u8]) -> usize,
+) -> Option<(usize, usize)> {
+    let records = ring.unsummed(room.min(RUNS_FROM), below).ok()?;
+    let (made, gone) = gather(records, header, out);
+    if made == 0 {
+        return None;
+    }
+    let taken = sink(&out[..made]);
+    // What was begun is ended before all else, so what was put into runs counts as sent.
+    control.push_next(out[taken..made].to_vec());
+    ring.unsummed_sent(&gone);
+    Some((taken, made))
 }

@@ -30,6 +30,10 @@ pub const INBOX_LOW: usize = INBOX_HIGH / 2;
 /// Bytes of answers, pings and acknowledgements that wait for one connection before nothing more is read from it.
 pub const CONTROL_HIGH: usize = 256 * 1024;
 
+/// The same on a client's link. If both ends of a link waited for each other's answers to be read, neither would go on: so
+/// only the server does, whose peers are many and may be hostile.
+pub const CLIENT_CONTROL_HIGH: usize = 256 * CONTROL_HIGH;
+
 /// Bytes of answers that wait for an app that asked. One that does not read them is let go beyond that.
 pub const ANSWERS_MAX: usize = 64 * 1024 * 1024;
 

@@ -22,7 +22,7 @@ use super::feed::{Feed, FeedSlot};
 use super::ledger::Reason;
 use super::slots::{Id, Slots};
 use super::subscriptions::Subscriptions;
-use crate::ring::{PushError, Ring, Shared};
+use crate::ring::{PushError, Ring, Shared, Sums};
 use crate::wire::file::{self, lane_of};
 use crate::wire::record::{Origin, record_size};
 
@@ -273,7 +273,7 @@ impl Connector {
         let (limit, seed, stamp) = (self.settings.queue_max_bytes, self.settings.seed, self.stamp);
         if let Some(topic) = self.topics.get_mut(id).filter(|topic| !topic.durable) {
             topic.epoch = seed;
-            topic.shared = Some(Shared::new(Ring::heap(limit, stamp, true)));
+            topic.shared = Some(Shared::new(Ring::heap(limit, stamp, Sums::AtPush)));
         }
         Some(id)
     }

@@ -196,8 +196,13 @@ impl Traffic {
 
     /// A message of a peer was taken over.
     pub fn received(&mut self, row: usize, bytes: usize) {
+        self.received_all(row, Count { messages: 1, bytes: bytes as u64 });
+    }
+
+    /// The same for several.
+    pub fn received_all(&mut self, row: usize, count: Count) {
         if let Some(row) = self.rows.get_mut(row) {
-            row.received.add(1, bytes as u64);
+            row.received = row.received.plus(count);
         }
     }
 

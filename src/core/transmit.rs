@@ -146,7 +146,7 @@ impl Connector {
             return None;
         }
         let gather = !one_frame && control.is_empty();
-        let (taken, offered) = offer(&inbox.ring, left, gather, &mut self.scratch, sink);
+        let (taken, offered) = offer(&mut inbox.ring, left, gather, &mut self.scratch, sink);
         let completed = inbox.ring.sent(taken);
         delivery.sent += completed as u64;
         if delivery.done.is_none() && one_frame && completed > 0 {
@@ -240,7 +240,7 @@ impl Connector {
 
 /// Offers the next piece of a queue: large frames from where they lie, small ones gathered.
 fn offer(
-    ring: &Ring,
+    ring: &mut Ring,
     left: usize,
     gather: bool,
     scratch: &mut [u8],

@@ -238,6 +238,16 @@ fn turns(text: &mut Text, figures: &Figures) {
     text.part("_bucket", &[("le", "+Inf")], turns.count);
     text.part("_sum", &[], turns.busy.as_secs_f64());
     text.part("_count", &[], turns.count);
+    let reads = "Reads from connections of peers, apps and admins: system calls.";
+    let writes = "Writes to connections of peers, apps and admins: system calls.";
+    let others = "System calls that ask or tell TCP something of connections of peers.";
+    let calls = &turns.calls;
+    for (name, help, calls) in
+        [("reads", reads, calls.reads), ("writes", writes, calls.writes), ("other_calls", others, calls.others)]
+    {
+        text.family(&format!("aioconnectors_loop_{name}"), Kind::Counter, help);
+        text.sample(&[], calls);
+    }
 }
 
 fn process(text: &mut Text, figures: &Figures) {

@@ -59,7 +59,12 @@ fn figures() -> Figures {
         stored: Stored { bytes: 1, room: 9, limit: 10 },
         host: Host {
             store: Some(Store { path: "/s".into(), disk_free: Some(5), lasts: Some(second) }),
-            turns: Turns { count: 3, busy: second, buckets: vec![(second / 10_000, 1), (second, 2)] },
+            turns: Turns {
+                count: 3,
+                busy: second,
+                buckets: vec![(second / 10_000, 1), (second, 2)],
+                ..Turns::default()
+            },
             certificate: Some(CertificateFigures { subject: "CN=x".into(), not_after: 5, expires_in: -5 }),
             process: Process { id: 1, resident: Some(1), open_files: Some(1), files_max: Some(1), cpu: Some(second) },
             ..Host::default()

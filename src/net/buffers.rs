@@ -9,7 +9,10 @@ pub const READ_SIZE: usize = 256 * 1024;
 pub const SEAL_SIZE: usize = 64 * 1024;
 
 /// Room for what TLS adds: at most 5 + 8 + 16 + 1 bytes a record of 16 KiB, and a key update now and then.
-const SEAL_OVERHEAD: usize = 4 * 1024;
+pub const SEAL_OVERHEAD: usize = 4 * 1024;
+
+/// Bytes up to which a piece is small: sealed, it waits for what comes next, to be written with it.
+pub const SMALL_PIECE: usize = 16 * 1024;
 
 /// The shared memory.
 #[derive(Debug)]
@@ -18,13 +21,12 @@ pub struct Buffers {
     pub read: Vec<u8>,
     /// For what is sealed.
     pub sealed: Vec<u8>,
-    /// Small pieces that go out together, of the connection whose turn it is: at most [`SEAL_SIZE`] bytes.
-    pub gathered: Vec<u8>,
+    /// Bytes in `sealed` that wait to be written with what comes next on the same connection, within a turn's writing.
+    pub gathered: usize,
 }
 
 impl Default for Buffers {
     fn default() -> Self {
-        let sealed = vec![0; SEAL_SIZE + SEAL_OVERHEAD];
-        Self { read: vec![0; KEPT_MAX + READ_SIZE], sealed, gathered: Vec::with_capacity(SEAL_SIZE) }
+        Self { read: vec![0; KEPT_MAX + READ_SIZE], sealed: vec![0; SEAL_SIZE + SEAL_OVERHEAD], gathered: 0 }
     }
 }

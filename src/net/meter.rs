@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::time::{Duration, Instant};
 
-use crate::core::figures::{Stored, Turns};
+use crate::core::figures::{Calls, Stored, Turns};
 
 /// What turns are sorted by: how many took no longer.
 const BUCKETS: [Duration; 10] = [
@@ -31,6 +31,7 @@ pub(super) struct Meter {
     /// The last is for those that took longer than all.
     counts: [u64; BUCKETS.len() + 1],
     busy: Duration,
+    calls: Calls,
     looks: VecDeque<(Instant, u64)>,
 }
 
@@ -42,6 +43,11 @@ impl Meter {
         self.counts[bucket] += 1;
     }
 
+    /// System calls were made.
+    pub fn called(&mut self, calls: Calls) {
+        self.calls += calls;
+    }
+
     /// What turns took.
     pub fn turns(&self) -> Turns {
         let mut count = 0;
@@ -50,7 +56,7 @@ impl Meter {
             (*most, count)
         });
         let buckets = buckets.collect();
-        Turns { count: self.counts.iter().sum(), busy: self.busy, buckets }
+        Turns { count: self.counts.iter().sum(), busy: self.busy, buckets, calls: self.calls }
     }
 
     /// Whether it is time for another look at the store.

@@ -357,7 +357,7 @@ impl Shell {
     }
 
     pub(super) fn add(&mut self, id: Id, mut stream: Stream, kind: Kind, now: Instant) {
-        if let Err(error) = stream.register(self.poll.registry(), Token(CONNECTIONS + id.index())) {
+        if let Err(error) = stream.register_for_reading(self.poll.registry(), token_of(id)) {
             self.parts.connector.closed(id, Cause::Failed(error.to_string()), now);
             return self.do_outputs(now);
         }
@@ -389,6 +389,8 @@ impl Shell {
         let Some(Some(entry)) = self.connections.get_mut(index) else { return };
         let could_write = entry.stream.writable;
         entry.stream.ready(event);
+        // The poller that fails here goes on telling of too much.
+        let _ = entry.stream.watch_room(self.poll.registry(), token_of(entry.id));
         let (id, can_write) = (entry.id, entry.stream.writable && !could_write);
         if entry.is_opening() {
             return self.opening_event(id, now);
@@ -423,7 +425,9 @@ impl Shell {
         let known = if let Kind::Link(link) = &entry.kind { link.known.clone() } else { None };
         let (connector, security) = (&mut self.parts.connector, &self.parts.security);
         let mut handler = ToCore { connector, security, id, now, known };
-        Some(work(&mut entry.stream, &mut self.buffers, &mut handler))
+        let result = work(&mut entry.stream, &mut self.buffers, &mut handler);
+        self.meter.called(entry.stream.take_calls());
+        Some(result)
     }
 
     pub(super) fn buffers(&mut self) -> &mut Buffers {
@@ -498,8 +502,15 @@ impl Shell {
     }
 
     fn write_all(&mut self, now: Instant) {
-        for id in std::mem::take(&mut self.to_write) {
-            self.transmit(id, now);
+        let ids = std::mem::take(&mut self.to_write);
+        // What apps wait for goes before what peers are told of it, which costs more.
+        let is_link = |shell: &mut Self, id| shell.entry(id).is_some_and(|entry| matches!(entry.kind, Kind::Link(_)));
+        for links in [false, true] {
+            for id in &ids {
+                if is_link(self, *id) == links {
+                    self.transmit(*id, now);
+                }
+            }
         }
     }
 
@@ -510,23 +521,21 @@ impl Shell {
         if !entry.stream.writable || entry.is_opening() {
             return;
         }
-        let is_link = matches!(entry.kind, Kind::Link(_));
         let (stream, buffers, mut end) = (&mut entry.stream, &mut self.buffers, None);
         let more = self.parts.connector.transmit(id, WRITE_BUDGET, now, &mut |bytes| {
-            // Links send of many lanes in a turn, little of each.
-            let sent = if is_link { stream.gather(bytes, buffers) } else { stream.send(bytes, buffers) };
-            sent.unwrap_or_else(|e| {
+            stream.send(bytes, buffers).unwrap_or_else(|e| {
                 end.get_or_insert(e);
                 0
             })
         });
+        let gathered = stream.send_gathered(buffers);
         if end.is_none() {
-            end = stream.send_gathered(buffers).err();
+            end = gathered.and_then(|()| stream.flush()).err().map(End::Io);
         }
-        buffers.gathered.clear();
-        if end.is_none() && stream.has_pending() {
-            end = stream.flush().err().map(End::Io);
+        if let Err(error) = stream.watch_room(self.poll.registry(), token_of(id)) {
+            end.get_or_insert(End::Io(error));
         }
+        self.meter.called(stream.take_calls());
         match end {
             Some(end) => self.ended(id, &end, now),
             None if more => self.to_write.push(id),
@@ -571,6 +580,10 @@ impl Shell {
             !over && !stream.discard(buffers)
         });
     }
+}
+
+fn token_of(id: Id) -> Token {
+    Token(CONNECTIONS + id.index())
 }
 
 /// When a closed connection is dropped, whether or not its other side has ended: later if there is something to send.

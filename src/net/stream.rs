@@ -11,14 +11,12 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
-use super::buffers::{Buffers, READ_SIZE, SEAL_SIZE};
+use super::buffers::{Buffers, READ_SIZE, SEAL_OVERHEAD, SEAL_SIZE, SMALL_PIECE};
 use super::confirm::Sealed;
 use super::session::{Handler, Progress, SealError, Session};
 use super::tunnel::Tunnel;
+use crate::core::figures::Calls;
 use crate::sys::outq;
-
-/// Pieces below this, in bytes, are gathered: a TLS record and a system call cost as much as copying about so many.
-const GATHERED_BELOW: usize = 16 * 1024;
 
 /// A stream socket.
 #[derive(Debug)]
@@ -128,6 +126,12 @@ pub struct Stream {
     read_closed: bool,
     /// There may be room to write.
     pub writable: bool,
+    /// The poller is to tell of room to write.
+    awaits_room: bool,
+    /// It did though there was room before.
+    told_again: bool,
+    /// System calls that nobody has asked for yet.
+    calls: Calls,
 }
 
 impl Stream {
@@ -144,7 +148,15 @@ impl Stream {
             readable: false,
             read_closed: false,
             writable: false,
+            awaits_room: true,
+            told_again: false,
+            calls: Calls::default(),
         }
+    }
+
+    /// System calls since the last time that this was asked. A tunnel through a proxy may make more.
+    pub fn take_calls(&mut self) -> Calls {
+        std::mem::take(&mut self.calls)
     }
 
     /// Has the poller watch it.
@@ -153,6 +165,41 @@ impl Stream {
     /// The poller's.
     pub fn register(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
         registry.register(self.socket.source(), token, Interest::READABLE | Interest::WRITABLE)
+    }
+
+    /// Has the poller watch it, and tell of room to write only after there was none.
+    ///
+    /// The poller tells that a Unix socket has room each time that its other side has read, also when there was room
+    /// before: that would wake the loop once a message for nothing. Of TCP it tells when there was none. Where an app is slow
+    /// it is asked once, and goes on telling until it does so for nothing.
+    ///
+    /// # Errors
+    /// The poller's.
+    pub fn register_for_reading(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        self.awaits_room = matches!(self.socket, Socket::Tcp(_) | Socket::Tunnel(_));
+        let interest = self.interest();
+        registry.register(self.socket.source(), token, interest)
+    }
+
+    /// Goes on with what [`Stream::register_for_reading`] has begun, after a write or what the poller said.
+    ///
+    /// # Errors
+    /// The poller's.
+    pub fn watch_room(&mut self, registry: &Registry, token: Token) -> io::Result<()> {
+        let told_again = std::mem::take(&mut self.told_again);
+        let changes = if self.awaits_room { told_again } else { !self.writable };
+        if !changes || !matches!(self.socket, Socket::Unix(_)) {
+            return Ok(());
+        }
+        self.awaits_room = !self.awaits_room;
+        self.calls.others += 1;
+        // If there is room by now, the poller tells of it.
+        let interest = self.interest();
+        registry.reregister(self.socket.source(), token, interest)
+    }
+
+    fn interest(&self) -> Interest {
+        if self.awaits_room { Interest::READABLE | Interest::WRITABLE } else { Interest::READABLE }
     }
 
     /// Has the poller watch it under another token.
@@ -167,6 +214,7 @@ impl Stream {
     pub fn ready(&mut self, event: &mio::event::Event) {
         self.readable |= event.is_readable() || event.is_read_closed() || event.is_error();
         self.read_closed |= event.is_read_closed() || event.is_error();
+        self.told_again |= event.is_writable() && self.writable;
         self.writable |= event.is_writable() || event.is_error();
     }
 
@@ -249,6 +297,7 @@ impl Stream {
             return Ok(None);
         }
         loop {
+            self.calls.reads += 1;
             match self.socket.read(buffer) {
                 Ok(0) => return Err(End::Closed),
                 Ok(count) => {
@@ -269,15 +318,21 @@ impl Stream {
 
     /// Asks TCP to acknowledge at once: a Python peer writes each frame in two pieces and has not switched Nagle's
     /// algorithm off, so that its second piece waits for the acknowledgement of the first, 40 ms if it is delayed.
-    fn acknowledge(&self) {
+    ///
+    /// Peers that speak the second kind of link do no such thing, and acknowledge with what they say.
+    fn acknowledge(&mut self) {
+        if self.session.as_ref().is_some_and(Session::speaks_link2) {
+            return;
+        }
         if let Some(socket) = self.socket.tcp() {
+            self.calls.others += 1;
             // It is a hint; without it things are slower, not wrong.
             let _ = SockRef::from(socket).set_tcp_quickack(true);
         }
     }
 
     /// Sends `bytes`; how many were accepted. Sealed bytes that the socket does not take are kept and count as
-    /// accepted.
+    /// accepted, and so do small pieces that wait for [`Stream::send_gathered`].
     ///
     /// # Errors
     /// The socket or TLS fails.
@@ -286,69 +341,41 @@ impl Stream {
         let mut accepted = 0;
         while accepted < bytes.len() && !self.has_pending() && self.writable {
             let rest = &bytes[accepted..];
-            accepted += match &self.session {
+            accepted += match &mut self.session {
                 None => self.write(rest).map_err(End::Io)?,
-                Some(_) => {
-                    let piece = &rest[..rest.len().min(SEAL_SIZE)];
-                    self.send_sealed(piece, &mut buffers.sealed)?;
-                    piece.len()
-                }
+                Some(_) => self.seal(&rest[..rest.len().min(SEAL_SIZE)], buffers)?,
             };
         }
         Ok(accepted)
     }
 
-    /// As [`Stream::send`], for one of many pieces in a turn: small ones are gathered, and go out with what follows or
-    /// with [`Stream::send_gathered`], which must come before others use these buffers.
-    ///
-    /// # Errors
-    /// The socket or TLS fails.
-    pub fn gather(&mut self, bytes: &[u8], buffers: &mut Buffers) -> Result<usize, End> {
-        let is_small = bytes.len() < GATHERED_BELOW;
-        if !is_small || buffers.gathered.len() + bytes.len() > SEAL_SIZE {
-            self.send_gathered(buffers)?;
+    /// Seals a piece, and writes it unless it is small; how many bytes were accepted.
+    fn seal(&mut self, piece: &[u8], buffers: &mut Buffers) -> Result<usize, End> {
+        if buffers.gathered + piece.len() + SEAL_OVERHEAD > buffers.sealed.len() {
+            self.send_gathered(buffers).map_err(End::Io)?;
+            if self.has_pending() {
+                return Ok(0);
+            }
         }
-        if !is_small {
-            return self.send(bytes, buffers);
+        let Some(session) = &mut self.session else { return Ok(0) };
+        buffers.gathered += session.seal(piece, &mut buffers.sealed[buffers.gathered..]).map_err(End::Seal)?;
+        if !session.speaks_link2() {
+            let kept = self.pending.len() - self.pending_start;
+            self.sealed.add(self.written + (kept + buffers.gathered) as u64, piece.len());
         }
-        if buffers.gathered.is_empty() {
-            self.flush().map_err(End::Io)?;
+        if piece.len() > SMALL_PIECE {
+            self.send_gathered(buffers).map_err(End::Io)?;
         }
-        if self.has_pending() || !self.writable {
-            return Ok(0);
-        }
-        buffers.gathered.extend_from_slice(bytes);
-        Ok(bytes.len())
+        Ok(piece.len())
     }
 
-    /// Sends what was gathered; what the socket does not take of it is kept.
+    /// Writes what [`Stream::send`] has gathered. To be called after it, before another connection sends anything.
     ///
     /// # Errors
-    /// The socket or TLS fails.
-    pub fn send_gathered(&mut self, buffers: &mut Buffers) -> Result<(), End> {
-        if buffers.gathered.is_empty() {
-            return Ok(());
-        }
-        // Nothing is kept now: it was gathered only as long as that was so.
-        let sent = match &self.session {
-            None => self.write_or_keep(&buffers.gathered).map_err(End::Io),
-            Some(_) => self.send_sealed(&buffers.gathered, &mut buffers.sealed),
-        };
-        buffers.gathered.clear();
-        sent
-    }
-
-    /// Seals at most [`SEAL_SIZE`] bytes and sends them.
-    fn send_sealed(&mut self, piece: &[u8], room: &mut [u8]) -> Result<(), End> {
-        let Some(session) = &mut self.session else { return Ok(()) };
-        let sealed = session.seal(piece, room).map_err(End::Seal)?;
-        let counted = !session.speaks_link2();
-        self.write_or_keep(&room[..sealed]).map_err(End::Io)?;
-        if counted {
-            let made = self.written + (self.pending.len() - self.pending_start) as u64;
-            self.sealed.add(made, piece.len());
-        }
-        Ok(())
+    /// The socket fails.
+    pub fn send_gathered(&mut self, buffers: &mut Buffers) -> io::Result<()> {
+        let gathered = std::mem::take(&mut buffers.gathered);
+        if gathered == 0 { Ok(()) } else { self.write_or_keep(&buffers.sealed[..gathered]) }
     }
 
     fn write_or_keep(&mut self, bytes: &[u8]) -> io::Result<()> {
@@ -361,6 +388,7 @@ impl Stream {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let mut written = 0;
         while written < bytes.len() && self.writable {
+            self.calls.writes += 1;
             match self.socket.write(&bytes[written..]) {
                 Ok(count) => {
                     written += count;
@@ -408,6 +436,7 @@ impl Stream {
     /// proxy the other machine is the proxy's, and with TLS to it some more count as open than are: its records are longer.
     pub fn confirmed(&mut self) -> u64 {
         let Some(socket) = self.socket.tcp() else { return 0 };
+        self.calls.others += 1;
         // A socket that cannot say has confirmed nothing.
         let Ok(open) = outq::unconfirmed_bytes(socket) else { return self.sealed.confirmed() };
         let confirmed = self.written.saturating_sub((open + self.socket.pending()) as u64);
@@ -460,62 +489,5 @@ impl Stream {
     /// What the poller has told of was taken by who opened the tunnel: there may be something to read, and room.
     pub fn is_open(&mut self) {
         (self.readable, self.writable) = (true, true);
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn pair() -> (Stream, std::os::unix::net::UnixStream) {
-        let (ours, theirs) = std::os::unix::net::UnixStream::pair().unwrap();
-        ours.set_nonblocking(true).unwrap();
-        theirs.set_nonblocking(true).unwrap();
-        let mut stream = Stream::new(Socket::Unix(UnixStream::from_std(ours)), None);
-        stream.is_open();
-        (stream, theirs)
-    }
-
-    /// All that is there to be read.
-    fn read(from: &mut std::os::unix::net::UnixStream) -> Vec<u8> {
-        let mut all = Vec::new();
-        // It ends with the error that there is nothing more for now.
-        let _ = from.read_to_end(&mut all);
-        all
-    }
-
-    #[test]
-    fn small_pieces_wait_for_the_end_of_the_turn_and_go_before_a_large_one() {
-        let ((mut stream, mut theirs), mut buffers) = (pair(), Buffers::default());
-        assert_eq!(stream.gather(b"one", &mut buffers).unwrap(), 3);
-        assert_eq!(stream.gather(b"two", &mut buffers).unwrap(), 3);
-        assert_eq!(read(&mut theirs), b"");
-        let large = vec![b'.'; GATHERED_BELOW];
-        assert_eq!(stream.gather(&large, &mut buffers).unwrap(), large.len());
-        assert_eq!(read(&mut theirs), [b"onetwo", &large[..]].concat());
-        stream.gather(b"end", &mut buffers).unwrap();
-        stream.send_gathered(&mut buffers).unwrap();
-        assert_eq!((read(&mut theirs), buffers.gathered.len()), (b"end".to_vec(), 0));
-    }
-
-    #[test]
-    fn what_was_gathered_and_finds_no_room_is_kept_in_order_and_nothing_more_is_taken() {
-        let ((mut stream, mut theirs), mut buffers) = (pair(), Buffers::default());
-        let (mut taken, mut arrived) = (Vec::new(), Vec::new());
-        for number in 0_u32.. {
-            let piece = number.to_le_bytes().repeat(1000);
-            match stream.gather(&piece, &mut buffers).unwrap() {
-                0 => break,
-                count => taken.extend_from_slice(&piece[..count]),
-            }
-        }
-        assert!(stream.has_pending() && buffers.gathered.is_empty());
-        while arrived.len() < taken.len() {
-            arrived.extend(read(&mut theirs));
-            stream.writable = true;
-            stream.flush().unwrap();
-        }
-        assert!(arrived == taken, "what was taken arrives in its order");
-        assert_eq!(stream.gather(b"more", &mut buffers).unwrap(), 4);
     }
 }

@@ -12,8 +12,9 @@ pub mod shared;
 mod walk;
 
 pub use memory::{Checkpoint, Durable, Memory};
-pub use ring::{Damaged, PushError, Ring, Skipped};
+pub use ring::{Damaged, PushError, Ring, Skipped, Sums};
 pub use shared::{Reader, Shared};
+pub use walk::Gone;
 
 #[cfg(test)]
 mod crash_tests;

@@ -66,6 +66,17 @@ impl fmt::Display for Damaged {
 
 impl std::error::Error for Damaged {}
 
+/// When the records of a ring in memory of the process get their checksums. Those of a durable ring always have them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Sums {
+    /// They have none: they never leave as they lie ([`Ring::raw`]).
+    Never,
+    /// When they come: they leave more than once.
+    AtPush,
+    /// When they leave as they lie; of most, only what they hold leaves.
+    WhenSent,
+}
+
 /// What became of damage.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Skipped {
@@ -75,9 +86,11 @@ pub struct Skipped {
     pub copy: Result<String, String>,
 }
 
-/// What [`Ring::raw`] gave out last, so that it need not be walked over again.
+/// What [`Ring::raw`] or [`Ring::peek`] gave out last, so that it need not be walked over again. What was sent must be
+/// said by the method that goes with it.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Run {
+    /// Bytes that were given out.
     pub bytes: usize,
     pub records: usize,
     /// Bytes of those records, what was sent before counted.
@@ -117,8 +130,7 @@ pub(super) struct Kept {
 pub struct Ring {
     pub(super) memory: Memory,
     limit: usize,
-    /// Records have a checksum.
-    checked: bool,
+    pub(super) sums: Sums,
     pub(super) is_durable: bool,
     /// Offset of the oldest record. As all offsets: or of a mark that leads there.
     pub(super) first: usize,
@@ -163,13 +175,13 @@ pub struct Ring {
 
 impl Ring {
     /// An empty ring in memory of the process that holds at most `limit` bytes of records, of which the first gets the
-    /// number `first_sequence`. With `checked` they get checksums, to be sent as they lie ([`Ring::raw`]).
+    /// number `first_sequence`.
     ///
     /// One record always fits into an empty ring: a message may be larger than the queue is meant to be long.
     #[must_use]
-    pub fn heap(limit: usize, first_sequence: u64, checked: bool) -> Self {
+    pub fn heap(limit: usize, first_sequence: u64, sums: Sums) -> Self {
         let kept = Checkpoint { next_sequence: first_sequence, released_to: first_sequence, ..Checkpoint::default() };
-        Self::new(Memory::Heap(Vec::new()), &kept, limit, checked)
+        Self::new(Memory::Heap(Vec::new()), &kept, limit, sums)
     }
 
     /// A ring that lies in `memory`, with what [`super::recover`] found there, or a default for a new one. Nothing of
@@ -184,19 +196,19 @@ impl Ring {
         limit: usize,
         first_sequence_at_least: u64,
     ) -> Self {
-        let mut ring = Self::new(Memory::Durable(memory), &recovered, limit, true);
+        let mut ring = Self::new(Memory::Durable(memory), &recovered, limit, Sums::AtPush);
         ring.set_next_sequence(first_sequence_at_least);
         ring.finish_move(recovered.moved_at);
         ring
     }
 
-    fn new(memory: Memory, kept: &Checkpoint, limit: usize, checked: bool) -> Self {
+    fn new(memory: Memory, kept: &Checkpoint, limit: usize, sums: Sums) -> Self {
         // Recovery has seen that all of these are within memory.
         let [first, end, records, used] = [kept.first, kept.end, kept.records, kept.used].map(|n| n as usize);
         let is_durable = matches!(memory, Memory::Durable(_));
         Self {
             limit,
-            checked,
+            sums,
             is_durable,
             first,
             next: first,
@@ -349,31 +361,6 @@ impl Ring {
     /// # Errors
     /// There is no room for it.
     pub fn push(&mut self, parts: &[&[u8]], flags: u8, origin: Option<Origin>) -> Result<u64, PushError> {
-        let crc = self.checked.then(|| frame_crc(parts));
-        self.put(parts, crc, flags, origin)
-    }
-
-    /// As [`Ring::push`], for a frame whose checksum ([`frame_crc`]) is known.
-    ///
-    /// # Errors
-    /// There is no room for it.
-    pub fn push_summed(
-        &mut self,
-        parts: &[&[u8]],
-        frame_crc: u32,
-        flags: u8,
-        origin: Option<Origin>,
-    ) -> Result<u64, PushError> {
-        self.put(parts, self.checked.then_some(frame_crc), flags, origin)
-    }
-
-    fn put(
-        &mut self,
-        parts: &[&[u8]],
-        frame_crc: Option<u32>,
-        flags: u8,
-        origin: Option<Origin>,
-    ) -> Result<u64, PushError> {
         let length: usize = parts.iter().map(|p| p.len()).sum();
         let sequence = self.next_sequence;
         if length > RECORD_FRAME_MAX || sequence >= SEQUENCE_MAX {
@@ -384,6 +371,7 @@ impl Ring {
             return Err(self.full());
         }
         let at = self.make_room(size)?;
+        let frame_crc = (self.sums == Sums::AtPush).then(|| frame_crc(parts));
         let new = NewRecord { sequence, flags, origin, length, frame_crc };
         write_record(&mut self.memory.bytes_mut()[at..at + size], &new, parts);
         if origin.is_some() {

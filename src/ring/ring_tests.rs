@@ -1,8 +1,8 @@
 use std::collections::VecDeque;
 
 use super::testing::File;
-use super::{PushError, Ring};
-use crate::wire::record::{Origin, RECORD_HEADER, read_record, record_size};
+use super::{PushError, Ring, Sums};
+use crate::wire::record::{Head, Origin, RECORD_HEADER, read_record, record_size};
 
 fn take(ring: &mut Ring, count: usize) -> Vec<u8> {
     let mut out = vec![0; count];
@@ -29,7 +29,7 @@ fn frames(mut run: &[u8]) -> Vec<Vec<u8>> {
 
 #[test]
 fn frames_come_out_in_order_and_whole() {
-    let mut ring = Ring::heap(1024, 1, false);
+    let mut ring = Ring::heap(1024, 1, Sums::Never);
     ring.push(&[b"one", b"two"], 0, None).unwrap();
     put(&mut ring, b"three");
     assert_eq!(take(&mut ring, 100), b"onetwothree");
@@ -40,10 +40,11 @@ fn frames_come_out_in_order_and_whole() {
 
 #[test]
 fn what_was_sent_and_not_released_is_sent_again_whole_after_a_rewind() {
-    let mut ring = Ring::heap(1024, 1, false);
+    let mut ring = Ring::heap(1024, 1, Sums::Never);
     put(&mut ring, b"aaaa");
     put(&mut ring, b"bbbb");
-    assert_eq!(take(&mut ring, 6), b"aaaabb");
+    assert_eq!(take(&mut ring, 6), b"aaaa", "only the first is cut");
+    assert_eq!(take(&mut ring, 2), b"bb");
     assert!(ring.is_mid_frame());
     ring.release_sent();
     ring.rewind();
@@ -52,7 +53,7 @@ fn what_was_sent_and_not_released_is_sent_again_whole_after_a_rewind() {
 
 #[test]
 fn only_what_was_sent_is_released_one_by_one() {
-    let mut ring = Ring::heap(1024, 1, false);
+    let mut ring = Ring::heap(1024, 1, Sums::Never);
     for frame in [b"aa", b"bb", b"cc"] {
         put(&mut ring, frame);
     }
@@ -65,7 +66,7 @@ fn only_what_was_sent_is_released_one_by_one() {
 
 #[test]
 fn a_full_ring_refuses_and_says_how_full_it_is() {
-    let mut ring = Ring::heap(64, 1, false);
+    let mut ring = Ring::heap(64, 1, Sums::Never);
     put(&mut ring, &[0; 16]);
     put(&mut ring, &[0; 16]);
     assert_eq!(ring.push(&[b""], 0, None), Err(PushError::Full { used: 64, limit: 64 }));
@@ -73,7 +74,7 @@ fn a_full_ring_refuses_and_says_how_full_it_is() {
 
 #[test]
 fn one_frame_larger_than_the_limit_fits_into_an_empty_ring() {
-    for mut ring in [Ring::heap(64, 1, false), File::new().open(64).0] {
+    for mut ring in [Ring::heap(64, 1, Sums::Never), File::new().open(64).0] {
         put(&mut ring, &[7; 100_000]);
         assert!(ring.push(&[b""], 0, None).is_err());
         assert_eq!(take(&mut ring, 200_000), [7; 100_000]);
@@ -85,7 +86,7 @@ fn one_frame_larger_than_the_limit_fits_into_an_empty_ring() {
 
 #[test]
 fn an_empty_ring_gives_its_memory_back() {
-    for mut ring in [Ring::heap(1 << 20, 1, false), File::new().open(1 << 20).0] {
+    for mut ring in [Ring::heap(1 << 20, 1, Sums::Never), File::new().open(1 << 20).0] {
         put(&mut ring, &[0; 100_000]);
         ring.give_back();
         assert!(ring.capacity() > 0, "not while it is in use");
@@ -101,7 +102,7 @@ fn an_empty_ring_gives_its_memory_back() {
 
 #[test]
 fn numbers_begin_where_they_are_told_to_and_only_rise() {
-    let mut ring = Ring::heap(1024, 1000, false);
+    let mut ring = Ring::heap(1024, 1000, Sums::Never);
     assert_eq!(put(&mut ring, b"a"), 1000);
     ring.set_next_sequence(5);
     assert_eq!(put(&mut ring, b"b"), 1001);
@@ -115,28 +116,47 @@ fn numbers_begin_where_they_are_told_to_and_only_rise() {
 
 #[test]
 fn raw_gives_whole_records_below_a_number_and_the_rest_of_one_that_was_cut() {
-    let mut ring = Ring::heap(4096, 1, true);
+    for sums in [Sums::AtPush, Sums::WhenSent] {
+        let mut ring = Ring::heap(4096, 1, sums);
+        for frame in [&[1; 24], &[2; 24], &[3; 24]] {
+            put(&mut ring, frame);
+        }
+        assert_eq!(frames(ring.raw(1000, u64::MAX).unwrap()), [[1; 24], [2; 24], [3; 24]]);
+        assert_eq!(frames(ring.raw(1000, 3).unwrap()).len(), 2);
+        assert_eq!(frames(ring.raw(1000, 1).unwrap()).len(), 0);
+        assert_eq!(frames(ring.raw(100, u64::MAX).unwrap()).len(), 2);
+        let whole = ring.raw(1000, u64::MAX).unwrap().to_vec();
+        assert_eq!(ring.raw(30, u64::MAX).unwrap(), &whole[..30], "longer than allowed");
+        assert_eq!((ring.raw_sent(30), ring.is_mid_frame()), (0, true));
+        assert_eq!((ring.in_flight_bytes(), ring.unsent_bytes()), (30, 90));
+        assert_eq!(ring.raw(1000, 2).unwrap(), &whole[30..40], "what was begun is finished");
+        assert_eq!(ring.raw_sent(10), 1);
+        assert_eq!(ring.raw(1000, u64::MAX).unwrap(), &whole[40..]);
+        assert_eq!((ring.raw_sent(80), ring.unsent(), ring.in_flight_bytes()), (2, 0, 120));
+        assert_eq!(ring.raw(1000, u64::MAX).unwrap(), b"");
+    }
+}
+
+#[test]
+fn what_records_hold_is_given_without_checksums_and_sent_as_a_whole() {
+    let mut ring = Ring::heap(4096, 1, Sums::WhenSent);
     for frame in [&[1; 24], &[2; 24], &[3; 24]] {
         put(&mut ring, frame);
     }
+    let unsummed = ring.unsummed(1000, 3).unwrap();
+    assert_eq!(unsummed.len(), 80);
+    assert_eq!(Head::new(unsummed.first_chunk().unwrap()).crc, 0);
+    assert_eq!(ring.raw_sent(40), 1, "one of the two");
+    assert_eq!(frames(ring.raw(1000, u64::MAX).unwrap()), [[2; 24], [3; 24]]);
+    assert_eq!(ring.raw_sent(10), 0);
+    assert_eq!(ring.unsummed(1000, u64::MAX).unwrap(), b"", "what was begun goes out as it lies");
+    ring.rewind();
     assert_eq!(frames(ring.raw(1000, u64::MAX).unwrap()), [[1; 24], [2; 24], [3; 24]]);
-    assert_eq!(frames(ring.raw(1000, 3).unwrap()).len(), 2);
-    assert_eq!(frames(ring.raw(1000, 1).unwrap()).len(), 0);
-    assert_eq!(frames(ring.raw(100, u64::MAX).unwrap()).len(), 2);
-    let whole = ring.raw(1000, u64::MAX).unwrap().to_vec();
-    assert_eq!(ring.raw(30, u64::MAX).unwrap(), &whole[..30], "longer than allowed");
-    assert_eq!((ring.raw_sent(30), ring.is_mid_frame()), (0, true));
-    assert_eq!((ring.in_flight_bytes(), ring.unsent_bytes()), (30, 90));
-    assert_eq!(ring.raw(1000, 2).unwrap(), &whole[30..40], "what was begun is finished");
-    assert_eq!(ring.raw_sent(10), 1);
-    assert_eq!(ring.raw(1000, u64::MAX).unwrap(), &whole[40..]);
-    assert_eq!((ring.raw_sent(80), ring.unsent(), ring.in_flight_bytes()), (2, 0, 120));
-    assert_eq!(ring.raw(1000, u64::MAX).unwrap(), b"");
 }
 
 #[test]
 fn what_is_released_is_told_of_whether_it_was_sent_or_not() {
-    let mut ring = Ring::heap(4096, 10, false);
+    let mut ring = Ring::heap(4096, 10, Sums::Never);
     let origin = Origin { slot: 1, generation: 2, count: 3 };
     ring.push(&[b"a"], 0, Some(origin)).unwrap();
     put(&mut ring, b"b");
@@ -150,7 +170,7 @@ fn what_is_released_is_told_of_whether_it_was_sent_or_not() {
 
 #[test]
 fn a_record_that_was_begun_is_neither_released_nor_dropped() {
-    let mut ring = Ring::heap(100, 1, false);
+    let mut ring = Ring::heap(100, 1, Sums::Never);
     put(&mut ring, b"aaaa");
     put(&mut ring, b"bbbb");
     take(&mut ring, 2);
@@ -161,7 +181,7 @@ fn a_record_that_was_begun_is_neither_released_nor_dropped() {
 
 #[test]
 fn the_oldest_are_dropped_until_another_fits() {
-    let mut ring = Ring::heap(96, 1, false);
+    let mut ring = Ring::heap(96, 1, Sums::Never);
     for frame in [b"a", b"b", b"c", b"d"] {
         put(&mut ring, frame);
     }
@@ -175,7 +195,7 @@ fn the_oldest_are_dropped_until_another_fits() {
 
 #[test]
 fn skip_to_counts_what_the_other_side_has_as_sent() {
-    let mut ring = Ring::heap(4096, 1, false);
+    let mut ring = Ring::heap(4096, 1, Sums::Never);
     for frame in [b"a", b"b", b"c"] {
         put(&mut ring, frame);
     }
@@ -189,7 +209,7 @@ fn skip_to_counts_what_the_other_side_has_as_sent() {
 
 #[test]
 fn all_frames_can_be_looked_at() {
-    let mut ring = Ring::heap(4096, 1, false);
+    let mut ring = Ring::heap(4096, 1, Sums::Never);
     put(&mut ring, b"a");
     put(&mut ring, b"b");
     take(&mut ring, 1);
@@ -199,7 +219,7 @@ fn all_frames_can_be_looked_at() {
 
 #[test]
 fn clearing_gives_up_all() {
-    for mut ring in [Ring::heap(1 << 20, 1, false), File::new().open(1 << 20).0] {
+    for mut ring in [Ring::heap(1 << 20, 1, Sums::Never), File::new().open(1 << 20).0] {
         put(&mut ring, b"a");
         put(&mut ring, b"b");
         take(&mut ring, 1);
@@ -212,7 +232,7 @@ fn clearing_gives_up_all() {
 
 #[test]
 fn a_frame_of_no_bytes_does_not_hold_up_the_others() {
-    let mut ring = Ring::heap(4096, 1, false);
+    let mut ring = Ring::heap(4096, 1, Sums::Never);
     put(&mut ring, b"");
     put(&mut ring, b"a");
     put(&mut ring, b"");
@@ -234,7 +254,7 @@ fn a_disk_that_is_full_is_a_reason() {
 
 #[test]
 fn memory_is_at_most_what_the_limit_needs() {
-    let mut ring = Ring::heap(1 << 20, 1, false);
+    let mut ring = Ring::heap(1 << 20, 1, Sums::Never);
     while ring.push(&[&[0; 1000]], 0, None).is_ok() {}
     assert!(ring.used() > (1 << 20) - 2000, "{}", ring.used());
     assert!(ring.capacity() <= (1 << 20) + 64 * 1024, "{}", ring.capacity());
@@ -380,12 +400,13 @@ impl Model {
 
 #[test]
 fn a_ring_behaves_as_a_queue_whatever_is_done_to_it() {
-    for seed in 0..90 {
+    for seed in 0..120 {
         let mut random = fastrand::Rng::with_seed(seed);
         let limit = 17_000 + random.usize(..20_000);
-        let ring = match seed % 3 {
-            0 => Ring::heap(limit, 1, true),
-            1 => File::new().open(limit).0,
+        let ring = match seed % 4 {
+            0 => Ring::heap(limit, 1, Sums::AtPush),
+            1 => Ring::heap(limit, 1, Sums::WhenSent),
+            2 => File::new().open(limit).0,
             _ => {
                 let file = File::new();
                 file.synced.set(true);
@@ -402,7 +423,7 @@ fn a_ring_behaves_as_a_queue_whatever_is_done_to_it() {
 
 #[test]
 fn a_ring_that_is_full_to_the_last_byte_grows_and_stays_in_order() {
-    for mut ring in [Ring::heap(1 << 20, 1, false), File::new().open(1 << 20).0] {
+    for mut ring in [Ring::heap(1 << 20, 1, Sums::Never), File::new().open(1 << 20).0] {
         // Two records of 8 KiB, less the mark's room, fill the first memory; the third takes the place of the first.
         let sizes = [8192 - 16, 8192 - 16, 8192 - 16, 100];
         let frame = |n: usize| vec![n as u8; sizes[n] - RECORD_HEADER];
@@ -422,7 +443,7 @@ fn a_ring_that_is_full_to_the_last_byte_grows_and_stays_in_order() {
 
 #[test]
 fn the_frames_that_were_not_sent_are_given_on_their_own() {
-    let mut ring = Ring::heap(1 << 20, 5, true);
+    let mut ring = Ring::heap(1 << 20, 5, Sums::AtPush);
     for frame in [&b"one"[..], b"two", b"three"] {
         ring.push(&[frame], 0, None).unwrap();
     }

@@ -1,5 +1,5 @@
 use super::testing::File;
-use super::{PushError, Reader, Ring, Shared};
+use super::{PushError, Reader, Ring, Shared, Sums};
 use crate::wire::record::{Head, read_record};
 
 /// What is known of a reader besides the reader itself.
@@ -163,7 +163,7 @@ fn run(seed: u64, mut ring: Shared) {
 #[test]
 fn each_reader_gets_what_a_plain_list_says() {
     for seed in 0..12 {
-        run(seed, Shared::new(Ring::heap(6000, 1, true)));
+        run(seed, Shared::new(Ring::heap(6000, 1, Sums::AtPush)));
         let file = File::new();
         file.synced.set(seed % 2 == 0);
         run(seed, Shared::new(file.open(6000).0));
@@ -173,7 +173,7 @@ fn each_reader_gets_what_a_plain_list_says() {
 #[test]
 fn a_reader_costs_little_and_copies_nothing() {
     assert!(std::mem::size_of::<Reader>() <= 128);
-    let mut ring = Shared::new(Ring::heap(1 << 20, 1, true));
+    let mut ring = Shared::new(Ring::heap(1 << 20, 1, Sums::AtPush));
     ring.push(&[&[7; 100_000]], 0, None).unwrap();
     let capacity = ring.ring().capacity();
     let mut readers: Vec<Reader> = (0..1000).map(|_| ring.reader(0)).collect();

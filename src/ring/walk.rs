@@ -1,10 +1,31 @@
 //! What is taken out of a ring: looked at, sent, given up.
 
-use super::ring::{Damaged, Ring, Run, Skipped};
-use crate::wire::record::{Head, RECORD_HEADER, RecordView, write_skip};
+use super::ring::{Damaged, Ring, Run, Skipped, Sums, locate};
+use crate::wire::record::{Head, RECORD_HEADER, RecordView, sum_record, write_skip};
 
 /// What is called for each record that is given up.
 type OnRelease<'a> = &'a mut dyn FnMut(&RecordView);
+
+/// Whole records that were sent.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Gone {
+    /// Their bytes in the ring.
+    pub bytes: usize,
+    /// How many they are; not none.
+    pub records: usize,
+    /// The number of the last.
+    pub last: u64,
+}
+
+/// What is to be sent next: offsets of the beginning of its first record, of what was not sent of that, of the end of
+/// what goes out, and of the end of its last record.
+#[derive(Clone, Copy, Debug, Default)]
+struct Next {
+    start: usize,
+    from: usize,
+    to: usize,
+    end: usize,
+}
 
 impl Ring {
     /// The record of index `index`, which `offset` leads to, checked if it was not.
@@ -70,23 +91,29 @@ impl Ring {
         Ok(())
     }
 
-    /// Copies what is to be sent next, frame behind frame, into `out`; how many bytes. Moves no cursor. A durable ring
-    /// gives only what [`Ring::check_front`] has seen.
-    pub fn peek(&self, out: &mut [u8]) -> usize {
+    /// Copies what is to be sent next, frame behind frame, into `out`; how many bytes. Whole frames, but the first is cut to
+    /// what there is room for. Moves no cursor. A durable ring gives only what [`Ring::check_front`] has seen.
+    pub fn peek(&mut self, out: &mut [u8]) -> usize {
         let bytes = self.memory.bytes();
-        let (mut offset, mut filled) = (self.next, 0);
+        let (mut offset, mut filled, mut run) = (self.next, 0, Run::default());
         for _ in self.sent_records()..self.records.min(self.verified) {
-            let Some((at, head)) = self.locate(offset) else { break };
-            let (from, to) = if offset == self.next { self.rest(&head) } else { bounds(&head) };
+            let Some((at, head)) = locate(bytes, offset) else { break };
+            let (from, to) = if filled == 0 { self.rest(&head) } else { bounds(&head) };
             let frame = &bytes[at + from..at + to];
-            let count = frame.len().min(out.len() - filled);
-            out[filled..filled + count].copy_from_slice(&frame[..count]);
-            filled += count;
-            if filled == out.len() {
+            let Some(room) = out.get_mut(filled..filled + frame.len()) else {
+                if filled == 0 {
+                    out.copy_from_slice(&frame[..out.len()]);
+                    filled = out.len();
+                }
                 break;
-            }
+            };
+            room.copy_from_slice(frame);
+            filled += frame.len();
             offset = at + head.size();
+            let (records, size) = (run.records + 1, run.size + head.size());
+            run = Run { bytes: filled, records, size, end: offset, last: head.sequence };
         }
+        self.run = run;
         filled
     }
 
@@ -110,7 +137,11 @@ impl Ring {
     /// `count` more bytes of frames were sent; how many frames that completed.
     pub fn sent(&mut self, mut count: usize) -> usize {
         let mut completed = 0;
-        self.run = Run::default();
+        let run = std::mem::take(&mut self.run);
+        if count == run.bytes && count > 0 {
+            self.pass_run(run);
+            return run.records;
+        }
         while self.unsent > 0 && self.sent_records() < self.verified {
             let Some((at, head)) = self.locate(self.next) else { break };
             let (from, to) = self.rest(&head);
@@ -123,6 +154,14 @@ impl Ring {
             completed += 1;
         }
         completed
+    }
+
+    /// The next records, which are this run, count as sent.
+    fn pass_run(&mut self, run: Run) {
+        (self.next, self.next_sent) = (run.end, 0);
+        self.unsent -= run.records;
+        self.unsent_used = self.unsent_used.saturating_sub(run.size);
+        self.mark(run);
     }
 
     /// The next record counts as sent.
@@ -144,41 +183,77 @@ impl Ring {
     /// # Errors
     /// The next record is damaged. What was given out before is sound.
     pub fn raw(&mut self, max_bytes: usize, below: u64) -> Result<&[u8], Damaged> {
+        let Next { start, from, to, end } = self.next_to_send(max_bytes, below)?;
+        if self.sums == Sums::WhenSent {
+            self.sum(start, end);
+        }
+        Ok(&self.memory.bytes()[from..to])
+    }
+
+    /// As [`Ring::raw`], for one who sends only what the records hold: they may lack checksums. Only whole ones: empty also
+    /// if the next was sent in part, or is longer than `max_bytes`.
+    ///
+    /// # Errors
+    /// The next record is damaged. What was given out before is sound.
+    pub fn unsummed(&mut self, max_bytes: usize, below: u64) -> Result<&[u8], Damaged> {
+        if self.next_sent > 0 {
+            return Ok(&[]);
+        }
+        let Next { from, .. } = self.next_to_send(max_bytes, below)?;
+        Ok(&self.memory.bytes()[from..from + self.run.bytes])
+    }
+
+    /// What these records hold was sent, the first ones of what [`Ring::unsummed`] gave out.
+    pub fn unsummed_sent(&mut self, sent: &Gone) {
+        let given = std::mem::take(&mut self.run);
+        debug_assert!(sent.bytes <= given.bytes && sent.records <= given.records, "no more than was given out");
+        let end = given.end - given.bytes + sent.bytes;
+        self.pass_run(Run { bytes: sent.bytes, records: sent.records, size: sent.bytes, end, last: sent.last });
+    }
+
+    fn next_to_send(&mut self, max_bytes: usize, below: u64) -> Result<Next, Damaged> {
         self.run = Run::default();
         if self.unsent == 0 {
-            return Ok(&[]);
+            return Ok(Next::default());
         }
         let first = self.sent_records();
         let (start, head) = self.record(first, self.next)?;
         let from = start + self.next_sent.min(head.size());
         if self.next_sent == 0 && head.sequence >= below {
-            return Ok(&[]);
+            return Ok(Next::default());
         }
         let (mut end, mut records, mut last) = (start + head.size(), 1, head.sequence);
         while first + records < self.records && end - from < max_bytes {
             // A mark is where records cease to lie together.
-            match Head::at(self.memory.bytes(), end) {
-                Some(head) if !head.is_mark() && head.sequence < below && end + head.size() - from <= max_bytes => {}
+            let head = match Head::at(self.memory.bytes(), end) {
+                Some(head) if !head.is_mark() && head.sequence < below && end + head.size() - from <= max_bytes => head,
                 _ => break,
+            };
+            if self.is_durable && self.record(first + records, end).is_err() {
+                break;
             }
-            let Ok((_, head)) = self.record(first + records, end) else { break };
             (end, records, last) = (end + head.size(), records + 1, head.sequence);
         }
         if end - from > max_bytes {
-            return Ok(&self.memory.bytes()[from..from + max_bytes]);
+            return Ok(Next { start, from, to: from + max_bytes, end });
         }
         self.run = Run { bytes: end - from, records, size: end - start, end, last };
-        Ok(&self.memory.bytes()[from..end])
+        Ok(Next { start, from, to: end, end })
+    }
+
+    /// The records from `at` to `end`, which lie together, get the checksums that they lack.
+    fn sum(&mut self, mut at: usize, end: usize) {
+        let bytes = self.memory.bytes_mut();
+        while at < end {
+            at += sum_record(&mut bytes[at..end]).unwrap_or(end - at);
+        }
     }
 
     /// `count` bytes of what [`Ring::raw`] gave out were sent; how many records that completed.
     pub fn raw_sent(&mut self, mut count: usize) -> usize {
         let run = std::mem::take(&mut self.run);
         if count == run.bytes && count > 0 {
-            (self.next, self.next_sent) = (run.end, 0);
-            self.unsent -= run.records;
-            self.unsent_used = self.unsent_used.saturating_sub(run.size);
-            self.mark(run);
+            self.pass_run(run);
             return run.records;
         }
         let mut completed = 0;

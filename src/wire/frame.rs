@@ -132,6 +132,19 @@ impl<'a> Frame<'a> {
         Ok(frame)
     }
 
+    /// The frame that `bytes` begin with, if it is there as a whole, has this header, and nothing but data behind it.
+    pub(super) fn with_header(bytes: &'a [u8], header: &[u8]) -> Option<Self> {
+        let start = bytes.first_chunk::<HEADER_START>()?;
+        if usize::from(u16::from_le_bytes([start[4], start[5]])) != header.len() {
+            return None;
+        }
+        let data_start = HEADER_START + header.len() + LENGTH_SIZE;
+        let bytes = bytes.get(..LENGTH_SIZE + read_u32(bytes, 0)?)?;
+        let is_same = bytes.get(HEADER_START..data_start - LENGTH_SIZE)? == header;
+        let has_data_only = data_start + read_u32(bytes, data_start - LENGTH_SIZE)? == bytes.len();
+        (is_same && has_data_only).then_some(Self { bytes, data_start, data_end: bytes.len() })
+    }
+
     /// The parts of a frame whose end is not there: `bytes` have its header, its data and, unless they end there, the
     /// beginning of its binary.
     ///

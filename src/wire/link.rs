@@ -4,6 +4,8 @@
 //! a plain frame. All that it sends after that are records: see [`record`](super::record). Then each side knows where
 //! the other stands, and goes on from there.
 
+use std::fmt::Write;
+
 use serde_json::{Value, json};
 
 use super::control::{self, ControlError, pack};
@@ -29,12 +31,15 @@ pub const GO: &str = "_go";
 /// The feature that a client's certificate is renewed on the link: `renew_certificate` of [`control`].
 pub const RENEWAL: &str = "renewal";
 
+/// The feature that messages with the same header come in runs: see [`runs`](super::runs).
+pub const RUNS: &str = "runs";
+
 /// What a client says of a link that takes the place of its own older one, which leads to another address of the server.
 /// No feature, but said among them: a server that does not know it takes the two for those of two connectors.
 pub const MOVES: &str = "moves";
 
 /// What this side can do on a link besides what all do. Each side says its own; a name that is not known is passed over.
-pub const FEATURES: [&str; 1] = [RENEWAL];
+pub const FEATURES: [&str; 2] = [RENEWAL, RUNS];
 
 /// Most features that are looked at.
 const FEATURES_MAX: usize = 64;
@@ -108,6 +113,19 @@ fn own(message_type: &str, source_id: &str, data: &Value) -> Vec<u8> {
     control::own_frame(message_type, source_id, data.to_string().as_bytes())
 }
 
+/// The JSON of these pairs. It is said of each message that comes alone, so it takes no way about values.
+fn pairs(lanes: &[(u32, u64)]) -> String {
+    let mut text = String::with_capacity(2 + lanes.len() * 16);
+    text.push('[');
+    for (at, (lane, next)) in lanes.iter().enumerate() {
+        let comma = if at > 0 { "," } else { "" };
+        // A string takes what is written to it.
+        let _ = write!(text, "{comma}[{lane},{next}]");
+    }
+    text.push(']');
+    text
+}
+
 impl LinkHello {
     /// The frame that says it.
     #[must_use]
@@ -158,7 +176,7 @@ impl LinkControl {
             LinkControl::Lane { lane, message_type, epoch, released } => {
                 own(LANE, source_id, &json!([lane, message_type, epoch, released]))
             }
-            LinkControl::Taken(lanes) => own(TAKEN, source_id, &json!(lanes)),
+            LinkControl::Taken(lanes) => control::own_frame(TAKEN, source_id, pairs(lanes).as_bytes()),
             LinkControl::Stop { lane, next } => own(STOP, source_id, &json!([lane, next])),
             LinkControl::Go { lane } => own(GO, source_id, &json!([lane])),
         }
@@ -172,6 +190,12 @@ impl LinkControl {
         let kind = header.message_type.as_ref();
         if ![LANE, TAKEN, STOP, GO].contains(&kind) {
             return Ok(None);
+        }
+        // As it is said; longer lists of a later kind are read below.
+        if kind == TAKEN
+            && let Ok(lanes) = serde_json::from_slice(data)
+        {
+            return Ok(Some(LinkControl::Taken(lanes)));
         }
         let fail = |problem: &str| ControlError::new(&header.message_type, problem);
         let data: Value = serde_json::from_slice(data).map_err(|e| fail(&e.to_string()))?;
@@ -209,10 +233,24 @@ mod tests {
     }
 
     #[test]
+    fn what_a_later_kind_adds_to_what_was_taken_is_passed_over() {
+        let said = control::own_frame(TAKEN, "c1", b"[[1,2,3]]");
+        assert_eq!(read(&said).unwrap(), Some(LinkControl::Taken(vec![(1, 2)])));
+    }
+
+    #[test]
     fn what_is_said_is_read_back() {
         let lane = LinkControl::Lane { lane: 3, message_type: "é\"".into(), epoch: u64::MAX, released: 7 };
         let taken = LinkControl::Taken(vec![(0, 1), (u32::MAX, u64::MAX)]);
-        for said in [lane, taken, LinkControl::Stop { lane: 1, next: 9 }, LinkControl::Go { lane: 2 }] {
+        let lanes: Vec<(u32, u64)> = vec![(0, 1), (7, 70)];
+        assert_eq!(pairs(&lanes), json!(lanes).to_string());
+        for said in [
+            lane,
+            taken,
+            LinkControl::Taken(lanes),
+            LinkControl::Stop { lane: 1, next: 9 },
+            LinkControl::Go { lane: 2 },
+        ] {
             assert_eq!(read(&said.encode("c1")).unwrap(), Some(said));
         }
         assert_eq!(read(&control::own_frame("_ping", "c1", b"")).unwrap(), None);

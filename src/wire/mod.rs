@@ -17,6 +17,11 @@ pub mod path;
 pub mod receipts;
 #[cfg(feature = "daemon")]
 pub mod record;
+#[cfg(feature = "daemon")]
+pub mod runs;
 pub mod token;
 pub mod topics;
 pub mod with_file;
+
+#[cfg(test)]
+mod deframer_tests;

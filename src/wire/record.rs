@@ -53,6 +53,12 @@ pub const SWITCH: u8 = 8;
 /// Flag, on a link only: the frame is a piece of a file ([`Piece`](super::file::Piece)).
 pub const FILE: u8 = 16;
 
+/// Flag, on a link only: the frame is the header of the messages in runs that follow ([`runs`](super::runs)).
+pub const HEADER: u8 = 32;
+
+/// Flag, on a link only: the frame is messages that have the same header ([`runs`](super::runs)).
+pub const RUN: u8 = 64;
+
 /// Whose message a record holds: a place in the table of places, and the message's number there.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Origin {
@@ -88,7 +94,7 @@ impl Origin {
 pub struct RecordView {
     /// Its number, greater than those of all records before it in the ring.
     pub sequence: u64,
-    /// [`ORIGIN`], [`WAITS_ACK`], [`CONTROL`], [`SWITCH`], [`FILE`].
+    /// [`ORIGIN`], [`WAITS_ACK`], [`CONTROL`], [`SWITCH`], [`FILE`], [`HEADER`], [`RUN`].
     pub flags: u8,
     /// Whose message it is, if that is kept.
     pub origin: Option<Origin>,
@@ -311,6 +317,19 @@ pub fn complete_record(to: &mut [u8], sequence: u64, flags: u8, length: usize) -
     size
 }
 
+/// Gives the record at the beginning of `bytes`, which was written without a checksum, the right one; its size. A record
+/// that has one is left alone.
+pub fn sum_record(bytes: &mut [u8]) -> Option<usize> {
+    let head = Head::at(bytes, 0)?;
+    let (frame, size) = (head.frame_range(), head.size());
+    if head.crc == 0 && size <= bytes.len() {
+        let origin = if head.flags & ORIGIN == 0 { None } else { Origin::read(&bytes[RECORD_HEADER..]) };
+        let crc = record_crc(crc32c_append(0, &bytes[frame]), head.length, head.word(), origin);
+        bytes[4..8].copy_from_slice(&crc.to_le_bytes());
+    }
+    Some(size)
+}
+
 /// Writes the mark that the next record is at offset 0 to `at`, where there must be room for a head.
 pub fn write_wrap(bytes: &mut [u8], at: usize) {
     bytes[at..at + 4].copy_from_slice(&WRAP.to_le_bytes());
@@ -407,6 +426,19 @@ mod tests {
             made[RECORD_HEADER..RECORD_HEADER + length].fill(5);
             let size = complete_record(&mut made, 7, FILE, length);
             assert_eq!(made[..size], expected);
+        }
+    }
+
+    #[test]
+    fn a_record_gets_its_checksum_later_as_it_would_at_once() {
+        for origin in [None, Some(SOME)] {
+            let expected = record(origin, 0, &[b"some frame"]);
+            let mut later = expected.clone();
+            later[4..8].fill(0);
+            for _ in 0..2 {
+                assert_eq!(sum_record(&mut later), Some(expected.len()));
+                assert_eq!(later, expected);
+            }
         }
     }
 

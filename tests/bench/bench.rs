@@ -35,6 +35,7 @@ mod broker;
 mod client;
 mod cpu;
 mod files;
+mod floor;
 mod growth;
 mod idle;
 mod jetstream;

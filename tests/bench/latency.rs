@@ -1,6 +1,10 @@
 //! How long a request and its answer take, at a load that does not wait for answers: each request has the time at which it
 //! is meant to be sent, and its latency counts from then, so what holds up the sender counts as well.
 //!
+//! The pump is the floor: between the apps its four threads do nothing but read, seal, open and write. What it takes is the
+//! machine's: six times somebody is woken, twice a write goes over TCP. No broker takes less, and what one takes more is its
+//! own.
+//!
 //! Requests and answers are messages of 100 bytes: requests of ours; in NATS a message with a reply subject; in MQTT
 //! 3.1.1, which has none, a topic for each. The Python package takes one request a connection and manages few a second, so
 //! it is asked on a new connection each time, and less often.
@@ -15,6 +19,7 @@ use aioconnectors::wire::frame::encode;
 use aioconnectors::wire::names::{Role, SocketPaths};
 
 use crate::client::{Connection, Heard, Number, PATIENCE, Place, Speech};
+use crate::floor::Floor;
 use crate::kinds::{Kind, Kinds};
 use crate::ours::{ASK, CLIENT};
 use crate::report::Book;
@@ -41,6 +46,8 @@ const ANSWER: &str = "answer";
 
 /// How requests come in.
 enum Way {
+    /// Frames of ours, through two pumps.
+    Floor(Box<Floor>),
     /// All on one connection.
     Stream { place: Place, requests: Speech, answers: Speech },
     /// Frames of ours, on one connection.
@@ -53,7 +60,7 @@ enum Way {
 pub fn run(folder: &Path, options: &Options, kinds: &Kinds, book: &mut Book) -> Result<bool, Failure> {
     let folder = folder.join(NAME);
     fs::create_dir(&folder)?;
-    let is_asked = |kind: &&Kind| !kind.durable && kind.has_tls() && kind.has_processes();
+    let is_asked = |kind: &&Kind| !kind.durable && kind.has_tls();
     let wanted: Vec<&Kind> = kinds.all.iter().filter(is_asked).collect();
     let running = throughput::start(&folder, &wanted, 1, book)?;
     let seconds = options.seconds.unwrap_or(if options.quick { 1 } else { SECONDS });
@@ -62,7 +69,7 @@ pub fn run(folder: &Path, options: &Options, kinds: &Kinds, book: &mut Book) -> 
         let Some(system) = &one.system else { continue };
         let kind = one.kind;
         let rate = if kind.is_python() { PYTHON_RATE } else { options.rate };
-        match answerer(kind, system).and_then(|way| way.warm_up(rate)) {
+        match answerer(kind, system, &folder).and_then(|way| way.warm_up(rate)) {
             Ok(way) => asked.push((one, way, rate)),
             Err(e) => one.give_up(NAME, e, book)?,
         }
@@ -81,7 +88,8 @@ pub fn run(folder: &Path, options: &Options, kinds: &Kinds, book: &mut Book) -> 
                 }
             };
             let after = system.brokers.cpu();
-            let cpu: Duration = (0..2).map(|side| after[side].saturating_sub(before[side])).sum();
+            let brokers = (0..2).map(|side| after[side].saturating_sub(before[side])).sum::<Duration>();
+            let cpu = brokers + answers.pumped;
             let case = format!("{NAME}: requests and answers of {SIZE} bytes");
             let name = format!("{}, {rate}/s", kind.name);
             eprint!("{repeat}/{}  {name:<30}", options.repeats);
@@ -102,7 +110,10 @@ pub fn run(folder: &Path, options: &Options, kinds: &Kinds, book: &mut Book) -> 
 }
 
 /// Starts the app that answers, and says how to ask.
-fn answerer(kind: &Kind, system: &System) -> Result<Way, Failure> {
+fn answerer(kind: &Kind, system: &System, folder: &Path) -> Result<Way, Failure> {
+    if matches!(system.brokers, Brokers::Pump(_)) {
+        return Ok(Way::Floor(Box::new(Floor::new(folder)?)));
+    }
     let place = system.flows[0].sources[0].place.clone();
     if let Brokers::Pair(pair, _) = &system.brokers {
         let server = pair.server().api()?.id().to_owned();
@@ -145,13 +156,15 @@ struct Answers {
     /// The same to its being written.
     late: Vec<f64>,
     asked: u32,
+    /// CPU time of pumps.
+    pumped: Duration,
 }
 
 impl Answers {
     fn new(asked: u32, mut latencies: Vec<f64>, mut late: Vec<f64>) -> Self {
         latencies.sort_by(f64::total_cmp);
         late.sort_by(f64::total_cmp);
-        Self { latencies, late, asked }
+        Self { latencies, late, asked, pumped: Duration::ZERO }
     }
 
     fn lost(&self) -> u64 {
@@ -214,13 +227,21 @@ impl Way {
         let round = ROUND.fetch_add(1, Ordering::Relaxed) as u16;
         match self {
             Way::Single { place, server } => ask_singly(place, server, rate, count, round),
+            Way::Floor(floor) => {
+                let request = |data: &[u8]| frame("floor", data);
+                let asking = |to, from| pipeline((to, from), rate, count, round, request);
+                let (answers, pumped) = floor.run(&request(&data(0, 0))?, asking)?;
+                Ok(Answers { pumped, ..answers })
+            }
             Way::Frames { place, server } => {
                 let to = Connection::open(place, &Speech::frames(""), false)?;
-                pipeline(to, rate, count, round, |data| frame(server, data))
+                let from = to.another()?;
+                pipeline((to, from), rate, count, round, |data| frame(server, data))
             }
             Way::Stream { place, requests, answers } => {
                 let to = Connection::open(place, answers, true)?;
-                pipeline(to, rate, count, round, |data| match requests {
+                let from = to.another()?;
+                pipeline((to, from), rate, count, round, |data| match requests {
                     Speech::Nats { subject } => {
                         let mut bytes = format!("PUB {subject} {ANSWER} {}\r\n", data.len()).into_bytes();
                         bytes.extend_from_slice(data);
@@ -252,13 +273,12 @@ fn data(number: u32, round: u16) -> [u8; SIZE] {
 
 /// All requests on one connection; answers are taken by a thread of its own.
 fn pipeline(
-    mut to: Connection,
+    (mut to, mut from): (Connection, Connection),
     rate: u32,
     count: u32,
     round: u16,
     request: impl Fn(&[u8]) -> Result<Vec<u8>, Failure>,
 ) -> Result<Answers, Failure> {
-    let mut from = to.another()?;
     let schedule = Schedule::of(rate);
     let (latencies, late) = thread::scope(|scope| {
         let answers = scope.spawn(move || {

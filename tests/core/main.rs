@@ -35,6 +35,7 @@ mod renewal;
 mod requests;
 mod revocation;
 mod rig;
+mod runs;
 mod servers;
 mod stop;
 mod tokens;

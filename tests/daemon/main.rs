@@ -36,4 +36,5 @@ mod revocation;
 mod servers;
 mod service;
 mod startup;
+mod system_calls;
 mod tokens;

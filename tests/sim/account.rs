@@ -105,7 +105,11 @@ impl World {
             let count = |node: usize, peer: &str| {
                 ledgers[node].get(&(peer.to_owned(), message_type.to_owned())).copied().unwrap_or_default()
             };
-            let at_source = count(from, to.map_or("nobody", |to| &self.nodes[to].id));
+            let at_source = match self.model.messages[numbers[0]].part {
+                // What was published and refused by the broker is counted as its publisher's: no subscriber gets it.
+                Part::Copy(_) => ledgers[from].iter().filter(|((_, of), _)| of == message_type).map(|(_, n)| n).sum(),
+                _ => count(from, to.map_or("nobody", |to| &self.nodes[to].id)),
+            };
             let there = to.map_or(0, |to| count(to, &self.nodes[from].id));
             let stored = to.is_none() && self.model.messages[numbers[0]].stored.0;
             assert!(
