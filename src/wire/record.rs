@@ -105,7 +105,7 @@ pub struct RecordView {
 pub struct Head {
     /// Bytes of the frame, or [`WRAP`], or [`SKIP`].
     pub length: u32,
-    /// The checksum; 0 in a ring that keeps none.
+    /// The checksum; 0 in a ring that keeps none, or that makes it when the record is sent.
     pub crc: u32,
     /// The flags.
     pub flags: u8,
