@@ -113,6 +113,8 @@ pub struct Connector {
     pub(super) stored: Vec<u32>,
     /// Before then no file is tried again, and which one has failed, as was told.
     pub(super) store_again: Option<Instant>,
+    /// Apps whose sessions wait for the disk.
+    pub(super) greeting: Vec<Id>,
     /// It was told that there is no room for all places.
     pub(super) places_told: bool,
     pub(super) store_failure: Option<RingName>,
@@ -182,6 +184,7 @@ impl Connector {
             unsynced: Vec::new(),
             stored: Vec::new(),
             store_again: None,
+            greeting: Vec::new(),
             places_told: false,
             store_failure: None,
             released: Vec::new(),

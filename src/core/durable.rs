@@ -186,7 +186,7 @@ impl Connector {
 
     /// Before anything comes into a queue that was opened, what its last records say is known and kept.
     pub(super) fn repaired(&mut self, name: &RingName, which: RingRef, origins: &[Origin], now: Instant) {
-        self.places.repair(origins);
+        self.places.repair(origins, matches!(which, RingRef::Topic(_)));
         self.list(which);
         if let Err((_, why)) = self.keep(self.settings.sync == Sync::Always) {
             self.store_failed(name, why, now);
@@ -336,12 +336,15 @@ impl Connector {
     }
 
     /// Who is told apart from now on is known before any of its messages is stored: else a crash between the two would
-    /// leave messages of nobody, which come again.
-    pub(super) fn keep_places(&mut self, now: Instant) {
+    /// leave messages of nobody, which come again. Whether it is known.
+    pub(super) fn keep_places(&mut self, now: Instant) -> bool {
         // With what the places count already: a machine that dies must not have the count without the messages.
-        if let Err((name, why)) = self.keep(self.settings.sync == Sync::Always) {
+        let kept = self.keep(self.settings.sync == Sync::Always);
+        let is_kept = kept.is_ok();
+        if let Err((name, why)) = kept {
             self.store_failed(&name, why, now);
         }
+        is_kept
     }
 
     fn sync_rings(&mut self, rings: &[RingRef]) -> Result<(), (RingName, String)> {

@@ -126,7 +126,7 @@ impl Connector {
         if self.stopping {
             return None;
         }
-        if file.number < received {
+        if file.number < received || self.places.is_there(lane.slot, file.number) {
             self.say_of_file(id, file, &FileControl::Settled(Verdict::Done), b"");
             return None;
         }

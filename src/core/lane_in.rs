@@ -51,6 +51,10 @@ impl Connector {
             return Step::Taken;
         }
         let origin = Origin { slot, generation: place.generation, count: sequence };
+        if self.places.is_there(slot, sequence) {
+            self.came_again(id, lane, has_files, origin);
+            return Step::Taken;
+        }
         let came = if has_files {
             self.file_message(id, peer, lane, frame, origin, now)
         } else {
@@ -70,6 +74,15 @@ impl Connector {
             Came::End(cause) => return Step::End(cause),
         }
         Step::Taken
+    }
+
+    /// A crash has left this message in a queue, though not all before it.
+    fn came_again(&mut self, id: Id, lane: usize, has_files: bool, origin: Origin) {
+        self.places.receive(origin.slot, origin.count);
+        self.stored.push(origin.slot);
+        if has_files {
+            self.message_of_file_came(id, lane, origin.count);
+        }
     }
 
     pub(super) fn lane_message(&mut self, id: Id, peer: Id, frame: &Frame<'_>, origin: Origin, now: Instant) -> Came {

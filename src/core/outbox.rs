@@ -305,6 +305,8 @@ impl Connector {
         }
         self.open_inboxes();
         self.topics_again(now);
+        let greeting = std::mem::take(&mut self.greeting);
+        self.unblock(greeting, now);
         for id in self.peers.ids() {
             let lanes = self.peers.get(id).map_or(0, |peer| peer.lanes.len());
             for lane in 0..lanes {

@@ -85,7 +85,7 @@ pub(super) struct Places {
     pub lacks_room: Option<String>,
     /// Lanes' places whose `taken` has moved since the peers were told.
     pub moved: Vec<u32>,
-    /// Messages of sessions that a crash has left in queues, of which one before is in none: by slot, their numbers.
+    /// Messages that a crash has left in queues, of which one before is perhaps in none: by slot, their numbers.
     beyond: BTreeMap<u32, BTreeSet<u64>>,
 }
 
@@ -190,6 +190,12 @@ impl Places {
             (place.epoch, place.received, place.taken) = (epoch, 0, 0);
             place.generation = place.generation.wrapping_add(1).max(1);
         });
+        self.beyond.remove(&slot);
+    }
+
+    /// Whether a record of this origin was left by a crash: it is there already, though not all before it were.
+    pub fn is_there(&self, slot: u32, sequence: u64) -> bool {
+        !self.beyond.is_empty() && self.beyond.get(&slot).is_some_and(|beyond| beyond.contains(&sequence))
     }
 
     /// A record of this origin has come.
@@ -229,6 +235,17 @@ impl Places {
         if place.taken != place.received {
             place.taken = place.received;
             self.has_moved(slot);
+            self.forget_beyond(slot);
+        }
+    }
+
+    /// What is taken over needs not to be known as being there.
+    fn forget_beyond(&mut self, slot: u32) {
+        let Some(beyond) = self.beyond.get_mut(&slot) else { return };
+        let taken = self.slots.get(slot as usize).and_then(Option::as_ref).map_or(u64::MAX, |place| place.taken);
+        *beyond = beyond.split_off(&taken);
+        if beyond.is_empty() {
+            self.beyond.remove(&slot);
         }
     }
 
@@ -240,20 +257,22 @@ impl Places {
         self.touch(slot);
     }
 
-    /// What a crash has left of a queue says that records of these origins are in it.
-    pub fn repair(&mut self, origins: &[Origin]) {
+    /// What a crash has left of a queue says that records of these origins are in it. `of_many`: messages of one lane may be
+    /// in several such queues.
+    pub fn repair(&mut self, origins: &[Origin], of_many: bool) {
         // Peers are told when they come. What others wait to hear of stays: a queue may be opened at any time.
         let told_later = self.moved.len();
-        origins.iter().for_each(|origin| self.repair_one(*origin));
+        origins.iter().for_each(|origin| self.repair_one(*origin, of_many));
         self.moved.truncate(told_later);
     }
 
     /// A session's messages may be in several queues, of which a machine that dies keeps what it likes: that one is there
-    /// does not mean that those before it are.
-    fn repair_one(&mut self, origin: Origin) {
+    /// does not mean that those before it are. The same goes for what a peer publishes, which one lane brings.
+    fn repair_one(&mut self, origin: Origin, of_many: bool) {
         let place = self.slots.get(origin.slot as usize).and_then(Option::as_ref);
         let is_behind = |place: &Place| {
-            place.key.0[0] == SESSION && place.generation == origin.generation && place.taken < origin.count
+            let several = of_many || place.key.0[0] == SESSION;
+            several && place.generation == origin.generation && place.taken < origin.count
         };
         if place.is_some_and(is_behind) {
             self.beyond.entry(origin.slot).or_default().insert(origin.count);
@@ -356,14 +375,36 @@ mod tests {
         let origin = |count| Origin { slot, generation, count };
         let taken = |places: &Places| places.get(slot).unwrap().taken;
         places.take(origin(4));
-        places.repair(&[origin(6), origin(9)]);
+        places.repair(&[origin(6), origin(9)], false);
         assert_eq!(taken(&places), 5);
-        places.repair(&[origin(5)]);
+        places.repair(&[origin(5)], false);
         assert_eq!(taken(&places), 7, "another queue has what was missing");
         places.take(origin(7));
         assert_eq!(taken(&places), 8);
         places.take(origin(8));
         assert_eq!(taken(&places), 10, "the app has sent again what was missing");
+    }
+
+    #[test]
+    fn of_a_lane_with_several_queues_what_is_there_is_known_until_what_was_missing_has_come() {
+        let mut places = Places::default();
+        let slot = places.find_or_add(Key::lane("p", "t"), 0);
+        let generation = places.get(slot).unwrap().generation;
+        let origin = |count| Origin { slot, generation, count };
+        let taken = |places: &Places| places.get(slot).unwrap().taken;
+        places.take(origin(4));
+        // Numbers of lanes have gaps.
+        places.repair(&[origin(7), origin(20)], true);
+        assert_eq!(taken(&places), 5, "perhaps another queue had those between");
+        assert!(places.is_there(slot, 7) && places.is_there(slot, 20) && !places.is_there(slot, 6));
+        places.receive(slot, 7);
+        places.take_received(slot);
+        assert_eq!((taken(&places), places.is_there(slot, 7), places.is_there(slot, 20)), (8, false, true));
+        places.begin_epoch(slot, 2);
+        assert!(!places.is_there(slot, 20));
+        let generation = places.get(slot).unwrap().generation;
+        places.repair(&[Origin { slot, generation, count: 9 }], false);
+        assert_eq!(taken(&places), 10, "all of a lane with one queue are there before the last");
     }
 
     #[test]

@@ -72,13 +72,13 @@ impl Connector {
         if crate::wire::topics::check_published(message_type).is_err() {
             return refused("its message's type cannot be published");
         }
-        match self.topic_for(message_type, true, now) {
-            Ok(Some(_)) => None,
-            Ok(None) => refused("nobody has subscribed to its message's type"),
-            // A disk may have room again.
-            Err(Reason::StoreFailed) => Some(FileError::Later("no room for messages of its type".to_owned())),
-            Err(_) => refused("there are too many types"),
-        }
+        let topic = match self.topic_for(message_type, true, now) {
+            Ok(Some(topic)) => topic,
+            Ok(None) => return refused("nobody has subscribed to its message's type"),
+            Err(_) => return refused("there are too many types"),
+        };
+        // A disk may have room again.
+        self.open_topic(topic, now).err().map(|_| FileError::Later("no room for messages of its type".to_owned()))
     }
 
     /// Link 2: makes room for the file of a publication.

@@ -167,7 +167,13 @@ impl Connector {
         if level == Level::Delivered && hello.session.is_some() && self.waits_for_file(id) {
             return Step::Blocked;
         }
-        let session = hello.session.map(|name| self.attach(id, &name, level, now));
+        let session = match hello.session.map(|name| self.attach(id, &name, level, now)) {
+            Some(None) => {
+                self.greeting.push(id);
+                return Step::Blocked;
+            }
+            attached => attached.flatten(),
+        };
         let (seen, delivered) = match session {
             Some((slot, _)) => self.session_counts(slot),
             None => (0, 0),
@@ -212,12 +218,13 @@ impl Connector {
         false
     }
 
-    /// Has a session go on with a connection; one that it had before is let go.
-    fn attach(&mut self, id: Id, name: &str, level: Level, now: Instant) -> (u32, u32) {
+    /// Has a session go on with a connection; one that it had before is let go. `None` if what it counts cannot be kept
+    /// now: if the machine died, an app would have been told of more than there is.
+    fn attach(&mut self, id: Id, name: &str, level: Level, now: Instant) -> Option<(u32, u32)> {
         let unix = self.unix(now);
         let slot = self.places.find_or_add(Key::session(name), unix);
         self.places.change(slot, |place| place.seen = unix);
-        let Some(place) = self.places.get(slot) else { return (slot, 0) };
+        let place = self.places.get(slot)?;
         let generation = place.generation;
         let session = self.sessions.entry(slot).or_insert_with(|| Session::new(place));
         if let Some(old) = session.conn.replace(id)
@@ -231,8 +238,13 @@ impl Connector {
         if level == Level::Delivered {
             self.look_back(slot, generation);
         }
-        self.keep_places(now);
-        (slot, generation)
+        if self.keep_places(now) {
+            return Some((slot, generation));
+        }
+        if let Some(session) = self.sessions.get_mut(&slot) {
+            session.conn = None;
+        }
+        None
     }
 
     /// Finds out what became of a session's messages of the connector's earlier life, once.

@@ -257,7 +257,8 @@ impl Connector {
             self.add_reader(id, &name, lasts, since);
         }
         if durable {
-            self.open_topic(id, now)?;
+            // Who publishes is told what became of that.
+            _ = self.open_topic(id, now);
         }
         Ok(Some(id))
     }
@@ -296,7 +297,7 @@ impl Connector {
     }
 
     /// Has a topic's file opened if it is not yet. Whether the topic is ready, or else why not.
-    fn open_topic(&mut self, id: Id, now: Instant) -> Result<bool, Reason> {
+    pub(super) fn open_topic(&mut self, id: Id, now: Instant) -> Result<bool, Reason> {
         let Some(topic) = self.topics.get_mut(id) else { return Err(Reason::NoSubscriber) };
         if topic.shared.is_some() {
             return Ok(true);
@@ -376,6 +377,7 @@ impl Connector {
         match self.open_topic(id, now) {
             Ok(true) => {}
             Ok(false) => return Published::Waits(id),
+            Err(Reason::StoreFailed) if publisher.keeps => return Published::Waits(id),
             Err(reason) => return Published::Refused(reason),
         }
         if self.topics.get(id).is_none_or(|topic| topic.readers.is_empty()) {

@@ -200,16 +200,21 @@ fn what_is_published_while_the_broker_is_away_is_stored_if_its_type_is() {
 #[test]
 fn a_disk_that_fails_lets_publishers_wait() {
     let mut net = Net::new(stores);
-    let (a, p) = (net.add("a", &["news"]), net.add("p", &[]));
+    let (a, p, q) = (net.add("a", &["news"]), net.add("p", &[]), net.add("q", &[]));
     net.broker.disks.cannot_open(Some("no space left"));
     net.publish(p, "news", b"1");
     net.run();
+    // The disk is known to have no room now.
+    net.publish(q, "news", b"2");
+    net.run();
     assert_eq!(numbers(&net, a), [0; 0]);
+    assert_eq!(net.broker.ledger(), [""; 0]);
     net.broker.disks.cannot_open(None);
     net.broker.pass(std::time::Duration::from_secs(3));
     net.clients[p].rig.pass(std::time::Duration::from_secs(3));
+    net.clients[q].rig.pass(std::time::Duration::from_secs(3));
     net.run();
-    assert_eq!(numbers(&net, a), [1]);
+    assert_eq!(numbers(&net, a), [1, 2]);
 }
 
 /// Each subscriber has read what was published under its types, once.

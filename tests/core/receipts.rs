@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Cause, Covered, Event, Id, OnFull, Settings};
+use aioconnectors::core::{Cause, Covered, Event, Id, OnFull, Settings, Sync};
 use aioconnectors::wire::header::Header;
 use aioconnectors::wire::link::LinkControl;
 use aioconnectors::wire::names::Role;
@@ -283,6 +283,27 @@ fn a_session_outlives_a_crash_before_and_after_its_messages_were_saved() {
         assert_eq!(heard(&mut rig, again), [receipt(Level::Stored, 4)]);
         let link = rig.link("c1");
         assert_eq!(data(&mut rig, link), [0, 1, 2, 3]);
+    }
+}
+
+#[test]
+fn a_session_hears_nothing_of_what_the_disk_may_not_have() {
+    let mut rig = Rig::server_with(|s| {
+        stores(s);
+        s.sync = Sync::Always;
+    });
+    let (app, _) = hello(&mut rig, Level::Stored, Some("s"));
+    rig.disks.cannot_sync(Some("input/output error"));
+    send(&mut rig, app, "c1", 0..2);
+    assert_eq!(heard(&mut rig, app), []);
+    let again = rig.app();
+    rig.input(again, &Hello { receipts: Level::Stored, session: Some("s".to_owned()) }.encode());
+    assert_eq!(heard(&mut rig, again), []);
+    rig.disks.cannot_sync(None);
+    rig.pass(Duration::from_secs(3));
+    match heard(&mut rig, again).first() {
+        Some(ToSender::Welcome(welcome)) => assert_eq!(welcome.count, Some(2)),
+        other => panic!("a welcome is expected: {other:?}"),
     }
 }
 
