@@ -1,6 +1,7 @@
 //! The shell around the core: sockets, TLS and the loop.
 
 mod accept;
+mod aes_gcm;
 mod audit;
 pub mod buffers;
 mod caller;

@@ -42,7 +42,9 @@ impl World {
 
     fn client_end(&self, version: &'static SupportedProtocolVersion, pin: &Pair) -> End {
         let servers = Servers::Pinned(vec![pin.certificate().clone()]);
-        let tls = tls::client_config_for(&[version], Some(&self.client), servers, "localhost", Vec::new()).unwrap();
+        let tls =
+            tls::client_config_for((&[version], tls::provider()), Some(&self.client), servers, "localhost", Vec::new())
+                .unwrap();
         End::new(Session::client(tls.config, tls.server_name).unwrap())
     }
 

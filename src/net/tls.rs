@@ -21,6 +21,7 @@ use rustls::{
     ClientConfig, CommonState, RootCertStore, ServerConfig, SignatureScheme, SupportedProtocolVersion, client, server,
 };
 
+use super::aes_gcm;
 use super::tls_verify::{ClientVerifier, ServerVerifier, ServersAccepted};
 use crate::certs::{self, Certificate, Pair, SharedRegistry};
 
@@ -114,16 +115,16 @@ impl std::error::Error for TlsError {}
 /// # Errors
 /// rustls refuses the settings.
 pub fn server_config(own: &Pair, clients: Clients, alpn: Vec<Vec<u8>>) -> Result<ServerTls, TlsError> {
-    server_config_for(VERSIONS, own, clients, alpn)
+    server_config_for((VERSIONS, provider()), own, clients, alpn)
 }
 
 fn server_config_for(
-    versions: &[&'static SupportedProtocolVersion],
+    (versions, provider): (&[&'static SupportedProtocolVersion], CryptoProvider),
     own: &Pair,
     clients: Clients,
     alpn: Vec<Vec<u8>>,
 ) -> Result<ServerTls, TlsError> {
-    let provider = provider();
+    let provider = Arc::new(provider);
     let algorithms = provider.signature_verification_algorithms;
     let refusals = Refusals::default();
     let builder = ServerConfig::builder_with_provider(provider)
@@ -153,17 +154,17 @@ pub fn client_config(
     host: &str,
     alpn: Vec<Vec<u8>>,
 ) -> Result<ClientTls, TlsError> {
-    client_config_for(VERSIONS, own, servers, host, alpn)
+    client_config_for((VERSIONS, provider()), own, servers, host, alpn)
 }
 
 pub(super) fn client_config_for(
-    versions: &[&'static SupportedProtocolVersion],
+    (versions, provider): (&[&'static SupportedProtocolVersion], CryptoProvider),
     own: Option<&Pair>,
     servers: Servers,
     host: &str,
     alpn: Vec<Vec<u8>>,
 ) -> Result<ClientTls, TlsError> {
-    let provider = provider();
+    let provider = Arc::new(provider);
     let algorithms = provider.signature_verification_algorithms;
     let refusals = Refusals::default();
     let server_name = server_name(host, &servers)?;
@@ -203,8 +204,10 @@ pub fn explain(error: &rustls::Error, refusals: &Refusals) -> String {
     }
 }
 
-fn provider() -> Arc<CryptoProvider> {
-    Arc::new(aws_lc_rs::default_provider())
+pub(super) fn provider() -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    aes_gcm::choose(&mut provider);
+    provider
 }
 
 fn server_name(host: &str, servers: &Servers) -> Result<ServerName<'static>, TlsError> {

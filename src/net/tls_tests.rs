@@ -1,8 +1,9 @@
 use std::fs;
+use std::io::{Read, Write};
 use std::time::{Duration, SystemTime};
 
 use rustls::version::{TLS12, TLS13};
-use rustls::{AlertDescription, CertificateError, ClientConnection, Connection, Error, ServerConnection};
+use rustls::{AlertDescription, CertificateError, CipherSuite, ClientConnection, Connection, Error, ServerConnection};
 
 use super::*;
 use crate::certs::testing::{now, register, v1_rsa};
@@ -136,9 +137,15 @@ fn every_kind_of_certificate_works_in_both_roles_and_both_versions() {
     for version in [&TLS12, &TLS13] {
         for server_pair in [&old, &ec] {
             for (client_pair, client_name) in [(&old, "old"), (&ec, "new")] {
-                let server = server_config_for(&[version], server_pair, world.registered(), Vec::new()).unwrap();
-                let client =
-                    client_config_for(&[version], Some(client_pair), pinned(server_pair), "10.0.0.1", Vec::new());
+                let server =
+                    server_config_for((&[version], provider()), server_pair, world.registered(), Vec::new()).unwrap();
+                let client = client_config_for(
+                    (&[version], provider()),
+                    Some(client_pair),
+                    pinned(server_pair),
+                    "10.0.0.1",
+                    Vec::new(),
+                );
                 let shaken = shake(&server, &client.unwrap());
                 assert_joined(&shaken);
                 assert_eq!(shaken.server.as_ref().unwrap().protocol_version(), Some(version.version));
@@ -153,7 +160,8 @@ fn an_unknown_client_gets_an_alert_and_the_server_keeps_the_facts() {
     let world = World::new();
     let other = World::new().default_pair();
     for version in [&TLS12, &TLS13] {
-        let server = server_config_for(&[version], &world.server_pair(), world.registered(), Vec::new()).unwrap();
+        let server =
+            server_config_for((&[version], provider()), &world.server_pair(), world.registered(), Vec::new()).unwrap();
         let client = world.client(&other);
         let shaken = shake(&server, &client);
         let error = shaken.server.unwrap_err();
@@ -235,7 +243,8 @@ fn a_copied_certificate_without_its_key_does_not_help_a_client() {
     let world = World::new();
     let (victim, attacker) = (world.enrol("victim"), world.enrol("attacker"));
     for version in [&TLS12, &TLS13] {
-        let server = server_config_for(&[version], &world.server_pair(), world.registered(), Vec::new()).unwrap();
+        let server =
+            server_config_for((&[version], provider()), &world.server_pair(), world.registered(), Vec::new()).unwrap();
         let mut client = world.client(&victim);
         let mut config = (*client.config).clone();
         config.client_auth_cert_resolver = Arc::new(impostor(&victim, &attacker));
@@ -252,7 +261,8 @@ fn a_copied_certificate_without_its_key_does_not_help_a_server() {
     let world = World::new();
     let other = world.enrol("other");
     for version in [&TLS12, &TLS13] {
-        let mut server = server_config_for(&[version], &world.server_pair(), world.registered(), Vec::new()).unwrap();
+        let mut server =
+            server_config_for((&[version], provider()), &world.server_pair(), world.registered(), Vec::new()).unwrap();
         let mut config = (*server.config).clone();
         config.cert_resolver = Arc::new(impostor(&world.server_pair(), &other));
         server.config = Arc::new(config);
@@ -299,7 +309,7 @@ fn with_allow_all_nobody_is_asked_who_he_is() {
     let old = Pair::load(&pem, &key, now()).unwrap();
     for version in [&TLS12, &TLS13] {
         for own in [&old, &world.server_pair()] {
-            let server = server_config_for(&[version], own, Clients::Anyone, Vec::new()).unwrap();
+            let server = server_config_for((&[version], provider()), own, Clients::Anyone, Vec::new()).unwrap();
             let client = client_config(None, Servers::Anyone, "host", Vec::new()).unwrap();
             let shaken = shake(&server, &client);
             assert_joined(&shaken);
@@ -384,4 +394,64 @@ fn a_file_of_cas_that_is_of_no_use_is_an_error_before_connecting() {
     assert!(matches!(client("host", Path::new("/none.pem")), Err(TlsError::CaFile(certs::Error::Missing { .. }))));
     let key = world.layout.server_key();
     assert!(matches!(client("host", &key), Err(TlsError::CaFile(certs::Error::NotPem { .. }))));
+}
+
+/// One that has this suite alone, with its cipher by the one library or the other.
+fn provider_of(suite: CipherSuite, exchanged: bool) -> CryptoProvider {
+    let mut provider = aws_lc_rs::default_provider();
+    provider.cipher_suites.retain(|known| known.suite() == suite);
+    if exchanged {
+        aes_gcm::exchange(&mut provider);
+    }
+    provider
+}
+
+#[test]
+fn ciphers_of_both_libraries_understand_each_other_and_find_a_changed_byte() {
+    let world = World::new();
+    let own = world.default_pair();
+    for suite in [CipherSuite::TLS13_AES_256_GCM_SHA384, CipherSuite::TLS13_AES_128_GCM_SHA256] {
+        for (at_server, at_client) in [(true, false), (false, true), (true, true)] {
+            let spoken = (&[&TLS13][..], provider_of(suite, at_server));
+            let server = server_config_for(spoken, &world.server_pair(), world.registered(), Vec::new()).unwrap();
+            let spoken = (&[&TLS13][..], provider_of(suite, at_client));
+            let client = client_config_for(spoken, Some(&own), world.pins(), "localhost", Vec::new()).unwrap();
+            let shaken = shake(&server, &client);
+            assert_joined(&shaken);
+            let (mut server, mut client) = (shaken.server.unwrap().into(), shaken.client.unwrap().into());
+            for length in [0, 1, 15, 16, 17, 255, 16_384, 60_000] {
+                assert_brings(&mut client, &mut server, length);
+                assert_brings(&mut server, &mut client, length);
+            }
+            let mut wire = sealed(&mut client, b"one more");
+            let last = wire.len() - 1;
+            wire[last] ^= 1;
+            server.read_tls(&mut &wire[..]).unwrap();
+            assert_eq!(server.process_new_packets().unwrap_err(), Error::DecryptError);
+        }
+    }
+}
+
+fn sealed(from: &mut Connection, plaintext: &[u8]) -> Vec<u8> {
+    from.writer().write_all(plaintext).unwrap();
+    let mut wire = Vec::new();
+    while from.wants_write() {
+        from.write_tls(&mut wire).unwrap();
+    }
+    wire
+}
+
+/// So many bytes come as they are sent.
+fn assert_brings(from: &mut Connection, to: &mut Connection, length: usize) {
+    let plaintext: Vec<u8> = (0..length).map(|at| at as u8).collect();
+    let wire = sealed(from, &plaintext);
+    let (mut wire, mut came) = (&wire[..], Vec::new());
+    while !wire.is_empty() {
+        to.read_tls(&mut wire).unwrap();
+        let waits = to.process_new_packets().unwrap().plaintext_bytes_to_read();
+        let start = came.len();
+        came.resize(start + waits, 0);
+        to.reader().read_exact(&mut came[start..]).unwrap();
+    }
+    assert_eq!(came, plaintext);
 }
