@@ -232,20 +232,22 @@ impl Connector {
         if let Some(copying) = known.filter(|copying| !copying.waits) {
             return if copying.file.is_some() { OfApp::Waits } else { OfApp::Ready(copying.brings.clone()) };
         }
-        // Nobody gets it: it is not worth a copy.
-        if self.why_not_published(header, now).is_some() {
-            return OfApp::Ready(Brings::Nothing);
-        }
+        let later = match self.why_not_published(header, now) {
+            None => None,
+            Some(FileError::Later(why)) => Some(why),
+            // Nobody gets it: it is not worth a copy.
+            Some(FileError::Refused(_) | FileError::Changed(_)) => return OfApp::Ready(Brings::Nothing),
+        };
         let Attached { path, delete } = match Attached::read(frame.header()) {
             Ok(attached) => attached,
             Err(why) => return OfApp::Ready(Brings::Failed(why.to_owned())),
         };
-        let begun = match self.transfers.sources >= FILES_OPEN {
-            true => Err(FileError::Later(format!("{FILES_OPEN} files are open already"))),
-            false => {
-                let begun = self.files.copy_published(&path);
-                begun.map_err(|why| self.not_kept(why))
+        let begun = match later {
+            Some(why) => Err(FileError::Later(why)),
+            None if self.transfers.sources >= FILES_OPEN => {
+                Err(FileError::Later(format!("{FILES_OPEN} files are open already")))
             }
+            None => self.files.copy_published(&path).map_err(|why| self.not_kept(why)),
         };
         let own = self.settings.id.clone();
         let nothing = (None, Stamp::default(), Brings::Nothing, true);
