@@ -364,8 +364,9 @@ impl Connector {
         rings.dedup();
         if let Err((name, why)) = self.keep_all(&rings, true) {
             self.unsynced = rings;
-            self.store_failed(&name, why, now);
+            return self.store_failed(&name, why, now);
         }
+        self.settle_files_later(now);
     }
 
     /// Tells peers how much of their lanes was taken over.

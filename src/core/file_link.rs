@@ -20,7 +20,7 @@ use super::event::{Cause, Event};
 use super::file_in::Incoming;
 use super::file_window::Window;
 use super::files::{FileId, Stamp};
-use super::settings::REPORT_PERIOD;
+use super::settings::{REPORT_PERIOD, Sync};
 use super::slots::Id;
 use super::timers::Timer;
 use crate::wire::file::{FileControl, PIECE_HEAD, PIECE_MAX, TransferId};
@@ -101,6 +101,9 @@ pub(super) struct Transfers {
     pub removals: Vec<Removal>,
     /// Files of publications that are no more: removed when that is kept.
     pub let_go: Vec<String>,
+    /// The same with an interval, which saves at its end only that they are no more: a process that dies before has the
+    /// messages again.
+    pub let_go_later: Vec<String>,
     /// Apps that wait for room among the files of publications.
     pub publishers: Vec<Id>,
     /// Files that have come further since the peer was told.
@@ -240,14 +243,30 @@ impl Connector {
             self.tell_arrived(id, file);
         }
         let gone = std::mem::take(&mut self.transfers.let_go);
-        if !gone.is_empty() {
-            gone.iter().for_each(|path| self.files.let_go(path));
-            self.publishers_again(now);
+        match self.settings.sync {
+            Sync::Interval(interval) if !gone.is_empty() => {
+                self.transfers.let_go_later.extend(gone);
+                self.timers.arm_if_idle(Timer::Sync, now + interval);
+            }
+            Sync::Interval(_) | Sync::Os | Sync::Always => self.let_go(&gone, now),
         }
         for Removal { peer, path, stamp } in std::mem::take(&mut self.transfers.removals) {
             if let Err(error) = self.files.remove(&path, &stamp) {
                 self.tell_file(&peer, &path, FileTrouble::Stays, &error.to_string(), now);
             }
+        }
+    }
+
+    /// What has changed in queues is saved: files of messages that have gone go too.
+    pub(super) fn settle_files_later(&mut self, now: Instant) {
+        let gone = std::mem::take(&mut self.transfers.let_go_later);
+        self.let_go(&gone, now);
+    }
+
+    fn let_go(&mut self, gone: &[String], now: Instant) {
+        if !gone.is_empty() {
+            gone.iter().for_each(|path| self.files.let_go(path));
+            self.publishers_again(now);
         }
     }
 

@@ -161,11 +161,9 @@ impl Lane {
         self.files.as_ref().map_or(u64::MAX, |files| files.settled)
     }
 
-    /// Whether its messages may go in runs: not with files, and not pings, of which each is answered. Publications could,
-    /// but with them in runs the simulation lost the copy of a published file (seed 5000066), which is not understood yet.
+    /// Whether its messages may go in runs: not with files, and not pings, of which each is answered.
     pub fn may_have_runs(&self) -> bool {
-        let one_by_one = [control::PING, control::PUBSUB, control::PUBSUB_STORED];
-        self.files.is_none() && !one_by_one.contains(&self.message_type.as_str())
+        self.files.is_none() && self.message_type != control::PING
     }
 
     /// Those who waited for room, if there is enough now.

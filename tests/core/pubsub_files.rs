@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Event, FileTrouble, Reading};
+use aioconnectors::core::{Event, FileTrouble, Reading, Sync};
 use aioconnectors::wire::admin::encode_request;
 use serde_json::{Value, json};
 
@@ -300,6 +300,39 @@ fn an_app_of_the_broker_waits_for_room_as_well() {
         net.broker.pass(Duration::from_secs(4));
     }
     check_got(&net, a, &(1..=5).map(|n| (n, 100_000)).collect::<Vec<_>>());
+    check_over(&mut net);
+}
+
+#[test]
+fn an_app_of_the_broker_waits_with_its_file_for_a_disk_that_fails() {
+    let mut net = Net::new(stores);
+    let a = net.add("a", &["news"]);
+    net.broker.disks.cannot_open(Some("no space left"));
+    // It finds out.
+    send(&mut net.broker, 1, 1_000);
+    send(&mut net.broker, 2, 1_000);
+    net.run();
+    assert_eq!(net.clients[a].read.len(), 0);
+    net.broker.disks.cannot_open(None);
+    net.broker.pass(Duration::from_secs(6));
+    net.run();
+    check_got(&net, a, &[(2, 1_000)]);
+    assert_eq!(net.broker.ledger(), [r#"the message of type "news" was refused: store_failed"#; 0]);
+}
+
+#[test]
+fn with_an_interval_a_file_stays_until_it_is_saved_that_its_message_has_gone() {
+    let mut net = Net::new(|settings| {
+        stores(settings);
+        settings.sync = Sync::Interval(Duration::from_secs(2));
+    });
+    let a = net.add("a", &["news"]);
+    send(&mut net.broker, 1, 1_000);
+    net.run();
+    check_got(&net, a, &[(1, 1_000)]);
+    assert_eq!(net.broker.files.published(), 1, "a broker that dies now finds the message again");
+    net.broker.pass(Duration::from_secs(3));
+    net.run();
     check_over(&mut net);
 }
 
