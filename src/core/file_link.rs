@@ -8,9 +8,10 @@
 //! - **Gone on with.** A file is known by its message: the lane's epoch, the message's number. After a cut, or a restart
 //!   of either side, it is offered again, and goes on with the byte that the receiver names. What a receiver has of files
 //!   that will never come is forgotten with the first message taken over behind them.
-//! - **Shares.** Messages go first. A file gets a piece after every [`MESSAGE_SHARE`] bytes of them at least, and all of
+//! - **Shares.** Messages go first. A file gets [`PIECES`] after every [`MESSAGE_SHARE`] bytes of them at least, and all of
 //!   the link while there are none. Lanes take turns. How much is on its way is up to [`Window`].
-//! - **Memory.** One piece for the connector; what a connection does not take of it waits there, for as long as it must.
+//! - **Memory.** The pieces of one turn for the connector; what a connection does not take of them waits there, for as
+//!   long as it must.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
@@ -28,11 +29,18 @@ use crate::wire::frame::Frame;
 use crate::wire::header::Header;
 use crate::wire::record::RECORD_HEADER;
 
-/// Bytes of a file that go out at once: as much as is sealed at once, so that a message waits for no more than that.
-pub(super) const PIECE: usize = 64 * 1024;
+/// Bytes of a record with a piece of a file: what TLS seals as one of its own records. So it is there whole as soon as
+/// that is opened, and is looked at where it lies; of what lies across several the receiver would make a copy first.
+pub(super) const PIECE_RECORD: usize = 16 * 1024;
+
+/// Bytes of a file in a piece.
+pub(super) const PIECE: usize = PIECE_RECORD - RECORD_HEADER - PIECE_HEAD;
+
+/// Pieces that go out at once: as much as is sealed at once, so that a message waits for no more than that.
+pub(super) const PIECES: usize = 4;
 
 /// Bytes of messages that go out before a file gets its turn, if both wait: so it has a third of the link at least.
-pub const MESSAGE_SHARE: usize = 2 * PIECE;
+pub const MESSAGE_SHARE: usize = 2 * PIECES * PIECE_RECORD;
 
 /// Files of a lane that are under way at a time: small ones are sent while the answers to others are still to come.
 pub const FILES_AHEAD: usize = 8;
@@ -86,8 +94,8 @@ pub(super) enum Work {
 /// What a connector knows of files, besides those of each lane and link.
 #[derive(Debug, Default)]
 pub(super) struct Transfers {
-    /// The record of a piece, while it is made and sent.
-    pub piece: Vec<u8>,
+    /// The records of pieces, while they are made and sent.
+    pub pieces: Vec<u8>,
     /// What is worked on in the background.
     pub working: HashMap<FileId, Work>,
     /// Open sources and targets.

@@ -19,9 +19,9 @@ use super::event::Cause;
 use super::file_lane::{FileLane, Outgoing, Stage};
 use super::file_link::{
     AGAIN_MAX, FILE_AGAIN, FILES_AHEAD, FILES_KEPT, FILES_OPEN, FILES_OPEN_AHEAD, FileTrouble, MESSAGE_SHARE,
-    OFFERS_HIGH, PIECE, Removal, Work,
+    OFFERS_HIGH, PIECE, PIECE_RECORD, PIECES, Removal, Work,
 };
-use super::files::{FileError, Step};
+use super::files::{FileError, FileId, Step};
 use super::slots::Id;
 use super::timers::Timer;
 use crate::wire::file::{FileControl, Offered, PIECE_HEAD, Piece, TransferId, Verdict};
@@ -441,7 +441,7 @@ impl Connector {
     /// Whether a piece may go out on a link: none is held back by the window.
     pub(super) fn may_send_piece(&self, id: Id) -> bool {
         let link2 = self.conns.get(id).and_then(|c| c.link()).and_then(|link| link.link2.as_ref());
-        link2.is_some_and(|l| l.files.sending > 0 && l.files.window.has_room(l.files.on_way, PIECE))
+        link2.is_some_and(|l| l.files.sending > 0 && l.files.window.has_room(l.files.on_way, PIECES * PIECE))
     }
 
     /// Whether it is the turn of a piece, and not of a message.
@@ -465,7 +465,7 @@ impl Connector {
         !messages_wait && if is_due { !self.feed_is_begun(peer_id) } else { !self.feeds_pending(id, peer_id) }
     }
 
-    /// Offers a piece of a file to the connection; how much was taken of how much.
+    /// Offers some pieces of a file to the connection; how much was taken of how much.
     pub(super) fn transmit_piece(
         &mut self,
         id: Id,
@@ -478,42 +478,62 @@ impl Connector {
         let (lane, number) = self.peers.get(peer_id)?.next_to_send(turn)?;
         let transfer = self.outgoing(peer_id, lane, number)?;
         let (source, offset, attempt) = (transfer.file?, transfer.sent, transfer.attempt);
-        let wanted = usize::try_from(transfer.stamp.size - offset).unwrap_or(PIECE).min(PIECE);
+        let to_send = transfer.stamp.size - offset;
         let file = TransferId { lane: lane as u32, number, attempt };
-        let mut piece = std::mem::take(&mut self.transfers.piece);
-        piece.resize(record::record_size(PIECE_HEAD + PIECE, false), 0);
-        let begin = RECORD_HEADER + PIECE_HEAD;
-        piece[RECORD_HEADER..begin].copy_from_slice(&Piece::head(file, offset));
-        let sent = match self.files.read(source, &mut piece[begin..begin + wanted]) {
-            Ok(count) if count == wanted => {
-                let size = complete_record(&mut piece, number, record::FILE, PIECE_HEAD + count);
-                self.piece_is_read(id, peer_id, file, count, now);
-                let offered = &piece[..size.min(left)];
+        let mut pieces = std::mem::take(&mut self.transfers.pieces);
+        let most = (left / PIECE_RECORD).clamp(1, PIECES);
+        let sent = match self.read_pieces(source, file, (offset, to_send), most, &mut pieces) {
+            Ok((size, count)) => {
+                self.pieces_are_read(id, peer_id, file, count, now);
+                let offered = &pieces[..size.min(left)];
                 let taken = sink(offered);
                 // What the connection has no room for waits there, before all that is said next.
                 if let Some(conn) = self.conns.get_mut(id)
                     && taken < size
                 {
-                    conn.control.push(piece[taken..size].to_vec());
+                    conn.control.push(pieces[taken..size].to_vec());
                 }
                 self.end_if_whole(id, peer_id, lane, number, now);
                 (taken, offered.len())
-            }
-            Ok(_) => {
-                let error = FileError::Changed("the file has become shorter".to_owned());
-                self.source_failed(peer_id, lane, number, error, now);
-                (0, 0)
             }
             Err(error) => {
                 self.source_failed(peer_id, lane, number, error, now);
                 (0, 0)
             }
         };
-        self.transfers.piece = piece;
+        self.transfers.pieces = pieces;
         Some(sent)
     }
 
-    fn piece_is_read(&mut self, id: Id, peer: Id, file: TransferId, count: usize, now: Instant) {
+    /// Reads the next pieces of a source, at most so many, and makes records of them; the size of these, and how many
+    /// bytes of the file they have.
+    fn read_pieces(
+        &mut self,
+        source: FileId,
+        file: TransferId,
+        (offset, to_send): (u64, u64),
+        most: usize,
+        pieces: &mut Vec<u8>,
+    ) -> Result<(usize, usize), FileError> {
+        pieces.resize(PIECES * PIECE_RECORD, 0);
+        let (mut size, mut count) = (0, 0);
+        for record in pieces.chunks_exact_mut(PIECE_RECORD).take(most) {
+            let left = usize::try_from(to_send).unwrap_or(usize::MAX) - count;
+            let (wanted, begin) = (left.min(PIECE), RECORD_HEADER + PIECE_HEAD);
+            if wanted == 0 {
+                break;
+            }
+            record[RECORD_HEADER..begin].copy_from_slice(&Piece::head(file, offset + count as u64));
+            if self.files.read(source, &mut record[begin..begin + wanted])? != wanted {
+                return Err(FileError::Changed("the file has become shorter".to_owned()));
+            }
+            size += complete_record(record, file.number, record::FILE, PIECE_HEAD + wanted);
+            count += wanted;
+        }
+        Ok((size, count))
+    }
+
+    fn pieces_are_read(&mut self, id: Id, peer: Id, file: TransferId, count: usize, now: Instant) {
         let Some(transfer) = self.outgoing(peer, file.lane as usize, file.number) else { return };
         transfer.sent += count as u64;
         let sent = transfer.sent;

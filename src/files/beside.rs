@@ -35,6 +35,10 @@ const WRITERS_MAX: usize = 4;
 /// A thread that has nothing to write ends after so long.
 const IDLE: Duration = Duration::from_secs(5);
 
+/// The hash is fed with multiples of so many bytes, from multiples of it on: it is quick with as much as it takes side by
+/// side, and pieces come in other lengths.
+const HASHED: usize = 16 * 1024;
+
 /// Buffers that a file keeps to be used again.
 const SPARE: usize = 2;
 
@@ -62,6 +66,27 @@ struct Pen {
     /// Its name, for errors.
     path: PathBuf,
     hasher: Option<blake3::Hasher>,
+    /// What the hash does not have yet of what was written: less than [`HASHED`] bytes.
+    edge: Vec<u8>,
+}
+
+impl Pen {
+    /// Adds what was written to the hash.
+    fn hash(&mut self, mut bytes: &[u8]) {
+        let Some(hasher) = &mut self.hasher else { return };
+        if !self.edge.is_empty() {
+            let (more, rest) = bytes.split_at(bytes.len().min(HASHED - self.edge.len()));
+            self.edge.extend_from_slice(more);
+            bytes = rest;
+            if self.edge.len() == HASHED {
+                hasher.update(&self.edge);
+                self.edge.clear();
+            }
+        }
+        let (whole, rest) = bytes.split_at(bytes.len() - bytes.len() % HASHED);
+        hasher.update(whole);
+        self.edge.extend_from_slice(rest);
+    }
 }
 
 /// A file that is written beside the loop.
@@ -83,7 +108,8 @@ impl Beside {
     /// A file that has `written` bytes, of which `hasher` is.
     pub(super) fn new(ticket: u64, file: File, path: PathBuf, hasher: Option<blake3::Hasher>, written: u64) -> Self {
         let queue = Queue { written, ..Queue::default() };
-        Self { ticket, queue: Mutex::new(queue), pen: Mutex::new(Pen { file, path, hasher }) }
+        let pen = Pen { file, path, hasher, edge: Vec::new() };
+        Self { ticket, queue: Mutex::new(queue), pen: Mutex::new(pen) }
     }
 
     /// Bytes that the file has.
@@ -107,7 +133,8 @@ impl Beside {
 
     /// The hash of what was written, which is all that was handed over.
     pub(super) fn hash(&self) -> Option<FileHash> {
-        lock(&self.pen).hasher.as_ref().map(|hasher| *hasher.finalize().as_bytes())
+        let pen = lock(&self.pen);
+        pen.hasher.as_ref().map(|hasher| *hasher.clone().update(&pen.edge).finalize().as_bytes())
     }
 
     /// The disk is so busy that nothing is written, until what this returns is dropped.
@@ -171,7 +198,7 @@ impl Beside {
             let mut pen = lock(&self.pen);
             let written = pen.file.write_all_at(&piece, at);
             match &written {
-                Ok(()) => _ = pen.hasher.as_mut().map(|hasher| hasher.update(&piece)),
+                Ok(()) => pen.hash(&piece),
                 // What is too much would be cut off later as well: a file has what `written` says or more.
                 Err(_) => _ = pen.file.set_len(at),
             }

@@ -16,7 +16,7 @@ use super::order::{OwnFolders, Request};
 use super::owner::Owners;
 use super::published::{Copied, Copying, Published};
 use super::receive::{Named, name};
-use super::source::{self, Source};
+use super::source::{self, Blocks, Source};
 use super::target::Target;
 use crate::config::FileRecv;
 use crate::core::files::{
@@ -99,6 +99,8 @@ pub struct DiskFiles {
     last: u64,
     /// One piece, for all that is read here.
     buffer: Vec<u8>,
+    /// What sources that are sent have read ahead.
+    blocks: Blocks,
 }
 
 impl DiskFiles {
@@ -126,6 +128,7 @@ impl DiskFiles {
             mode: usual_mode(),
             last: 0,
             buffer: Vec::new(),
+            blocks: Blocks::default(),
         };
         files.remove_stale(&ages);
         files
@@ -168,7 +171,7 @@ impl DiskFiles {
     fn go_on(&mut self, id: u64) -> Option<Result<Step, FileError>> {
         self.buffer.resize(PIECE_MAX, 0);
         let come = match self.open.get_mut(&id)? {
-            Open::Source(source) => source.approach(&mut self.buffer),
+            Open::Source(source) => source.approach(&mut self.buffer, &self.blocks),
             Open::Target(target) => target.approach(&mut self.buffer),
             Open::Copying(copying) => match copying.step(&mut self.buffer, &mut self.writers, id) {
                 Ok(Copied::Some) => Ok(None),
@@ -228,7 +231,10 @@ impl Files for DiskFiles {
     }
 
     fn read(&mut self, source: FileId, into: &mut [u8]) -> Result<usize, FileError> {
-        self.source(source)?.read(into)
+        match self.open.get_mut(&source.0) {
+            Some(Open::Source(open)) => open.read(into, &self.blocks),
+            _ => Err(unknown(source)),
+        }
     }
 
     fn read_at(&mut self, source: FileId, offset: u64, into: &mut [u8]) -> Result<(), FileError> {

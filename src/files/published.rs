@@ -65,7 +65,7 @@ pub(super) enum Copied {
 impl Copying {
     /// Copies some more.
     pub(super) fn step(&mut self, buffer: &mut [u8], writers: &mut Writers, id: u64) -> Result<Copied, FileError> {
-        let read = if self.held.is_empty() { self.source.read(buffer)? } else { 0 };
+        let read = if self.held.is_empty() { self.source.read_through(buffer)? } else { 0 };
         let bytes = if self.held.is_empty() { &buffer[..read] } else { &self.held };
         if bytes.is_empty() {
             // It is what it was, or else no copy of anything.

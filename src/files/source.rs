@@ -4,6 +4,7 @@ use std::fs::File;
 use std::io;
 use std::os::unix::fs::{FileExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use nix::errno::Errno;
 use nix::fcntl::{self, AtFlags, OFlag, PosixFadviseAdvice};
@@ -18,6 +19,40 @@ use crate::core::files::{FileError, FileHash, Stamp, Step};
 /// The disk is asked for so many bytes ahead of what is read, so that the loop need not wait for it.
 const AHEAD: u64 = 4 * 1024 * 1024;
 
+/// Read at a time, from a multiple of it on: few calls, and the hash is quick only with much that lies together, and that
+/// begins where its own parts do.
+const BLOCK: usize = 256 * 1024;
+
+/// Most sources that have a block. Others are read as they are asked for.
+pub(super) const BLOCKS_MAX: usize = 32;
+
+/// The blocks of all sources: each holds one of these.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Blocks(Arc<()>);
+
+/// What was read of a source ahead of what was asked for.
+#[derive(Debug)]
+struct Block {
+    bytes: Vec<u8>,
+    /// Those before were handed out.
+    at: usize,
+    _counted: Blocks,
+}
+
+impl Block {
+    fn new(blocks: &Blocks) -> Option<Self> {
+        (Arc::strong_count(&blocks.0) <= BLOCKS_MAX).then(|| Self {
+            bytes: Vec::with_capacity(BLOCK),
+            at: 0,
+            _counted: blocks.clone(),
+        })
+    }
+
+    fn rest(&self) -> &[u8] {
+        &self.bytes[self.at..]
+    }
+}
+
 /// A file that is sent.
 #[derive(Debug)]
 pub(super) struct Source {
@@ -26,8 +61,9 @@ pub(super) struct Source {
     stamp: Stamp,
     /// When anything about it was changed, nanoseconds since 1970, and how many names it had.
     touched: (u64, u64),
-    /// Bytes that were read, which the hash is of.
+    /// Bytes that were handed out. Those in the block follow them; the hash is of all.
     position: u64,
+    block: Option<Block>,
     hasher: blake3::Hasher,
     /// Where it goes on, if what lies before is still to be read.
     goal: u64,
@@ -59,7 +95,8 @@ impl Source {
         let stamp =
             Stamp { size: found.len(), changed: nanoseconds(found.mtime(), found.mtime_nsec()), inode: found.ino() };
         let touched = (nanoseconds(found.ctime(), found.ctime_nsec()), found.nlink());
-        Ok(Self { file, path, stamp, touched, position: 0, hasher: blake3::Hasher::new(), goal: 0 })
+        let hasher = blake3::Hasher::new();
+        Ok(Self { file, path, stamp, touched, position: 0, block: None, hasher, goal: 0 })
     }
 
     pub(super) fn stamp(&self) -> Stamp {
@@ -75,32 +112,79 @@ impl Source {
         }
         if offset < self.position {
             self.hasher.reset();
-            self.position = 0;
+            (self.position, self.block) = (0, None);
         }
         self.goal = offset;
         Ok(if self.position == offset { Step::Done(offset) } else { Step::Working })
     }
 
     /// Reads on towards the goal; whether it is reached.
-    pub(super) fn approach(&mut self, buffer: &mut [u8]) -> Result<Option<u64>, FileError> {
+    pub(super) fn approach(&mut self, buffer: &mut [u8], blocks: &Blocks) -> Result<Option<u64>, FileError> {
         let left = self.goal.saturating_sub(self.position);
         let length = buffer.len().min(usize::try_from(left).unwrap_or(usize::MAX));
-        self.read(&mut buffer[..length])?;
+        self.read(&mut buffer[..length], blocks)?;
         Ok((self.position >= self.goal).then_some(self.position))
     }
 
-    pub(super) fn read(&mut self, into: &mut [u8]) -> Result<usize, FileError> {
+    pub(super) fn read(&mut self, into: &mut [u8], blocks: &Blocks) -> Result<usize, FileError> {
         let left = usize::try_from(self.stamp.size - self.position).unwrap_or(usize::MAX);
         let wanted = into.len().min(left);
-        let into = &mut into[..wanted];
-        self.read_at(self.position, into)?;
-        self.hasher.update(into);
-        let before = self.position;
-        self.position += wanted as u64;
-        if before / AHEAD != self.position / AHEAD {
-            want(&self.file, self.position / AHEAD + 1);
+        let mut rest = &mut into[..wanted];
+        while !rest.is_empty() {
+            let ahead = self.block.as_ref().map_or(&[][..], Block::rest);
+            let count = ahead.len().min(rest.len());
+            let now;
+            (now, rest) = rest.split_at_mut(count);
+            now.copy_from_slice(&ahead[..count]);
+            self.position += count as u64;
+            if let Some(block) = &mut self.block {
+                block.at += count;
+            }
+            if !rest.is_empty() && !self.fill_block(rest.len(), blocks)? {
+                self.read_through(rest)?;
+                break;
+            }
+        }
+        if self.position == self.stamp.size {
+            self.block = None;
         }
         Ok(wanted)
+    }
+
+    /// Reads the next block, if less than that is wanted, and more is there; whether it was read.
+    fn fill_block(&mut self, wanted: usize, blocks: &Blocks) -> Result<bool, FileError> {
+        let left = usize::try_from(self.stamp.size - self.position).unwrap_or(usize::MAX);
+        let until_next = BLOCK - (self.position % BLOCK as u64) as usize;
+        let length = until_next.min(left);
+        if wanted >= length {
+            return Ok(false);
+        }
+        let Some(mut block) = self.block.take().or_else(|| Block::new(blocks)) else { return Ok(false) };
+        block.bytes.resize(length, 0);
+        block.at = 0;
+        self.read_next(&mut block.bytes, self.position)?;
+        self.block = Some(block);
+        Ok(true)
+    }
+
+    /// Reads the next bytes without a block, for who asks for many at a time and always does so.
+    pub(super) fn read_through(&mut self, into: &mut [u8]) -> Result<usize, FileError> {
+        let left = usize::try_from(self.stamp.size - self.position).unwrap_or(usize::MAX);
+        let count = into.len().min(left);
+        self.read_next(&mut into[..count], self.position)?;
+        self.position += count as u64;
+        Ok(count)
+    }
+
+    /// Reads what the hash has not seen yet, which begins at `offset`.
+    fn read_next(&mut self, into: &mut [u8], offset: u64) -> Result<(), FileError> {
+        self.read_at(offset, into)?;
+        self.hasher.update(into);
+        let end = offset + into.len() as u64;
+        if offset / AHEAD != end / AHEAD {
+            want(&self.file, end / AHEAD + 1);
+        }
+        Ok(())
     }
 
     /// What lies at `offset`. It is no part of the hash.

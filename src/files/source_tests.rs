@@ -8,6 +8,7 @@ use std::time::{Duration, SystemTime};
 
 use nix::sys::stat::Mode;
 
+use super::source::BLOCKS_MAX;
 use super::testing::{Rig, bytes, hash, refusal};
 use crate::core::files::{FileError, FileId, Files, PIECE_MAX, Stamp, Step};
 
@@ -57,6 +58,33 @@ fn what_lies_before_is_hashed_all_the_same() {
     }
     assert!(refusal(rig.files.seek(id, sent.len() as u64 + 1)).contains("source"));
     assert_eq!(rig.files.seek(id, sent.len() as u64), Ok(Step::Done(sent.len() as u64)));
+}
+
+#[test]
+fn more_sources_than_have_blocks_are_read_in_turns_and_come_as_they_are() {
+    let mut rig = Rig::new();
+    let size = |number: usize| 2 * PIECE_MAX + number * 4099;
+    let sent = bytes(size(BLOCKS_MAX + 8));
+    let mut sources: Vec<(FileId, Vec<u8>)> = Vec::new();
+    for number in 0..BLOCKS_MAX + 8 {
+        let path = rig.dir.path().join(format!("source{number}"));
+        fs::write(&path, &sent[..size(number)]).unwrap();
+        sources.push((rig.files.open(path.to_str().unwrap()).unwrap().0, Vec::new()));
+    }
+    let mut piece = vec![0; PIECE_MAX / 8 - 32];
+    let mut goes_on = true;
+    while goes_on {
+        goes_on = false;
+        for (id, came) in &mut sources {
+            let length = rig.files.read(*id, &mut piece).unwrap();
+            came.extend_from_slice(&piece[..length]);
+            goes_on |= length > 0;
+        }
+    }
+    for (number, (id, came)) in sources.iter().enumerate() {
+        assert!(came == &sent[..size(number)], "source {number}");
+        assert_eq!(rig.files.hash(*id), Ok(hash(came)));
+    }
 }
 
 #[test]
