@@ -59,16 +59,21 @@ impl Connector {
             Role::Client => Cow::Owned(self.settings.server_id.clone()),
             Role::Server => Cow::Borrowed(header.destination_id.as_deref().unwrap_or_default()),
         };
-        let publishes = header.message_type == control::PUBSUB && header.publishes.is_some();
+        let is_for_broker = self.settings.pubsub_broker && header.message_type == control::PUBSUB;
+        let published = header.publishes.as_deref().filter(|_| is_for_broker);
         let queued = if !self.app_may(id, &header) {
             Queued::Refused(Reason::NotPermitted)
-        } else if publishes && self.settings.pubsub_broker {
+        } else if published.is_some() {
             self.publish_of_app(id, frame, &header, now)
         } else {
             self.forward(id, frame, &header, &destination, now)
         };
+        let (destination, message_type) = match published {
+            Some(message_type) => (Cow::Owned(self.settings.id.clone()), message_type),
+            None => (destination, header.message_type.as_ref()),
+        };
         let request = header.await_response.then_some(header.request_id.as_ref());
-        let step = self.after_queued(id, queued, &destination, &header.message_type, request, now);
+        let step = self.after_queued(id, queued, &destination, message_type, request, now);
         self.after_one(id, step)
     }
 

@@ -318,7 +318,7 @@ fn an_app_of_the_broker_waits_with_its_file_for_a_disk_that_fails() {
     net.run();
     check_got(&net, a, &[(2, 1_000)]);
     // The first one, which found out.
-    assert_eq!(net.broker.ledger(), [" _pubsub store_failed 1"]);
+    assert_eq!(net.broker.ledger(), ["('10.0.0.1', 10673) news store_failed 1"]);
 }
 
 #[test]
