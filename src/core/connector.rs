@@ -113,6 +113,8 @@ pub struct Connector {
     pub(super) stored: Vec<u32>,
     /// Before then no file is tried again, and which one has failed, as was told.
     pub(super) store_again: Option<Instant>,
+    /// Places of lanes that were kept, and of which their peers are told with what goes out next.
+    pub(super) untold: Vec<u32>,
     /// Apps whose sessions wait for the disk.
     pub(super) greeting: Vec<Id>,
     /// It was told that there is no room for all places.
@@ -184,6 +186,7 @@ impl Connector {
             unsynced: Vec::new(),
             stored: Vec::new(),
             store_again: None,
+            untold: Vec::new(),
             greeting: Vec::new(),
             places_told: false,
             store_failure: None,
@@ -535,6 +538,7 @@ impl Connector {
                 Timer::Files => self.files_again(now),
                 Timer::StoreAgain => self.store_again(now),
                 Timer::Sync => self.sync_now(now),
+                Timer::Taken => self.tell_untold(),
                 Timer::Report => self.report(),
                 Timer::Tidy => self.tidy(now),
                 Timer::Shutdown => self.time_is_over(now),

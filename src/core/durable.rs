@@ -18,7 +18,7 @@ use super::event::{Event, Output};
 use super::ledger::Reason;
 use super::outbox::STORE_AGAIN;
 use super::places::Places;
-use super::settings::Sync;
+use super::settings::{Sync, TAKEN_WAIT};
 use super::slots::Id;
 use super::subscriptions::Subscriptions;
 use super::timers::Timer;
@@ -275,7 +275,7 @@ impl Connector {
                 self.timers.arm_if_idle(Timer::Sync, now + interval);
             }
         }
-        self.tell_taken();
+        self.tell_taken(now);
         self.settle_files(now);
         self.tell_receipts(now);
     }
@@ -369,16 +369,34 @@ impl Connector {
         self.settle_files_later(now);
     }
 
-    /// Tells peers how much of their lanes was taken over.
-    fn tell_taken(&mut self) {
+    /// Tells peers how much of their lanes was taken over. Where the last message was a request or an answer, the word of it
+    /// waits for what goes the other way soon, and goes with that.
+    fn tell_taken(&mut self, now: Instant) {
         let mut moved = std::mem::take(&mut self.places.moved);
+        let mut lately = std::mem::take(&mut self.places.moved_lately);
+        if self.stopping {
+            moved.append(&mut lately);
+            moved.append(&mut self.untold);
+        } else if !lately.is_empty() {
+            self.untold.append(&mut lately);
+            self.timers.arm_if_idle(Timer::Taken, now + TAKEN_WAIT);
+        }
+        self.tell_taken_of(&mut moved);
+        // Their memory is used again.
+        (self.places.moved, self.places.moved_lately) = (moved, lately);
+    }
+
+    fn tell_taken_of(&mut self, moved: &mut Vec<u32>) {
         if moved.is_empty() {
             return;
         }
         moved.sort_unstable();
         moved.dedup();
+        if !self.untold.is_empty() {
+            self.untold.retain(|slot| moved.binary_search(slot).is_err());
+        }
         let mut by_link: BTreeMap<Id, Vec<(u32, u64)>> = BTreeMap::new();
-        for slot in &moved {
+        for slot in moved.iter() {
             let lane = self.lane_of_place.get(slot);
             if let (Some((link, lane)), Some(place)) = (lane, self.places.get(*slot)) {
                 by_link.entry(*link).or_default().push((*lane, place.taken));
@@ -393,7 +411,21 @@ impl Connector {
             self.send_control(link, said);
         }
         moved.clear();
-        self.places.moved = moved;
+    }
+
+    /// Something goes out on a link: what its peer was not told of goes with it.
+    pub(super) fn tell_untold_of(&mut self, link: Id) {
+        let is_of = |slot: &u32| self.lane_of_place.get(slot).is_some_and(|(of, _)| *of == link);
+        let (mut told, later) = std::mem::take(&mut self.untold).into_iter().partition(is_of);
+        self.untold = later;
+        self.tell_taken_of(&mut told);
+    }
+
+    /// Nothing went out to them for long enough.
+    pub(super) fn tell_untold(&mut self) {
+        let mut untold = std::mem::take(&mut self.untold);
+        self.tell_taken_of(&mut untold);
+        self.untold = untold;
     }
 
     /// A record that was to be sent is not as it was written: what can be read goes on, the rest is counted.

@@ -99,6 +99,9 @@ impl Connector {
             Ok(header) => Header { with_file: false, ..header },
             Err(error) => return Came::End(Cause::BadInput(error.to_string())),
         };
+        if header.await_response || header.response_id.is_some() {
+            self.places.has_time(origin);
+        }
         let refused = self.wrong_source(peer, &header, now).or_else(|| self.not_let_through(peer, &header, now));
         let step = match refused {
             Some(step) => step,

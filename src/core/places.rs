@@ -67,6 +67,8 @@ pub(super) struct Place {
     pub other: u64,
     /// When it was last of use, seconds since 1970.
     pub seen: u64,
+    /// The last request or answer that has come.
+    patient: Option<u64>,
     /// Counts the users of the slot: an origin of another generation means an earlier one.
     pub generation: u32,
     dirty: bool,
@@ -85,6 +87,8 @@ pub(super) struct Places {
     pub lacks_room: Option<String>,
     /// Lanes' places whose `taken` has moved since the peers were told.
     pub moved: Vec<u32>,
+    /// The same of those whose last message was a request or an answer: the word of them has time.
+    pub moved_lately: Vec<u32>,
     /// Messages that a crash has left in queues, of which one before is perhaps in none: by slot, their numbers.
     beyond: BTreeMap<u32, BTreeSet<u64>>,
 }
@@ -106,6 +110,7 @@ impl Places {
             unsynced: false,
             lacks_room: None,
             moved: Vec::new(),
+            moved_lately: Vec::new(),
             beyond: BTreeMap::new(),
         };
         let count = (places.memory.bytes().len() / SLOT_SIZE).min(PLACES_MAX);
@@ -140,7 +145,17 @@ impl Places {
         if let Some(old) = self.slots[slot].take() {
             self.by_key.remove(&old.key);
         }
-        let place = Place { key, epoch: 0, received: 0, taken: 0, other: 0, seen: now_unix, generation, dirty: false };
+        let place = Place {
+            key,
+            epoch: 0,
+            received: 0,
+            taken: 0,
+            other: 0,
+            seen: now_unix,
+            patient: None,
+            generation,
+            dirty: false,
+        };
         self.slots[slot] = Some(place);
         self.by_key.insert(key, slot as u32);
         self.touch(slot as u32);
@@ -205,6 +220,13 @@ impl Places {
         }
     }
 
+    /// What has come with this origin is a request or an answer: soon something goes the other way.
+    pub fn has_time(&mut self, origin: Origin) {
+        if let Some(place) = self.slots.get_mut(origin.slot as usize).and_then(Option::as_mut) {
+            place.patient = Some(origin.count);
+        }
+    }
+
     /// A record of this origin is taken over.
     pub fn take(&mut self, origin: Origin) {
         let Some(place) = self.slots.get_mut(origin.slot as usize).and_then(Option::as_mut) else { return };
@@ -250,9 +272,12 @@ impl Places {
     }
 
     fn has_moved(&mut self, slot: u32) {
+        let place = self.slots.get(slot as usize).and_then(Option::as_ref);
+        let has_time = place.is_some_and(|place| place.patient.is_some_and(|last| last + 1 == place.taken));
+        let moved = if has_time { &mut self.moved_lately } else { &mut self.moved };
         // Mostly the same as before.
-        if self.moved.last() != Some(&slot) {
-            self.moved.push(slot);
+        if moved.last() != Some(&slot) {
+            moved.push(slot);
         }
         self.touch(slot);
     }
@@ -261,9 +286,10 @@ impl Places {
     /// in several such queues.
     pub fn repair(&mut self, origins: &[Origin], of_many: bool) {
         // Peers are told when they come. What others wait to hear of stays: a queue may be opened at any time.
-        let told_later = self.moved.len();
+        let told_later = (self.moved.len(), self.moved_lately.len());
         origins.iter().for_each(|origin| self.repair_one(*origin, of_many));
-        self.moved.truncate(told_later);
+        self.moved.truncate(told_later.0);
+        self.moved_lately.truncate(told_later.1);
     }
 
     /// A session's messages may be in several queues, of which a machine that dies keeps what it likes: that one is there
@@ -358,6 +384,7 @@ fn read_slot(bytes: &[u8]) -> Option<Place> {
         taken: number(24)?,
         other: number(32)?,
         seen: number(40)?,
+        patient: None,
         generation: short(48)?,
         dirty: false,
     })
@@ -498,6 +525,7 @@ mod tests {
                 taken: 0,
                 other: 0,
                 seen: if n == 300 { 1 } else { 2 },
+                patient: None,
                 generation: 4,
                 dirty: false,
             });

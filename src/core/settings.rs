@@ -50,6 +50,10 @@ pub const PEERS_MAX: usize = 65_536;
 /// Longest wait for the last words to a connection to go out.
 pub const LINGER: Duration = Duration::from_secs(1);
 
+/// Longest time for which the word that a request or an answer was taken over waits for something to go with: an app that
+/// answers at once does so within it, and what waits is small.
+pub const TAKEN_WAIT: Duration = Duration::from_millis(5);
+
 /// Wait before an app that could not take a connection is tried again.
 pub const DIAL_APP_AGAIN: Duration = Duration::from_millis(50);
 

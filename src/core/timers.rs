@@ -42,6 +42,8 @@ pub enum Timer {
     StoreAgain,
     /// What has changed in queues in files is to lie on the disk.
     Sync,
+    /// Peers are told of what was taken over of them, though nothing else goes to them.
+    Taken,
     /// What was dropped lately is reported.
     Report,
     /// Memory of queues that stayed empty is given back.

@@ -23,6 +23,9 @@ impl Connector {
         if let (None, Kind::Link(Link { state: State::Up { peer }, link2: Some(_), .. })) = (&conn.closing, &conn.kind)
         {
             let peer = *peer;
+            if !self.untold.is_empty() {
+                self.tell_untold_of(id);
+            }
             self.offer_files(id, peer, now);
         }
         while left > 0 && has_room {
