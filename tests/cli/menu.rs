@@ -116,8 +116,13 @@ fn it_ends_when_nobody_reads_and_at_ctrl_c() {
         b"",
     );
     assert_eq!(String::from_utf8_lossy(&output.stderr), "");
-    let mut command = Command::new(CTL);
-    command.arg("cli").arg(&link.server.dir).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::null());
+    // Whoever runs the tests may have had the signal ignored, as shells do for what they run in the background.
+    let mut command = Command::new("env");
+    command
+        .args(["--default-signal=INT", CTL, "cli"])
+        .arg(&link.server.dir)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null());
     let mut child = command.spawn().unwrap();
     let pid = Pid::from_raw(child.id().cast_signed());
     wait::until("it to be there", || {
