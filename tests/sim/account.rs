@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use aioconnectors::wire::admin::encode_request;
+use aioconnectors::wire::control::PUBSUB;
 use serde_json::{Map, Value};
 
 use crate::file_system::Faults;
@@ -106,8 +107,15 @@ impl World {
                 ledgers[node].get(&(peer.to_owned(), message_type.to_owned())).copied().unwrap_or_default()
             };
             let at_source = match self.model.messages[numbers[0]].part {
-                // What was published and refused by the broker is counted as its publisher's: no subscriber gets it.
-                Part::Copy(_) => ledgers[from].iter().filter(|((_, of), _)| of == message_type).map(|(_, n)| n).sum(),
+                // What was published and refused, by the broker or before, is counted as its publisher's: no subscriber
+                // gets it.
+                Part::Copy(whole) => {
+                    let publisher = self.model.messages[whole].from;
+                    let of = |node: usize, types: &str| -> u64 {
+                        ledgers[node].iter().filter(|((_, of), _)| of == types).map(|(_, n)| n).sum()
+                    };
+                    of(from, message_type) + of(publisher, PUBSUB)
+                }
                 _ => count(from, to.map_or("nobody", |to| &self.nodes[to].id)),
             };
             let there = to.map_or(0, |to| count(to, &self.nodes[from].id));
