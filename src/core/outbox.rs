@@ -158,14 +158,14 @@ impl Connector {
     /// All that waits for a client is as much as may: its apps wait where they would for a lane, or it is refused.
     fn too_much_for_client(&mut self, app: Id, peer_id: Id, lane: usize, now: Instant) -> Queued {
         let Some(peer) = self.peers.get(peer_id) else { return Queued::Taken };
-        let (goes_on, entry) = (peer.is_there(), &peer.lanes[lane]);
+        let (goes_on, has_some, entry) = (peer.is_there(), peer.used() > 0, &peer.lanes[lane]);
         match self.on_full(&entry.message_type) {
             Some(OnFull::Block) => {
                 // Another lane may be the one that empties: it is looked again.
                 self.timers.arm_if_idle(Timer::StoreAgain, now + STORE_AGAIN);
                 self.wait_for_lane(app, peer_id, lane)
             }
-            None if goes_on && entry.len() > 0 => self.wait_for_lane(app, peer_id, lane),
+            None if goes_on && has_some => self.wait_for_lane(app, peer_id, lane),
             _ => Queued::Refused(Reason::QueueFull),
         }
     }
@@ -222,7 +222,8 @@ impl Connector {
     ) -> Queued {
         let Some(peer) = self.peers.get(peer_id) else { return Queued::Taken };
         let (connected, entry) = (peer.is_there(), &peer.lanes[lane]);
-        let waits = entry.len() > 0;
+        // Its own lane may be empty while those of other types have all the room.
+        let waits = entry.len() > 0 || matches!(error, PushError::Full { used, .. } if used > 0);
         let policy = self.on_full(&entry.message_type);
         let reason = match &error {
             PushError::Full { .. } => Reason::QueueFull,

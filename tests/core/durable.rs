@@ -427,16 +427,20 @@ fn the_queues_of_a_peer_in_memory_share_one_limit() {
 
 #[test]
 fn an_app_that_waits_for_the_room_that_another_type_has_goes_on_when_that_is_taken_over() {
-    let mut rig = Rig::server_with(|s| {
-        s.queue_max_bytes = 64 * 1024;
-        s.on_full = ["any", "other"].map(|t| (t.to_owned(), OnFull::Block)).into();
-    });
-    let (link, apps) = (rig.link("c1"), [rig.app(), rig.app()]);
-    rig.input(apps[0], &any_to("c1", &[1; 60_000]));
-    assert_eq!(rig.input(apps[1], &other_to("c1", &[2; 30_000])), Reading::Paused);
-    rig.sent(link);
-    assert!(rig.is_resumed(apps[1]));
-    assert_eq!(sent(&mut rig, link).len(), 30_000);
+    for on_full in [Some(OnFull::Block), None] {
+        let mut rig = Rig::server_with(|s| {
+            s.queue_max_bytes = 64 * 1024;
+            s.on_full = on_full.into_iter().flat_map(|f| ["any", "other"].map(|t| (t.to_owned(), f))).collect();
+        });
+        let (link, apps) = (rig.link("c1"), [rig.app(), rig.app()]);
+        rig.input(apps[0], &any_to("c1", &[1; 60_000]));
+        // Nothing of its own type waits.
+        assert_eq!(rig.input(apps[1], &other_to("c1", &[2; 30_000])), Reading::Paused);
+        rig.sent(link);
+        assert!(rig.is_resumed(apps[1]));
+        assert_eq!(sent(&mut rig, link).len(), 30_000);
+        assert_eq!(rig.ledger(), [""; 0]);
+    }
 }
 
 #[test]
