@@ -4,7 +4,7 @@
 //! `closed`, `timeout`), asks it for what is to be sent (`transmit`) and does what [`Connector::poll_output`] says.
 //! The shell must take all outputs after each call, before it makes the next: ids of closed connections come back.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
 use std::net::SocketAddr;
 use std::time::Instant;
 
@@ -113,8 +113,8 @@ pub struct Connector {
     pub(super) stored: Vec<u32>,
     /// Before then no file is tried again, and which one has failed, as was told.
     pub(super) store_again: Option<Instant>,
-    /// Places of lanes that were kept, and of which their peers are told with what goes out next.
-    pub(super) untold: Vec<u32>,
+    /// Of which lanes' places peers are told with what goes out next, and how much was taken over when they were kept.
+    pub(super) untold: BTreeMap<u32, u64>,
     /// Apps whose sessions wait for the disk.
     pub(super) greeting: Vec<Id>,
     /// It was told that there is no room for all places.
@@ -186,7 +186,7 @@ impl Connector {
             unsynced: Vec::new(),
             stored: Vec::new(),
             store_again: None,
-            untold: Vec::new(),
+            untold: BTreeMap::new(),
             greeting: Vec::new(),
             places_told: false,
             store_failure: None,

@@ -369,39 +369,40 @@ impl Connector {
         self.settle_files_later(now);
     }
 
-    /// Tells peers how much of their lanes was taken over. Where the last message was a request or an answer, the word of it
-    /// waits for what goes the other way soon, and goes with that.
+    /// Tells peers how much of their lanes was taken over, now that it is kept. Where the last message was a request or an
+    /// answer, the word of it waits for what goes the other way soon, and goes with that.
     fn tell_taken(&mut self, now: Instant) {
         let mut moved = std::mem::take(&mut self.places.moved);
         let mut lately = std::mem::take(&mut self.places.moved_lately);
         if self.stopping {
             moved.append(&mut lately);
-            moved.append(&mut self.untold);
+            moved.extend(std::mem::take(&mut self.untold).into_keys());
         } else if !lately.is_empty() {
-            self.untold.append(&mut lately);
+            let taken = |slot: u32| Some((slot, self.places.get(slot)?.taken));
+            self.untold.extend(lately.drain(..).filter_map(taken));
             self.timers.arm_if_idle(Timer::Taken, now + TAKEN_WAIT);
         }
-        self.tell_taken_of(&mut moved);
+        moved.sort_unstable();
+        moved.dedup();
+        self.untold.retain(|slot, _| moved.binary_search(slot).is_err());
+        self.tell_links(self.by_link(moved.iter().map(|slot| (*slot, u64::MAX))));
+        moved.clear();
         // Their memory is used again.
         (self.places.moved, self.places.moved_lately) = (moved, lately);
     }
 
-    fn tell_taken_of(&mut self, moved: &mut Vec<u32>) {
-        if moved.is_empty() {
-            return;
-        }
-        moved.sort_unstable();
-        moved.dedup();
-        if !self.untold.is_empty() {
-            self.untold.retain(|slot| moved.binary_search(slot).is_err());
-        }
+    /// What is told of these places, of each no more than so much, by the links that it is told on.
+    fn by_link(&self, taken: impl Iterator<Item = (u32, u64)>) -> BTreeMap<Id, Vec<(u32, u64)>> {
         let mut by_link: BTreeMap<Id, Vec<(u32, u64)>> = BTreeMap::new();
-        for slot in moved.iter() {
-            let lane = self.lane_of_place.get(slot);
-            if let (Some((link, lane)), Some(place)) = (lane, self.places.get(*slot)) {
-                by_link.entry(*link).or_default().push((*lane, place.taken));
+        for (slot, most) in taken {
+            if let (Some((link, lane)), Some(place)) = (self.lane_of_place.get(&slot), self.places.get(slot)) {
+                by_link.entry(*link).or_default().push((*lane, place.taken.min(most)));
             }
         }
+        by_link
+    }
+
+    fn tell_links(&mut self, by_link: BTreeMap<Id, Vec<(u32, u64)>>) {
         for (link, lanes) in by_link {
             // At the end the peer may not hear it any more, and offers a file again that must be known then.
             if !self.stopping {
@@ -410,22 +411,22 @@ impl Connector {
             let said = LinkControl::Taken(lanes).encode(&self.settings.id);
             self.send_control(link, said);
         }
-        moved.clear();
     }
 
-    /// Something goes out on a link: what its peer was not told of goes with it.
+    /// Something goes out on a link: what its peer was not told of goes with it. Not what was taken over since: that is not
+    /// kept yet.
     pub(super) fn tell_untold_of(&mut self, link: Id) {
         let is_of = |slot: &u32| self.lane_of_place.get(slot).is_some_and(|(of, _)| *of == link);
-        let (mut told, later) = std::mem::take(&mut self.untold).into_iter().partition(is_of);
+        let (told, later): (BTreeMap<_, _>, _) =
+            std::mem::take(&mut self.untold).into_iter().partition(|(slot, _)| is_of(slot));
         self.untold = later;
-        self.tell_taken_of(&mut told);
+        self.tell_links(self.by_link(told.into_iter()));
     }
 
     /// Nothing went out to them for long enough.
     pub(super) fn tell_untold(&mut self) {
-        let mut untold = std::mem::take(&mut self.untold);
-        self.tell_taken_of(&mut untold);
-        self.untold = untold;
+        let untold = std::mem::take(&mut self.untold);
+        self.tell_links(self.by_link(untold.into_iter()));
     }
 
     /// A record that was to be sent is not as it was written: what can be read goes on, the rest is counted.

@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 use aioconnectors::core::{Cause, Covered, Event, Id, OnFull, Reading, RingName, Settings, Sync};
 use aioconnectors::wire::link::LinkControl;
 use aioconnectors::wire::receipts::{FromReceiver, Hello, Level};
+use aioconnectors::wire::record::append_record;
 
 use crate::disk::Disks;
 use crate::file_system::FileSystem;
@@ -336,6 +337,31 @@ fn with_sync_always_nothing_is_taken_over_before_it_lies_on_the_disk() {
     rig.drain();
     assert!(records(&rig.sent(link)).contains(&Said::Link(LinkControl::Taken(vec![(0, 6)]))));
     assert_eq!(frames(&rig.sent(app))[0].0["count"], 2);
+}
+
+#[test]
+fn word_that_has_waited_says_no_more_than_was_kept() {
+    let mut rig = Rig::server_with(|s| {
+        stores_both(s);
+        s.sync = Sync::Always;
+    });
+    let link = up(&mut rig, 1 << 20, &[]);
+    let mut stream = lane(0, "any", 7);
+    let request = r#"{"message_type": "any", "source_id": "c1", "await_response": true, "request_id": 1}"#;
+    append_record(&mut stream, 1, 0, &[&message(request, b"?")]);
+    rig.input(link, &stream);
+    rig.disks.cannot_sync(Some("input/output error"));
+    // The last one goes nowhere, so it is done with at once.
+    rig.input(link, &[data(2, "any", b"2"), data(3, "nobody's", b"3")].concat());
+    rig.pass(Duration::from_millis(10));
+    let told = |rig: &mut Rig| -> Vec<Said> {
+        let said = records(&rig.sent(link));
+        said.into_iter().filter(|s| matches!(s, Said::Link(LinkControl::Taken(_)))).collect()
+    };
+    assert_eq!(told(&mut rig), [Said::Link(LinkControl::Taken(vec![(0, 2)]))]);
+    rig.disks.cannot_sync(None);
+    rig.pass(Duration::from_secs(3));
+    assert_eq!(told(&mut rig), [Said::Link(LinkControl::Taken(vec![(0, 4)]))]);
 }
 
 #[test]
