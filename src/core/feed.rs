@@ -487,7 +487,7 @@ impl Connector {
             return None;
         }
         let (offered, taken) = (bytes.len(), sink(bytes));
-        link2.files.since += taken;
+        link2.files.message_sent(taken, now);
         let whole = shared.raw_sent(&mut feed.reader, taken);
         if whole > 0 {
             feed.has_sent(whole);

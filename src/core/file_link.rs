@@ -156,6 +156,14 @@ pub(super) struct LinkFiles {
     pub incoming: BTreeMap<(u32, u64), Incoming>,
 }
 
+impl LinkFiles {
+    /// So many bytes of messages have gone out.
+    pub fn message_sent(&mut self, bytes: usize, now: Instant) {
+        self.since += bytes;
+        self.window.message_sent(now);
+    }
+}
+
 /// What the operator is told of a file.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum FileTrouble {

@@ -259,9 +259,10 @@ impl Connector {
         match transfer.stage {
             Stage::Offered if is_meant => self.go_on_with_file(id, peer, file, bytes, now),
             Stage::Sending | Stage::Ended if is_meant => {
-                transfer.arrived = transfer.arrived.max(bytes);
+                let more = bytes.saturating_sub(transfer.arrived);
+                transfer.arrived += more;
                 if let Some(files) = self.link_files(id) {
-                    files.window.arrived(file, bytes, now);
+                    files.window.arrived(file, bytes, more, now);
                 }
             }
             Stage::Offered | Stage::Sending | Stage::Ended => {
@@ -540,7 +541,7 @@ impl Connector {
         if let Some(files) = self.link_files(id) {
             files.on_way += count;
             (files.since, files.turn) = (0, file.lane as usize + 1);
-            files.window.sent(file, sent, files.on_way, now);
+            files.window.sent(file, sent, now);
         }
     }
 

@@ -67,7 +67,7 @@ impl Connector {
         if mid.is_none() && link2.takes_runs && may_have_runs {
             let (header, out) = (&mut link2.header_out, &mut self.scratch[..SCRATCH.min(left)]);
             if let Some((taken, made)) = transmit_run(ring, room, below, header, out, control, sink) {
-                link2.files.since += made;
+                link2.files.message_sent(made, now);
                 peer.sent(number, made, |lane| lane.may_send(window));
                 return Some((taken, made));
             }
@@ -79,7 +79,7 @@ impl Connector {
         };
         let bytes = &bytes[..bytes.len().min(left)];
         let (offered, taken) = (bytes.len(), sink(bytes));
-        link2.files.since += taken;
+        link2.files.message_sent(taken, now);
         ring.raw_sent(taken);
         lane.go_back_if_whole();
         peer.sent(number, taken, |lane| lane.may_send(window));
