@@ -15,6 +15,10 @@ use crate::wire::record;
 /// Bytes of records that are looked at for one write of runs: headers are half of what repeats most.
 const RUNS_FROM: usize = 2 * SCRATCH;
 
+/// Bytes of runs that are given to the connection at a time: what TLS seals as one of its own records. So they are there
+/// whole as soon as that is opened, and are looked at where they lie.
+const RUNS: usize = 16 * 1024;
+
 impl Connector {
     /// Offers one piece of what waits for a peer on a link 2; how much was taken of how much.
     pub(super) fn transmit_records(
@@ -65,7 +69,7 @@ impl Connector {
             _ => (turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1)), settled),
         };
         if mid.is_none() && link2.takes_runs && may_have_runs {
-            let (header, out) = (&mut link2.header_out, &mut self.scratch[..SCRATCH.min(left)]);
+            let (header, out) = (&mut link2.header_out, &mut self.scratch[..RUNS.min(left)]);
             if let Some((taken, made)) = transmit_run(ring, room, below, header, out, control, sink) {
                 link2.files.message_sent(made, now);
                 peer.sent(number, made, |lane| lane.may_send(window));
