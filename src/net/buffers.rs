@@ -11,8 +11,8 @@ pub const SEAL_SIZE: usize = 64 * 1024;
 /// Room for what TLS adds: at most 5 + 8 + 16 + 1 bytes a record of 16 KiB, and a key update now and then.
 pub const SEAL_OVERHEAD: usize = 4 * 1024;
 
-/// Bytes up to which a piece is small: sealed, it waits for what comes next, to be written with it.
-pub const SMALL_PIECE: usize = 16 * 1024;
+/// Sealed pieces that are written at a time: each write may wake the peer, and more than these leave the cache.
+const SEALED_PIECES: usize = 2;
 
 /// The shared memory.
 #[derive(Debug)]
@@ -27,6 +27,10 @@ pub struct Buffers {
 
 impl Default for Buffers {
     fn default() -> Self {
-        Self { read: vec![0; KEPT_MAX + READ_SIZE], sealed: vec![0; SEAL_SIZE + SEAL_OVERHEAD], gathered: 0 }
+        Self {
+            read: vec![0; KEPT_MAX + READ_SIZE],
+            sealed: vec![0; SEALED_PIECES * (SEAL_SIZE + SEAL_OVERHEAD)],
+            gathered: 0,
+        }
     }
 }

@@ -11,7 +11,7 @@ use mio::net::{TcpStream, UnixStream};
 use mio::{Interest, Registry, Token};
 use socket2::SockRef;
 
-use super::buffers::{Buffers, READ_SIZE, SEAL_OVERHEAD, SEAL_SIZE, SMALL_PIECE};
+use super::buffers::{Buffers, READ_SIZE, SEAL_OVERHEAD, SEAL_SIZE};
 use super::confirm::Sealed;
 use super::session::{Handler, Progress, SealError, Session};
 use super::tunnel::Tunnel;
@@ -332,7 +332,7 @@ impl Stream {
     }
 
     /// Sends `bytes`; how many were accepted. Sealed bytes that the socket does not take are kept and count as
-    /// accepted, and so do small pieces that wait for [`Stream::send_gathered`].
+    /// accepted, and so do those that wait for [`Stream::send_gathered`].
     ///
     /// # Errors
     /// The socket or TLS fails.
@@ -349,7 +349,7 @@ impl Stream {
         Ok(accepted)
     }
 
-    /// Seals a piece, and writes it unless it is small; how many bytes were accepted.
+    /// Seals a piece, to be written when no more fit behind it, or by [`Stream::send_gathered`]; how many bytes were accepted.
     fn seal(&mut self, piece: &[u8], buffers: &mut Buffers) -> Result<usize, End> {
         if buffers.gathered + piece.len() + SEAL_OVERHEAD > buffers.sealed.len() {
             self.send_gathered(buffers).map_err(End::Io)?;
@@ -362,9 +362,6 @@ impl Stream {
         if !session.speaks_link2() {
             let kept = self.pending.len() - self.pending_start;
             self.sealed.add(self.written + (kept + buffers.gathered) as u64, piece.len());
-        }
-        if piece.len() > SMALL_PIECE {
-            self.send_gathered(buffers).map_err(End::Io)?;
         }
         Ok(piece.len())
     }
