@@ -204,7 +204,9 @@ pub fn explain(error: &rustls::Error, refusals: &Refusals) -> String {
     }
 }
 
-pub(super) fn provider() -> CryptoProvider {
+/// What links over TLS are sealed and opened with.
+#[must_use]
+pub fn provider() -> CryptoProvider {
     let mut provider = aws_lc_rs::default_provider();
     aes_gcm::choose(&mut provider);
     provider

@@ -16,7 +16,7 @@ use serde_json::{Value, json};
 
 use crate::ours::{CLIENT, CONNECT_TIMEOUT, plan_of};
 use crate::process::{bytes_sent_to, megabytes as megabytes_of, memory, signal};
-use crate::pump::Pump;
+use crate::pump::{Cipher, Pump};
 use crate::report::Book;
 use crate::{Failure, cpu};
 
@@ -143,7 +143,7 @@ pub fn run(folder: &Path, bytes: u64, repeats: usize, kill: bool, book: &mut Boo
     let source = make_source(&folder, bytes)?;
     let megabytes = bytes as f64 / 1e6;
     println!("\na file of {megabytes:.0} MB over TLS");
-    let pump = Pump::new(&folder.join("in"), &folder.join("out"))?;
+    let pump = Pump::new(&folder.join("in"), &folder.join("out"), Cipher::Plain)?;
     let exit = UnixListener::bind(folder.join("out"))?;
     let mut pair = Pair::start(&folder, &plan_of(true, &[TYPE], settings(&folder, true)))?;
     pair.wait_until_connected(CONNECT_TIMEOUT, || false)?;

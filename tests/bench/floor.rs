@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use crate::Failure;
 use crate::client::{Connection, PATIENCE, Place, Speech};
-use crate::pump::Pump;
+use crate::pump::{Cipher, Pump};
 use crate::requests::answer_all;
 
 /// Two pumps. Requests go in at the first and come out where an app answers them; answers the same way through the second.
@@ -25,7 +25,7 @@ impl Floor {
     pub fn new(folder: &Path) -> Result<Self, Failure> {
         let [asks, asked, answers, answered] =
             ["asks", "asked", "answers", "answered"].map(|name| folder.join(format!("floor-{name}")));
-        let pumps = [Pump::new(&asks, &asked)?, Pump::new(&answers, &answered)?];
+        let pumps = [Pump::new(&asks, &asked, Cipher::Plain)?, Pump::new(&answers, &answered, Cipher::Plain)?];
         let answered = UnixListener::bind(answered)?;
         answered.set_nonblocking(true)?;
         Ok(Self { pumps, entries: [asks, answers], asked, answered })

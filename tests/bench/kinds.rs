@@ -3,14 +3,15 @@
 use std::path::{Path, PathBuf};
 
 use crate::ours::{connectors, plan, pump, python_plan};
-use crate::report::{Book, JETSTREAM, LEAF, PUMP};
+use crate::pump::Cipher;
+use crate::report::{Book, JETSTREAM, LEAF, PUMP, PUMP_AS_OURS};
 use crate::rivals::{mosquitto, nats, python};
 use crate::system::System;
 use crate::{Failure, Options};
 
 /// How it is started.
 enum Start {
-    Pump,
+    Pump(Cipher),
     Ours { tls: bool },
     Nats,
     JetStream,
@@ -32,7 +33,7 @@ pub struct Kind {
 impl Kind {
     pub fn start(&self, folder: &Path, clients: usize) -> Result<System, Failure> {
         match &self.start {
-            Start::Pump => pump(self.name, folder),
+            Start::Pump(cipher) => pump(self.name, folder, *cipher),
             Start::Ours { tls } => connectors(self.name, folder, &plan(*tls, self.durable), clients),
             Start::Nats => nats::leaves(self.name, folder, clients),
             Start::JetStream => nats::jetstream(self.name, folder),
@@ -45,7 +46,7 @@ impl Kind {
 
     /// Whether an end of it, killed and started again, goes on with what it had; the pump has no processes.
     pub fn has_processes(&self) -> bool {
-        !matches!(self.start, Start::Pump)
+        !matches!(self.start, Start::Pump(_))
     }
 
     /// Whether it brings what it stores to another machine.
@@ -77,7 +78,8 @@ impl Kinds {
     pub fn find(options: &Options, book: &mut Book) -> Self {
         let kind = |name, is_ours, durable, clients_max, start| Kind { name, is_ours, durable, clients_max, start };
         let mut all = vec![
-            kind(PUMP, false, false, ONE, Start::Pump),
+            kind(PUMP, false, false, ONE, Start::Pump(Cipher::Plain)),
+            kind(PUMP_AS_OURS, false, false, ONE, Start::Pump(Cipher::Ours)),
             kind("ours, TLS", true, false, MANY, Start::Ours { tls: true }),
             kind("ours, plain", true, false, ONE, Start::Ours { tls: false }),
             kind("ours, disk", true, true, ONE, Start::Ours { tls: true }),
@@ -91,6 +93,7 @@ impl Kinds {
             "rustls",
             "Unix socket, TLS, TCP, TLS, Unix socket: the same bytes, no messages in mind; the limit",
         );
+        about(PUMP_AS_OURS, "rustls", "the same, with the cipher that connectors take on this processor");
         about("ours, TLS", &version, "TLS with a certificate for each client; apps over Unix sockets");
         about("ours, plain", &version, "the same without TLS");
         about("ours, disk", &version, "TLS, stored at both ends, persistence_sync \"os\": a kill loses nothing");

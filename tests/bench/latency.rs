@@ -22,7 +22,7 @@ use crate::client::{Connection, Heard, Number, PATIENCE, Place, Speech};
 use crate::floor::Floor;
 use crate::kinds::{Kind, Kinds};
 use crate::ours::{ASK, CLIENT};
-use crate::report::Book;
+use crate::report::{Book, PUMP_AS_OURS};
 use crate::requests::answer_all;
 use crate::system::{Brokers, System, join};
 use crate::{Failure, Options, throughput};
@@ -60,7 +60,8 @@ enum Way {
 pub fn run(folder: &Path, options: &Options, kinds: &Kinds, book: &mut Book) -> Result<bool, Failure> {
     let folder = folder.join(NAME);
     fs::create_dir(&folder)?;
-    let is_asked = |kind: &&Kind| !kind.durable && kind.has_tls();
+    // Of so little the cipher makes no difference.
+    let is_asked = |kind: &&Kind| !kind.durable && kind.has_tls() && kind.name != PUMP_AS_OURS;
     let wanted: Vec<&Kind> = kinds.all.iter().filter(is_asked).collect();
     let running = throughput::start(&folder, &wanted, 1, book)?;
     let seconds = options.seconds.unwrap_or(if options.quick { 1 } else { SECONDS });

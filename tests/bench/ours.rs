@@ -14,7 +14,7 @@ use serde_json::{Value, json};
 use crate::Failure;
 use crate::broker::Broker;
 use crate::client::{Place, Sink, Source, Speech};
-use crate::pump::Pump;
+use crate::pump::{Cipher, Pump};
 use crate::system::{Brokers, End, Flow, System};
 
 pub const CLIENT: &str = "bench";
@@ -99,12 +99,12 @@ pub fn header_of(message_type: &str, source: &str, destination: &str) -> String 
     format!(r#"{{"message_type": "{message_type}", "source_id": "{source}", "destination_id": "{destination}"}}"#)
 }
 
-pub fn pump(name: &'static str, folder: &Path) -> Result<System, Failure> {
+pub fn pump(name: &'static str, folder: &Path, cipher: Cipher) -> Result<System, Failure> {
     let (mut pumps, mut flows) = (Vec::new(), Vec::new());
     for way in ["there", "back"] {
         let (entry, exit) = (folder.join(format!("{way}-in")), folder.join(format!("{way}-out")));
         let header = header(CLIENT, "('127.0.0.1', 10673)");
-        pumps.push(Pump::new(&entry, &exit)?);
+        pumps.push(Pump::new(&entry, &exit, cipher)?);
         flows.push(Ends { entry, exit, header }.flow()?);
     }
     let pumps: [Pump; 2] = pumps.try_into().map_err(|_| "two pumps are two")?;

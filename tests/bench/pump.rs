@@ -9,7 +9,9 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
+use aioconnectors::net::tls;
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
+use rustls::crypto::{CryptoProvider, aws_lc_rs};
 use rustls::pki_types::{PrivateKeyDer, ServerName};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{ConnectionState, UnbufferedStatus};
@@ -31,14 +33,34 @@ pub struct Pump {
     server: Arc<ServerConfig>,
 }
 
+/// What a pump seals and opens with.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cipher {
+    /// That of rustls as it comes.
+    Plain,
+    /// That of the connectors, which differs on some processors.
+    Ours,
+}
+
+impl Cipher {
+    fn provider(self) -> Arc<CryptoProvider> {
+        Arc::new(match self {
+            Self::Plain => aws_lc_rs::default_provider(),
+            Self::Ours => tls::provider(),
+        })
+    }
+}
+
 impl Pump {
-    pub fn new(entry: &Path, exit: &Path) -> Result<Self, Failure> {
+    pub fn new(entry: &Path, exit: &Path, cipher: Cipher) -> Result<Self, Failure> {
         let made = rcgen::generate_simple_self_signed(["localhost".to_owned()])?;
         let key = PrivateKeyDer::try_from(made.signing_key.serialize_der())?;
         let mut roots = RootCertStore::empty();
         roots.add(made.cert.der().clone())?;
-        let client = ClientConfig::builder().with_root_certificates(roots).with_no_client_auth();
-        let server = ServerConfig::builder().with_no_client_auth();
+        let client = ClientConfig::builder_with_provider(cipher.provider()).with_safe_default_protocol_versions()?;
+        let client = client.with_root_certificates(roots).with_no_client_auth();
+        let server = ServerConfig::builder_with_provider(cipher.provider()).with_safe_default_protocol_versions()?;
+        let server = server.with_no_client_auth();
         let mut server = server.with_single_cert(vec![made.cert.der().clone()], key)?;
         // The near end reads nothing; unread tickets would turn its close into a reset.
         server.send_tls13_tickets = 0;

@@ -272,6 +272,9 @@ impl Book {
 /// The name of the bare pump, which the others are compared with.
 pub const PUMP: &str = "TLS pump";
 
+/// The same with the cipher of the connectors.
+pub const PUMP_AS_OURS: &str = "TLS pump, our cipher";
+
 /// The names of the rival that the aims of the project speak of.
 pub const LEAF: &str = "NATS leaf";
 pub const JETSTREAM: &str = "JetStream, ingest";

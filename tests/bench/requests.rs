@@ -21,7 +21,7 @@ use aioconnectors::wire::names::{Role, SocketPaths};
 
 use crate::files::{FileWay, TYPE as FILE, make_source, pumped, settings};
 use crate::ours::{CLIENT, CONNECT_TIMEOUT, MESSAGE_TYPE, plan_of};
-use crate::pump::Pump;
+use crate::pump::{Cipher, Pump};
 use crate::report::Book;
 use crate::{Failure, cpu};
 
@@ -67,7 +67,8 @@ pub fn run(folder: &Path, load: &Load, book: &mut Book) -> Result<bool, Failure>
     say_waited(&pair, before);
     let source = make_source(&folder, load.file_bytes)?;
     let mut way = FileWay::new(&pair, &folder, &source)?;
-    let (pump, exit) = (Pump::new(&folder.join("in"), &folder.join("out"))?, UnixListener::bind(folder.join("out"))?);
+    let (pump, exit) =
+        (Pump::new(&folder.join("in"), &folder.join("out"), Cipher::Plain)?, UnixListener::bind(folder.join("out"))?);
     let asking = || ask(&entry, &server, load.rate, count);
     let before = waited(&pair);
     let pumping = || pumped(&pump, &exit, &folder, &source, Some(&folder.join("pumped")), load.file_bytes).map(drop);
