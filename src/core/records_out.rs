@@ -8,6 +8,7 @@ use super::durable::RingRef;
 use super::peer::{Lane, Peer};
 use super::priority::TURN;
 use super::runs_out::gather;
+use super::settings::Mode;
 use super::slots::Id;
 use crate::ring::Ring;
 use crate::wire::record;
@@ -15,7 +16,7 @@ use crate::wire::record;
 /// Bytes of records that are looked at for one write of runs: headers are half of what repeats most.
 const RUNS_FROM: usize = 2 * SCRATCH;
 
-/// Bytes of runs that are given to the connection at a time: what TLS seals as one of its own records. So they are there
+/// Bytes of runs that are given to a connection with TLS at a time: what is sealed as one record of TLS. So they are there
 /// whole as soon as that is opened, and are looked at where they lie.
 const RUNS: usize = 16 * 1024;
 
@@ -69,7 +70,8 @@ impl Connector {
             _ => (turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1)), settled),
         };
         if mid.is_none() && link2.takes_runs && may_have_runs {
-            let (header, out) = (&mut link2.header_out, &mut self.scratch[..RUNS.min(left)]);
+            let most = if self.settings.mode == Mode::Plain { SCRATCH } else { RUNS };
+            let (header, out) = (&mut link2.header_out, &mut self.scratch[..most.min(left)]);
             if let Some((taken, made)) = transmit_run(ring, room, below, header, out, control, sink) {
                 link2.files.message_sent(made, now);
                 peer.sent(number, made, |lane| lane.may_send(window));

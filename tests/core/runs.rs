@@ -2,10 +2,10 @@
 
 use std::time::Duration;
 
-use aioconnectors::core::{Event, Id};
-use aioconnectors::wire::control::PING;
+use aioconnectors::core::{Event, Id, Mode, Secured};
+use aioconnectors::wire::control::{HANDSHAKE_NO_SSL, HANDSHAKE_SSL, PING};
 use aioconnectors::wire::frame::Frame;
-use aioconnectors::wire::link::{LinkControl, LinkHello, RUNS};
+use aioconnectors::wire::link::{LinkControl, LinkHello, RUNS, greeting};
 use aioconnectors::wire::record::{HEADER, Head, RUN, append_record, read_record};
 use aioconnectors::wire::runs::RunHeader;
 
@@ -194,4 +194,48 @@ fn both_sides_say_that_they_take_runs() {
     let said = rig.sent(link);
     let hello = Frame::parse(&said[..4 + u32::from_le_bytes(said[..4].try_into().unwrap()) as usize]).unwrap();
     assert!(String::from_utf8_lossy(hello.data()).contains(RUNS));
+}
+
+/// What is offered to a connection at a time while 2,000 messages of 100 bytes go out on it.
+fn offered(mode: Mode) -> Vec<Vec<u8>> {
+    let mut rig = Rig::server_with(|settings| settings.mode = mode);
+    let link = rig.accept_link();
+    if mode == Mode::Plain {
+        rig.secured(link, Secured::Anonymous);
+        rig.input(link, &greeting(HANDSHAKE_NO_SSL, "c1"));
+    } else {
+        rig.secured_for_link2(link, Secured::Anonymous);
+        rig.input(link, &greeting(HANDSHAKE_SSL, "c1"));
+    }
+    rig.sent(link);
+    let hello = LinkHello { window: 1 << 20, places: vec![], features: vec![RUNS.to_owned()] };
+    rig.input(link, &hello.encode("c1"));
+    let app = rig.app();
+    for _ in 0..2000 {
+        rig.input(app, &any_to("c1", &[7; 100]));
+    }
+    let mut offered = Vec::new();
+    rig.core.transmit(link, 1 << 30, rig.now, &mut |bytes| {
+        offered.push(bytes.to_vec());
+        bytes.len()
+    });
+    offered.retain(|bytes| flags(bytes).contains(&RUN));
+    offered
+}
+
+#[test]
+fn over_tls_each_run_is_within_one_of_its_records() {
+    let offered = offered(Mode::AllowAll);
+    assert!(offered.len() > 10, "{}", offered.len());
+    for bytes in &offered {
+        assert!(bytes.len() <= 16 * 1024, "{} bytes", bytes.len());
+    }
+    let nearly_full = offered.iter().filter(|bytes| bytes.len() > 16 * 1024 - 200).count();
+    assert_eq!(nearly_full, offered.len() - 1, "all but the last");
+}
+
+#[test]
+fn without_tls_runs_are_as_long_as_is_written_at_a_time() {
+    let offered = offered(Mode::Plain);
+    assert!(offered.len() < 10 && offered[0].len() > 32 * 1024, "{}: {}", offered.len(), offered[0].len());
 }
