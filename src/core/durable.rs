@@ -382,11 +382,14 @@ impl Connector {
             self.untold.extend(lately.drain(..).filter_map(taken));
             self.timers.arm_if_idle(Timer::Taken, now + TAKEN_WAIT);
         }
-        moved.sort_unstable();
-        moved.dedup();
-        self.untold.retain(|slot, _| moved.binary_search(slot).is_err());
-        self.tell_links(self.by_link(moved.iter().map(|slot| (*slot, u64::MAX))));
-        moved.clear();
+        // Most turns have nothing to tell.
+        if !moved.is_empty() {
+            moved.sort_unstable();
+            moved.dedup();
+            self.untold.retain(|slot, _| moved.binary_search(slot).is_err());
+            self.tell_links(self.by_link(moved.iter().map(|slot| (*slot, u64::MAX))));
+            moved.clear();
+        }
         // Their memory is used again.
         (self.places.moved, self.places.moved_lately) = (moved, lately);
     }
