@@ -46,8 +46,11 @@ use crate::wire::receipts::RefusedReason;
 use crate::wire::record::{self, Origin};
 use crate::wire::with_file::file_begins;
 
-/// Bytes that are gathered from small frames for one write: four TLS records.
-pub(super) const SCRATCH: usize = 64 * 1024;
+/// Bytes that TLS seals as one record (RFC 8446, 5.1); of what lies across several the receiver makes a copy first.
+pub(super) const TLS_RECORD: usize = 16 * 1024;
+
+/// Bytes that are gathered from small frames for one write.
+pub(super) const SCRATCH: usize = 4 * TLS_RECORD;
 
 /// Records with one of these are not messages.
 const NO_MESSAGE: u8 = record::CONTROL | record::SWITCH | record::FILE | record::HEADER;

@@ -16,7 +16,7 @@
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::{Duration, Instant};
 
-use super::connector::{Connector, Step};
+use super::connector::{Connector, Step, TLS_RECORD};
 use super::event::{Cause, Event};
 use super::file_in::Incoming;
 use super::file_window::Window;
@@ -29,9 +29,8 @@ use crate::wire::frame::Frame;
 use crate::wire::header::Header;
 use crate::wire::record::RECORD_HEADER;
 
-/// Bytes of a record with a piece of a file: what TLS seals as one of its own records. So it is there whole as soon as
-/// that is opened, and is looked at where it lies; of what lies across several the receiver would make a copy first.
-pub(super) const PIECE_RECORD: usize = 16 * 1024;
+/// Bytes of a record with a piece of a file.
+pub(super) const PIECE_RECORD: usize = TLS_RECORD;
 
 /// Bytes of a file in a piece.
 pub(super) const PIECE: usize = PIECE_RECORD - RECORD_HEADER - PIECE_HEAD;

@@ -3,7 +3,7 @@
 use std::time::Instant;
 
 use super::conn::{Conn, Control, Kind, Link};
-use super::connector::{Connector, SCRATCH};
+use super::connector::{Connector, SCRATCH, TLS_RECORD};
 use super::durable::RingRef;
 use super::peer::{Lane, Peer};
 use super::priority::TURN;
@@ -15,10 +15,6 @@ use crate::wire::record;
 
 /// Bytes of records that are looked at for one write of runs: headers are half of what repeats most.
 const RUNS_FROM: usize = 2 * SCRATCH;
-
-/// Bytes of runs that are given to a connection with TLS at a time: what is sealed as one record of TLS. So they are there
-/// whole as soon as that is opened, and are looked at where they lie.
-const RUNS: usize = 16 * 1024;
 
 impl Connector {
     /// Offers one piece of what waits for a peer on a link 2; how much was taken of how much.
@@ -70,7 +66,8 @@ impl Connector {
             _ => (turn.min(window.saturating_sub(ring.in_flight_bytes()).max(1)), settled),
         };
         if mid.is_none() && link2.takes_runs && may_have_runs {
-            let most = if self.settings.mode == Mode::Plain { SCRATCH } else { RUNS };
+            // Without TLS each is a write of its own.
+            let most = if self.settings.mode == Mode::Plain { SCRATCH } else { TLS_RECORD };
             let (header, out) = (&mut link2.header_out, &mut self.scratch[..most.min(left)]);
             if let Some((taken, made)) = transmit_run(ring, room, below, header, out, control, sink) {
                 link2.files.message_sent(made, now);

@@ -11,7 +11,7 @@ pub const SEAL_SIZE: usize = 64 * 1024;
 /// Room for what TLS adds: at most 5 + 8 + 16 + 1 bytes a record of 16 KiB, and a key update now and then.
 pub const SEAL_OVERHEAD: usize = 4 * 1024;
 
-/// Sealed pieces that are written at a time: each write may wake the peer, and more than these leave the cache.
+/// Sealed pieces that are written at a time: each write may wake the peer. Twice as many brought no more.
 const SEALED_PIECES: usize = 2;
 
 /// The shared memory.

@@ -3,7 +3,8 @@
 //!
 //! Compared are connectors of ours over TLS, plain, and on disk; `nats-server` as a leaf node, and its JetStream;
 //! `mosquitto` as a bridge; the Python package; and, as the limit, a bare TLS pump of the same bytes: Unix socket, rustls,
-//! TCP, rustls, Unix socket, without any message in mind. What is not installed is named, and left out.
+//! TCP, rustls, Unix socket, without any message in mind, with the cipher of rustls and with that of the connectors. What
+//! is not installed is named, and left out.
 //!
 //! ```text
 //! cargo bench                        # all cases, 5 repeats, interleaved; medians and spread
